@@ -1,0 +1,271 @@
+"""A frozen open_clip ViT: images to global features and dense patch tokens, token sequences to text features.
+
+The only importer of open_clip.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import logging
+import zipfile
+from contextlib import contextmanager
+from importlib.resources import files
+from pathlib import Path
+from typing import NamedTuple
+
+import numpy as np
+import open_clip
+import torch
+from open_clip.transform import PreprocessCfg, image_transform_v2
+from safetensors.torch import load_file
+from torch import Tensor, nn
+
+from .attention import vv_attention
+
+POCKET = files("sotglp_core") / "pocket"
+OPENAI_KEYS = ("input_resolution", "context_length", "vocab_size")  # found in checkpoints of OpenAI's own format alone
+SUPPORTED = "supported are open_clip's native ViT towers with class-token pooling and a causal text transformer (ViT-B-16, ViT-L-14, ...)"
+open_clip.add_model_config(Path(str(POCKET / "pocket.json")))
+
+
+class ImageFeatures(NamedTuple):
+    """What the frozen image tower says of a batch."""
+
+    image: Tensor  # (B, D) CLIP's own global feature, not normalised
+    patches: Tensor  # (B, P, V) tokens of the dense stream after ln_post; Backbone.project takes them to (B, P, D)
+    grid: tuple[int, int]  # rows, columns; P = rows * columns
+
+
+class Backbone(nn.Module):
+    """A frozen CLIP. Made by :func:`load_backbone`."""
+
+    def __init__(self, model: nn.Module, name: str, pretrained: str):
+        super().__init__()
+        text = getattr(model, "text", model)
+        _check_towers(model.visual, text, name)
+        self.model, self.name, self.pretrained = model.eval().requires_grad_(False), name, pretrained
+        self.text = text
+        self.tokenizer = open_clip.get_tokenizer(name)
+        self.preprocess = image_transform_v2(PreprocessCfg(**model.visual.preprocess_cfg), is_train=False)
+
+    @property
+    def dtype(self) -> torch.dtype:
+        return self.model.visual.conv1.weight.dtype
+
+    @property
+    def device(self) -> torch.device:
+        return self.model.visual.conv1.weight.device
+
+    @property
+    def text_width(self) -> int:
+        return self.text.token_embedding.embedding_dim
+
+    @property
+    def patch_width(self) -> int:
+        return self.model.visual.proj.shape[0]
+
+    @property
+    def grid(self) -> tuple[int, int]:
+        return tuple(self.model.visual.grid_size)
+
+    @property
+    def logit_scale(self) -> Tensor:
+        return self.model.logit_scale.detach().float().exp()
+
+    def fingerprint(self) -> str:
+        """SHA-256 of the weights' names, shapes and bytes: 16 hexadecimal digits."""
+        digest = hashlib.sha256()
+        for key, value in sorted(self.model.state_dict().items()):
+            digest.update(f"{key}{tuple(value.shape)}".encode() + value.detach().float().cpu().numpy().tobytes())
+        return digest.hexdigest()[:16]
+
+    def encode_image(self, images: Tensor, *, shared_first_block: bool = False, dense: str = "vv") -> ImageFeatures:
+        """z = plain CLIP's image feature; d = ln_post(x_0 + sum_l y_l), y_l block l's V-V attention to the ordinary stream.
+
+        :param images: (B, 3, H, W), preprocessed.
+        :param shared_first_block: let the dense stream also receive block 1's ordinary attention output, as the
+            released code does by updating one tensor in place.
+        :param dense: "vv", or "plain" for the ordinary stream's own last tokens (to compare with).
+        :return: :class:`ImageFeatures`.
+        """
+        visual = self.model.visual
+        streams: list[Tensor] = []
+        with _block_inputs(visual.transformer) as inputs:
+            if dense == "plain":
+                blocks = visual.transformer.resblocks
+                handle = blocks[-1].register_forward_hook(lambda m, i, o: streams.append(_batch_first(o, visual.transformer)))
+            image = self.model.encode_image(images.to(self.device, self.dtype))
+        if dense == "plain":
+            handle.remove()
+            tokens = streams[0]
+        else:
+            tokens = inputs[0]
+            for number, (block, x) in enumerate(zip(visual.transformer.resblocks, inputs)):
+                tokens = tokens + block.ls_1(_value_attention(block, x))
+                if number == 0 and shared_first_block:
+                    normed = block.ln_1(x)
+                    tokens = tokens + block.ls_1(block.attn(normed, normed, normed, need_weights=False)[0])
+        return ImageFeatures(image, visual.ln_post(tokens[:, 1:]), self.grid)
+
+    def project(self, patches: Tensor, projection: Tensor | None = None) -> Tensor:
+        """d W_learned W_clip.
+
+        :param patches: (..., V) dense tokens.
+        :param projection: (V, V) learnable map, or None.
+        :return: (..., D), not normalised.
+        """
+        patches = patches if projection is None else patches @ projection.to(patches.dtype)
+        return patches @ self.model.visual.proj.to(patches.dtype)
+
+    def tokenize(self, texts: list[str]) -> Tensor:
+        """(n, L) token ids, cut after the longest text's end token.
+
+        :raises ValueError: on a text longer than the context window, which the tokenizer would cut in silence.
+        """
+        tokens = self.tokenizer(texts)
+        end = tokens.argmax(-1)
+        full = (end == tokens.shape[1] - 1).nonzero()[:, 0].tolist()
+        for i in full:
+            if self.tokenizer.decode(tokens[i].tolist()).count("<end_of_text>") and len(self.tokenizer.encode(texts[i])) + 2 > tokens.shape[1]:
+                raise ValueError(f"the text {texts[i][:60]!r}... has more than {tokens.shape[1] - 2} tokens; shorten it")
+        return tokens[:, : int(end.max()) + 1].to(self.device)
+
+    def embed(self, tokens: Tensor) -> Tensor:
+        """(n, L) token ids to (n, L, W) word embeddings, without positions."""
+        return self.text.token_embedding(tokens)
+
+    def encode_sequences(self, embeddings: Tensor, end: Tensor) -> Tensor:
+        """Text tower from word embeddings; attention is causal, so positions after the last end token are not needed.
+
+        :param embeddings: (n, L, W), L up to the context length.
+        :param end: (n,) position of each end token, where the feature is read.
+        :return: (n, D), not normalised.
+        """
+        text, L = self.text, embeddings.shape[1]
+        x = (embeddings + text.positional_embedding[:L]).to(text.transformer.get_cast_dtype())
+        x = text.transformer(x, attn_mask=text.attn_mask[:L, :L])
+        x = text.ln_final(x[torch.arange(len(x), device=x.device), end])
+        return text.text_projection(x) if isinstance(text.text_projection, nn.Linear) else x @ text.text_projection
+
+    @torch.no_grad()
+    def encode_text(self, texts: list[str]) -> Tensor:
+        """(n, D) features of plain texts, not normalised; equal to open_clip's ``encode_text``."""
+        tokens = self.tokenize(texts)
+        return self.encode_sequences(self.embed(tokens), tokens.argmax(-1))
+
+
+def load_backbone(name: str = "pocket", pretrained: str | None = None, *, device: str | torch.device = "cpu",
+                  precision: str = "fp32") -> Backbone:
+    """A frozen CLIP by name and weights.
+
+    :param name: "pocket" (the embedded default, no download) or any native open_clip ViT, such as "ViT-B-16".
+    :param pretrained: an open_clip tag ("laion2b_s34b_b88k": downloads), a checkpoint file (safetensors, open_clip's or
+        OpenAI's own format), or "random" for untrained weights. Not needed for "pocket".
+    :param device: where the weights go.
+    :param precision: "fp32", "bf16" or "fp16".
+    :raises ValueError: on an unknown name, tag or precision, an unsupported tower, or weights whose activation is not
+        the model's (OpenAI's weights were trained with QuickGELU).
+    """
+    if precision not in ("fp32", "bf16", "fp16"):
+        raise ValueError(f"precision is {precision!r}; choose fp32, bf16 or fp16")
+    if open_clip.get_model_config(name) is None:
+        raise ValueError(f"open_clip has no model {name!r}; {SUPPORTED}")
+    pretrained = pretrained or ("embedded" if name == "pocket" else None)
+    if pretrained is None:
+        tags = ", ".join(open_clip.list_pretrained_tags_by_model(name)) or "none"
+        raise ValueError(f"{name} needs weights: give pretrained= one of open_clip's tags ({tags}), a checkpoint file, or 'random'")
+    tag = open_clip.get_pretrained_cfg(name, pretrained)
+    path = Path(str(POCKET / "weights.safetensors")) if pretrained == "embedded" else Path(pretrained)
+    if tag:
+        _check_activation(name, bool(tag.get("quick_gelu")), f"the weights {pretrained!r}")
+    elif pretrained != "random" and not path.is_file():
+        raise ValueError(f"{pretrained!r} is neither a tag of {name} nor a file; tags: {', '.join(open_clip.list_pretrained_tags_by_model(name))}")
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(0)
+        logging.disable(logging.WARNING)  # open_clip warns of the random weights that are replaced below
+        try:
+            model = open_clip.create_model(name, pretrained=pretrained if tag else None, precision=precision, device="cpu")
+        finally:
+            logging.disable(logging.NOTSET)
+    backbone = Backbone(model, name, pretrained)
+    if not tag and pretrained != "random":
+        _load_checkpoint(model, path, name)
+    return backbone.to(device)
+
+
+def contrastive_loss(image: Tensor, text: Tensor, scale: Tensor) -> Tensor:
+    """CLIP's symmetric cross-entropy between (B, D) unit image and text features, row i of one belonging to row i of the other."""
+    return open_clip.ClipLoss()(image, text, scale)
+
+
+def _load_checkpoint(model: nn.Module, path: Path, name: str) -> None:
+    if path.suffix == ".safetensors":
+        state = load_file(path)
+    elif zipfile.is_zipfile(path) and any(n.endswith("constants.pkl") for n in zipfile.ZipFile(path).namelist()):
+        state = torch.jit.load(path, map_location="cpu").state_dict()
+    else:
+        state = torch.load(path, map_location="cpu", weights_only=True)
+    state = state.get("state_dict", state)
+    state = {key.removeprefix("module."): value for key, value in state.items()}
+    if any(key in state for key in OPENAI_KEYS):
+        _check_activation(name, True, f"{path.name} is in OpenAI's own format: its weights")
+        state = {key: value for key, value in state.items() if key not in OPENAI_KEYS}
+    if "token_rows" in state:
+        state["token_embedding.weight"] = _expand_rows(state.pop("token_rows"), state["token_embedding.weight"], model)
+    try:
+        model.load_state_dict(state)
+    except RuntimeError as error:
+        raise ValueError(f"{path.name} does not hold the weights of {name}: {str(error).splitlines()[1].strip()[:200]}") from None
+
+
+def _expand_rows(rows: Tensor, known: Tensor, model: nn.Module) -> Tensor:
+    """The whole vocabulary from the rows that were trained; the other words get fixed noise of the same size."""
+    shape = model.token_embedding.weight.shape
+    noise = np.random.default_rng(0).standard_normal(shape, dtype=np.float32)
+    table = torch.from_numpy(noise) * known.float().std()
+    table[rows.long()] = known.float()
+    return table
+
+
+def _check_activation(name: str, quick: bool, whose: str) -> None:
+    has = bool(open_clip.get_model_config(name).get("quick_gelu", False))
+    if has != quick:
+        mended = name.removesuffix("-quickgelu") + "-quickgelu" * quick
+        raise ValueError(f"{whose} were trained with {'QuickGELU' if quick else 'GELU'}, but {name} uses the other; load {mended!r} instead")
+
+
+def _check_towers(visual: nn.Module, text: nn.Module, name: str) -> None:
+    reasons = {
+        "its image tower is not a native ViT": not isinstance(visual, open_clip.transformer.VisionTransformer),
+        "it pools images by attention or averaging": getattr(visual, "attn_pool", None) is not None or getattr(visual, "pool_type", "tok") != "tok",
+        "its blocks are not plain attention": not all(isinstance(getattr(b, "attn", None), nn.MultiheadAttention)
+                                                      for b in getattr(getattr(visual, "transformer", None), "resblocks", [None])),
+        "its text tower is not a causal transformer read at the end token": getattr(text, "attn_mask", None) is None
+        or getattr(text, "text_pool_type", getattr(text, "pool_type", "argmax")) != "argmax",
+    }
+    found = [reason for reason, true in reasons.items() if true]
+    if found:
+        raise ValueError(f"{name} is not supported: {found[0]}; {SUPPORTED}")
+
+
+def _value_attention(block: nn.Module, x: Tensor) -> Tensor:
+    attention, width = block.attn, x.shape[-1]
+    return vv_attention(block.ln_1(x), attention.in_proj_weight[-width:], attention.in_proj_bias[-width:],
+                        attention.out_proj.weight, attention.out_proj.bias, heads=attention.num_heads)
+
+
+def _batch_first(x: Tensor, transformer: nn.Module) -> Tensor:
+    return x if transformer.resblocks[0].attn.batch_first else x.transpose(0, 1)
+
+
+@contextmanager
+def _block_inputs(transformer: nn.Module):
+    """Collect the input (B, 1 + P, V) of every block during a forward pass of the plain model."""
+    inputs: list[Tensor] = []
+    handles = [block.register_forward_pre_hook(lambda _, args, kwargs: inputs.append(_batch_first(args[0] if args else kwargs["q_x"], transformer)),
+                                               with_kwargs=True) for block in transformer.resblocks]
+    try:
+        yield inputs
+    finally:
+        for handle in handles:
+            handle.remove()

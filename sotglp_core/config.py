@@ -1,0 +1,120 @@
+"""One frozen record of every setting, and the presets: short differences from the default, each with its source."""
+
+from __future__ import annotations
+
+import difflib
+import random
+from dataclasses import asdict, dataclass, fields, replace
+
+import numpy as np
+import torch
+
+ALLOCATIONS = ("ot", "uniform", "topk", "max")
+
+
+@dataclass(frozen=True)
+class Config:
+    """Settings of a run; the defaults are SOT-GLP without the learnable projection (preset ``sotglp``)."""
+
+    preset: str = "sotglp"
+    # prompts
+    global_prompts: int = 3  # M; 0: no global branch
+    local_prompts: int = 4  # N; 0: no local branch
+    global_context: int = 4  # T, context tokens
+    local_context: int = 4
+    local_class_specific: bool = True  # False: the N local contexts are shared by all classes
+    template: str = "a photo of a {}."  # words before {} initialise the context, words after it follow the class name
+    init: str = "template"  # or "random"
+    global_dropout: float = 0.75  # chance that an image does without a prompt for a step; at least one is kept
+    local_dropout: float = 0.0
+    # local alignment
+    allocation: str = "ot"  # one of ALLOCATIONS
+    support: int | None = 10  # K patches shared by a class's prompts; None: all of them
+    top_k: tuple[int, ...] = (10,)  # patches of each prompt under "topk", cycled over the prompts
+    epsilon: float = 0.1
+    projection: bool = False  # learnable linear map on the patch tokens
+    shared_first_block: bool = False  # the released code's aliasing of both streams in block 1
+    divide_by_prompts: bool = False  # the released code's hidden temperature: local score / N
+    # loss and optimisation
+    local_weight: float = 1.0  # lambda
+    entropy_weight: float = 0.0  # LoCoOp's push on irrelevant patches
+    entropy_rank: float = 0.2  # a patch is irrelevant if its true class ranks below this share of the classes
+    epochs: int = 50
+    batch_size: int = 32
+    lr: float = 0.002
+    momentum: float = 0.9
+    weight_decay: float = 0.01
+    seed: int = 1
+
+    def __post_init__(self):
+        for name in ("global_prompts", "local_prompts", "global_context", "local_context", "epochs"):
+            _need(getattr(self, name) >= 0, f"{name} is {getattr(self, name)}; it can't be negative")
+        _need(self.global_prompts + self.local_prompts > 0, "global_prompts and local_prompts are both 0; give at least one")
+        _need(self.allocation in ALLOCATIONS, f"allocation is {self.allocation!r}; choose one of {', '.join(ALLOCATIONS)}")
+        _need(self.init in ("template", "random"), f"init is {self.init!r}; choose template or random")
+        _need(self.template.count("{}") == 1, f"template is {self.template!r}; it needs one {{}} for the class name")
+        _need(self.support is None or self.support > 0, f"support is {self.support}; give a positive number of patches, or None for all")
+        _need(self.top_k and min(self.top_k) > 0, f"top_k is {self.top_k}; give positive numbers of patches")
+        for name in ("epsilon", "lr", "batch_size"):
+            _need(getattr(self, name) > 0, f"{name} is {getattr(self, name)}; it must be positive")
+        for name in ("global_dropout", "local_dropout"):
+            _need(0 <= getattr(self, name) < 1, f"{name} is {getattr(self, name)}; it must be in [0, 1)")
+
+    def replace(self, **changes) -> Config:
+        """A copy with some settings changed.
+
+        :raises ValueError: on an unknown setting (with the nearest name) or an impossible value.
+        """
+        known = [f.name for f in fields(self)]
+        for name in changes:
+            if name not in known:
+                near = difflib.get_close_matches(name, known, 1)
+                raise ValueError(f"unknown setting {name!r}" + (f"; did you mean {near[0]!r}?" if near else ""))
+        return replace(self, **changes)
+
+    def to_dict(self) -> dict:
+        return asdict(self)
+
+
+PRESETS: dict[str, dict] = {
+    # arXiv 2603.08347: balanced OT on a shared sparse support, class-specific local prompts, no projection
+    "sotglp": {},
+    # the same with GalLoP's learnable projection: the variant that fits the training classes best
+    "sotglp-proj": dict(projection=True),
+    # what the released code (Deniz2304988/SOT-GLP, 1c124e8) computes
+    "reference": dict(projection=True, shared_first_block=True, divide_by_prompts=True, init="random"),
+    # Lafon et al., ECCV 2024 (arXiv 2407.01400): shared prompts, each with its own number of patches
+    "gallop": dict(global_prompts=4, local_class_specific=False, allocation="topk", top_k=(5, 10, 15, 20),
+                   support=None, projection=True, local_dropout=0.5),
+    # Chen et al., ICLR 2023 (arXiv 2210.01253): shared prompts, OT over all patches, no global branch
+    "plot": dict(global_prompts=0, local_class_specific=False, support=None),
+    # Zhou et al., IJCV 2022 (arXiv 2109.01134): one shared context of 16 tokens
+    "coop": dict(global_prompts=1, global_context=16, local_prompts=0, init="random", global_dropout=0.0),
+    # Miyai et al., NeurIPS 2023 (arXiv 2306.01293): CoOp plus an entropy push on patches that are not the class
+    "locoop": dict(global_prompts=1, global_context=16, local_prompts=0, init="random", global_dropout=0.0, entropy_weight=0.25),
+    # Radford et al., ICML 2021 (arXiv 2103.00020): the template, nothing learned
+    "zeroshot": dict(global_prompts=1, local_prompts=0, epochs=0, global_dropout=0.0),
+}
+
+
+def preset(name: str, **changes) -> Config:
+    """The named preset, with some settings changed.
+
+    :raises ValueError: on an unknown preset or setting, with the nearest name.
+    """
+    if name not in PRESETS:
+        near = difflib.get_close_matches(str(name), PRESETS, 1)
+        raise ValueError(f"unknown preset {name!r}; " + (f"did you mean {near[0]!r}? " if near else "") + f"There are: {', '.join(PRESETS)}")
+    return Config().replace(preset=name, **PRESETS[name]).replace(**changes)
+
+
+def seed_everything(seed: int) -> None:
+    """Seed Python's, NumPy's and torch's global generators."""
+    random.seed(seed)
+    np.random.seed(seed)
+    torch.manual_seed(seed)
+
+
+def _need(condition, message: str) -> None:
+    if not condition:
+        raise ValueError(message)

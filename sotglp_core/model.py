@@ -1,0 +1,103 @@
+"""SOT-GLP and its relatives: a frozen backbone, global and local prompts, one forward pass for everything."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import NamedTuple
+
+import torch
+from torch import Tensor, nn
+from torch.nn.functional import normalize
+
+from .alignment import Alignment, align
+from .backbone import Backbone, ImageFeatures
+from .config import Config
+from .prompts import PromptLearner
+from .sinkhorn import Transport, sinkhorn
+
+
+class TextFeatures(NamedTuple):
+    """Unit features of the prompts; None where the branch does not exist."""
+
+    shared: Tensor | None  # (C, M, D) of the global prompts
+    local: Tensor | None  # (C, N, D)
+
+
+class Prediction(NamedTuple):
+    """All that a forward pass knows; losses, scores, figures and the inspector take it from here."""
+
+    logits: Tensor  # (B, C) scale * mean of the branches
+    similarity: Tensor  # (B, C) cosine with the classes: the global branch's, or the local score if there is none
+    patch_similarity: Tensor  # (B, C, P) cosine of every patch with the classes, averaged over their prompts
+    alignment: Alignment | None  # support, plan and score of the local branch
+    global_logits: Tensor | None  # (B, C)
+    local_logits: Tensor | None  # (B, C)
+    grid: tuple[int, int]
+
+
+class SOTGLP(nn.Module):
+    """logits = scale * (mean_m cos(z, t_cm) + u_c) / 2, u the local score of :func:`sotglp_core.alignment.align`.
+
+    :param backbone: a frozen :class:`~sotglp_core.backbone.Backbone`; not part of the module's state.
+    :param class_names: at least two, all different.
+    :param config: settings, a :func:`~sotglp_core.config.preset` perhaps changed.
+    :param solver: what solves the transport problems.
+    """
+
+    def __init__(self, backbone: Backbone, class_names: Sequence[str], config: Config | None = None,
+                 solver: Callable[..., Transport] = sinkhorn):
+        super().__init__()
+        config = config or Config()
+        if len(class_names) < 2 or len(set(class_names)) < len(class_names):
+            raise ValueError(f"there are {len(class_names)} class names, {len(set(class_names))} of them different; give at least two, all different")
+        self._held = (backbone,)  # in a tuple, so that the frozen weights stay out of state_dict and parameters
+        self.class_names, self.config, self.solver = tuple(class_names), config, solver
+        shared = dict(template=config.template, init=config.init)
+        with torch.random.fork_rng(devices=[]):
+            torch.manual_seed(config.seed)
+            self.global_prompts = PromptLearner(backbone, self.class_names, number=config.global_prompts, length=config.global_context,
+                                                class_specific=False, **shared) if config.global_prompts else None
+            self.local_prompts = PromptLearner(backbone, self.class_names, number=config.local_prompts, length=config.local_context,
+                                               class_specific=config.local_class_specific, **shared) if config.local_prompts else None
+        self.projection = nn.Parameter(torch.eye(backbone.patch_width, device=backbone.device)) if config.projection else None
+
+    @property
+    def backbone(self) -> Backbone:
+        return self._held[0]
+
+    def text_features(self) -> TextFeatures:
+        """Encode all prompts; pass the result to the forward pass when the prompts do not change between calls."""
+        return TextFeatures(*(learner(self.backbone) if learner is not None else None for learner in (self.global_prompts, self.local_prompts)))
+
+    def forward(self, x: Tensor | ImageFeatures, text: TextFeatures | None = None) -> Prediction:
+        """:param x: (B, 3, H, W) preprocessed images, or their features."""
+        config, backbone = self.config, self.backbone
+        if isinstance(x, Tensor):
+            x = backbone.encode_image(x, shared_first_block=config.shared_first_block)
+        text = text or self.text_features()
+        image = normalize(x.image.float(), dim=-1)
+        patches = normalize(backbone.project(x.patches.float(), self.projection), dim=-1)  # (B, P, D)
+        scale, global_similarity, alignment = backbone.logit_scale, None, None
+        if text.shared is not None:
+            by_prompt = torch.einsum("bd,cmd->bcm", image, text.shared)
+            keep = self._keep(len(image), by_prompt.shape[-1], config.global_dropout)
+            global_similarity = by_prompt.mean(-1) if keep is None else (by_prompt * keep[:, None]).sum(-1) / keep.sum(-1, keepdim=True)
+        if text.local is not None:
+            alignment = align(patches, text.local, allocation=config.allocation, support=config.support, top_k=config.top_k,
+                              epsilon=config.epsilon, keep=self._keep(len(image), text.local.shape[1], config.local_dropout),
+                              divide_by_prompts=config.divide_by_prompts, solver=self.solver)
+            patch_similarity = alignment.patch_similarity
+        else:
+            patch_similarity = torch.einsum("bpd,cmd->bcp", patches, text.shared) / text.shared.shape[1]
+        branches = [b for b in (global_similarity, alignment.score if alignment else None) if b is not None]
+        return Prediction(scale * torch.stack(branches).mean(0), branches[0], patch_similarity, alignment,
+                          None if global_similarity is None else scale * global_similarity,
+                          None if alignment is None else scale * alignment.score, x.grid)
+
+    def _keep(self, images: int, prompts: int, dropout: float) -> Tensor | None:
+        """(images, prompts) bool, at least one True a row; None where nothing is dropped."""
+        if not self.training or dropout == 0 or prompts == 1:
+            return None
+        draw = torch.rand(images, prompts)
+        keep = (draw >= dropout) | (draw == draw.amax(-1, keepdim=True))
+        return keep.to(self.backbone.device)

@@ -1,0 +1,175 @@
+"""Pretrain the embedded CLIP on the pocket world: ``python -m sotglp_core.pocket.pretrain --help``.
+
+Loss: CLIP's contrastive loss between images and captions, plus two that name traits. For each trait group, softmax over
+the group's phrases ("a bird with a red crown", "a bird with a blue crown", ...) of the image's cosine with them; and the
+same with the mean cosine of the best patches of the V-V stream in place of the image's. No part mask is used.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import math
+import os
+import time
+from pathlib import Path
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+from torch.nn.attention import SDPBackend, sdpa_kernel
+from torch.nn.functional import cross_entropy, normalize
+from torch.utils.data import DataLoader, Dataset
+from tqdm import tqdm
+
+from ..backbone import Backbone, contrastive_loss, load_backbone
+from ..storage import load_tensors, save_tensors
+from .captions import caption, phrase
+from .traits import TRAITS
+from .world import SHIFTS, draw
+
+KINDS = {"bird": 0.7, "creature": 0.08, "object": 0.08, "scene": 0.08, "texture": 0.06}
+SHIFTED = 0.1  # share of pictures drawn as a sketch, at night, blurred or in an unusual place
+BEST_PATCHES = 8
+SAVE_EVERY = 200
+
+
+class Stream(Dataset):
+    """Pictures start, start + 1, ... of the endless pretraining stream; picture i depends on (seed, i) alone."""
+
+    def __init__(self, seed: int, start: int, stop: int):
+        self.seed, self.start, self.stop = seed, start, stop
+
+    def __len__(self) -> int:
+        return self.stop - self.start
+
+    def __getitem__(self, i: int) -> tuple[np.ndarray, str, np.ndarray]:
+        rng = np.random.default_rng([self.seed, self.start + i])
+        kind = str(rng.choice(list(KINDS), p=list(KINDS.values())))
+        shift = str(rng.choice(SHIFTS)) if rng.random() < SHIFTED else None
+        picture = draw(kind, rng, shift=shift)
+        traits = [values.index(picture.words[group]) if kind == "bird" else -1 for group, values in TRAITS.items()]
+        return picture.image, caption(picture, rng), np.array(traits)
+
+
+class PatchDropout(nn.Module):
+    """While training, keep the class token and a random share of the patches."""
+
+    def __init__(self, keep: float):
+        super().__init__()
+        self.keep = keep
+
+    def forward(self, x: Tensor) -> Tensor:
+        if not self.training:
+            return x
+        B, L, V = x.shape
+        kept = torch.rand(B, L - 1, device=x.device).argsort(1)[:, : round(self.keep * (L - 1))] + 1
+        return torch.cat([x[:, :1], x.gather(1, kept[..., None].expand(-1, -1, V))], 1)
+
+
+def losses(backbone: Backbone, images: Tensor, captions: Tensor, phrases: Tensor, traits: Tensor) -> dict[str, Tensor]:
+    """The three losses of a batch and the share of traits named right by image and by patches.
+
+    :param images: (B, 3, H, W); captions: (B, L) and phrases: (sum of group sizes, L') token ids; traits: (B, groups), -1 unknown.
+    """
+    seen = backbone.encode_image(images)
+    image, patches = normalize(seen.image, dim=-1), normalize(backbone.project(seen.patches), dim=-1)
+    text, words = (normalize(backbone.encode_sequences(backbone.embed(t), t.argmax(-1)), dim=-1) for t in (captions, phrases))
+    scale = backbone.model.logit_scale.exp().clamp_max(100)
+    by_image = (image @ words.T).split([len(v) for v in TRAITS.values()], -1)
+    best = (patches @ words.T).topk(BEST_PATCHES, dim=1).values.mean(1)
+    by_patch = best.split([len(v) for v in TRAITS.values()], -1)
+    out = {"contrastive": contrastive_loss(image, text, scale)}
+    for name, logits in (("image", by_image), ("patch", by_patch)):
+        pairs = [(scale * group, traits[:, i]) for i, group in enumerate(logits)]
+        out[name] = torch.stack([cross_entropy(group.float(), true, ignore_index=-1) for group, true in pairs]).mean()
+        with torch.no_grad():
+            right = torch.stack([(group.argmax(-1) == true).sum() for group, true in pairs]).sum()
+            out[f"{name}_right"] = right / (traits >= 0).sum()
+    return out
+
+
+def pretrain(folder: Path, *, images: int, batch: int, lr: float, keep: float, seed: int, workers: int, device: str) -> Path:
+    """Train (or resume what ``folder`` holds), log to ``log.jsonl``, and write ``weights.safetensors`` at the end."""
+    backbone = load_backbone("pocket", "random")
+    model = backbone.model.requires_grad_(True).train()
+    model.visual.patch_dropout = PatchDropout(keep)
+    with torch.no_grad():
+        model.logit_scale.fill_(math.log(1 / 0.07))
+    backbone.to(device)
+    groups = [{"params": [p for p in model.parameters() if p.ndim >= 2], "weight_decay": 0.05},
+              {"params": [p for p in model.parameters() if p.ndim < 2], "weight_decay": 0.0}]
+    optimizer = torch.optim.AdamW(groups, lr=lr, betas=(0.9, 0.98))
+    steps, warmup = images // batch, 100
+    phrases = backbone.tokenize([phrase(group, value) for group, values in TRAITS.items() for value in values])
+    used = torch.zeros(model.vocab_size, dtype=torch.bool)
+    used[phrases.cpu().unique()] = True
+    state, first = folder / "state.safetensors", 0
+    if state.exists():
+        tensors, record = load_tensors(state)
+        first, used = record["step"], tensors.pop("used").bool()
+        model.load_state_dict({k[6:]: v for k, v in tensors.items() if k.startswith("model.")})
+        for name, parameter in model.named_parameters():
+            optimizer.state[parameter] = {"step": torch.tensor(float(first)), **{
+                k: tensors[f"{k}.{name}"].to(device) for k in ("exp_avg", "exp_avg_sq")}}
+    loader = DataLoader(Stream(seed, first * batch, steps * batch), batch, num_workers=workers, persistent_workers=workers > 0,
+                        collate_fn=lambda rows: (np.stack([r[0] for r in rows]), [r[1] for r in rows], np.stack([r[2] for r in rows])))
+    # on CPUs the backward pass of the fused attention takes twice as long as the plain formula's
+    attention = [SDPBackend.MATH] if device == "cpu" else [SDPBackend.FLASH_ATTENTION, SDPBackend.EFFICIENT_ATTENTION, SDPBackend.MATH]
+    normalise = backbone.preprocess.transforms[-1]
+    folder.mkdir(parents=True, exist_ok=True)
+    started = time.time()
+    with open(folder / "log.jsonl", "a") as log, tqdm(total=steps, initial=first, unit="step") as bar:
+        for step, (pictures, captions, traits) in enumerate(loader, first):
+            torch.manual_seed(seed + step)
+            for group in optimizer.param_groups:
+                group["lr"] = lr * min((step + 1) / warmup, 0.5 + 0.5 * math.cos(math.pi * step / steps))
+            pixels = normalise(torch.from_numpy(pictures).permute(0, 3, 1, 2).float().to(device) / 255)
+            tokens = backbone.tokenize(captions)
+            used[tokens.cpu().unique()] = True
+            with sdpa_kernel(attention):
+                with torch.autocast(torch.device(device).type, torch.bfloat16):
+                    parts = losses(backbone, pixels, tokens, phrases, torch.from_numpy(traits).to(device))
+                (parts["contrastive"] + parts["image"] + parts["patch"]).backward()
+            torch.nn.utils.clip_grad_norm_(model.parameters(), 1.0)
+            optimizer.step()
+            optimizer.zero_grad(set_to_none=True)
+            bar.update()
+            if step % 20 == 0:
+                row = {"step": step, "images": (step + 1) * batch, "seconds": round(time.time() - started, 1),
+                       **{k: round(v.item(), 4) for k, v in parts.items()}}
+                log.write(json.dumps(row) + "\n")
+                log.flush()
+                bar.set_postfix({k: f"{v.item():.2f}" for k, v in parts.items()})
+            if (step + 1) % SAVE_EVERY == 0 or step + 1 == steps:
+                tensors = {f"model.{k}": v for k, v in model.state_dict().items()}
+                tensors |= {f"{k}.{n}": optimizer.state[p][k] for n, p in model.named_parameters() for k in ("exp_avg", "exp_avg_sq")}
+                save_tensors(state, {**tensors, "used": used}, {"step": step + 1})
+    return export(model, used, folder / "weights.safetensors", {"images": steps * batch, "batch": batch, "lr": lr, "keep": keep, "seed": seed})
+
+
+def export(model: nn.Module, used: Tensor, path: Path, record: dict) -> Path:
+    """Write the weights in fp16, with only the word embeddings that training met."""
+    rows = used.nonzero()[:, 0].int()
+    tensors = {k: v.half() for k, v in model.state_dict().items()}
+    tensors["token_embedding.weight"] = tensors["token_embedding.weight"][rows.long()]
+    save_tensors(path, {**tensors, "token_rows": rows}, record)
+    return path
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(prog="python -m sotglp_core.pocket.pretrain", description=__doc__.split("\n")[0])
+    parser.add_argument("folder", type=Path, help="log, resumable state and weights go here; run again to resume")
+    parser.add_argument("--images", type=int, default=1_000_000)
+    parser.add_argument("--batch", type=int, default=128)
+    parser.add_argument("--lr", type=float, default=1e-3)
+    parser.add_argument("--keep", type=float, default=0.5, help="share of the patches kept in each image")
+    parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--workers", type=int, default=max(1, (os.cpu_count() or 2) // 2), help="processes that draw")
+    parser.add_argument("--device", default="cuda" if torch.cuda.is_available() else "cpu")
+    options = vars(parser.parse_args())
+    print(pretrain(options.pop("folder"), **options))
+
+
+if __name__ == "__main__":
+    main()
