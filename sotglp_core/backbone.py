@@ -7,24 +7,21 @@ from __future__ import annotations
 
 import hashlib
 import logging
-import zipfile
 from contextlib import contextmanager
 from importlib.resources import files
 from pathlib import Path
 from typing import NamedTuple
 
-import numpy as np
 import open_clip
 import torch
 from open_clip.transform import PreprocessCfg, image_transform_v2
-from safetensors.torch import load_file
 from torch import Tensor, nn
 
 from .attention import vv_attention
+from .weights import read_weights
 
 POCKET = files("sotglp_core") / "pocket"
-OPENAI_KEYS = ("input_resolution", "context_length", "vocab_size")  # found in checkpoints of OpenAI's own format alone
-SUPPORTED = "supported are open_clip's native ViT towers with class-token pooling and a causal text transformer (ViT-B-16, ViT-L-14, ...)"
+SUPPORTED = "supported are open_clip's ViTs with class-token pooling and a causal text transformer, such as ViT-B-16 or ViT-L-14"
 open_clip.add_model_config(Path(str(POCKET / "pocket.json")))
 
 
@@ -63,6 +60,10 @@ class Backbone(nn.Module):
     @property
     def patch_width(self) -> int:
         return self.model.visual.proj.shape[0]
+
+    @property
+    def joint_width(self) -> int:
+        return self.model.visual.proj.shape[1]
 
     @property
     def grid(self) -> tuple[int, int]:
@@ -124,9 +125,8 @@ class Backbone(nn.Module):
         """
         tokens = self.tokenizer(texts)
         end = tokens.argmax(-1)
-        full = (end == tokens.shape[1] - 1).nonzero()[:, 0].tolist()
-        for i in full:
-            if self.tokenizer.decode(tokens[i].tolist()).count("<end_of_text>") and len(self.tokenizer.encode(texts[i])) + 2 > tokens.shape[1]:
+        for i in (end == tokens.shape[1] - 1).nonzero()[:, 0].tolist():
+            if len(self.tokenizer.encode(texts[i])) + 2 > tokens.shape[1]:
                 raise ValueError(f"the text {texts[i][:60]!r}... has more than {tokens.shape[1] - 2} tokens; shorten it")
         return tokens[:, : int(end.max()) + 1].to(self.device)
 
@@ -168,18 +168,17 @@ def load_backbone(name: str = "pocket", pretrained: str | None = None, *, device
     """
     if precision not in ("fp32", "bf16", "fp16"):
         raise ValueError(f"precision is {precision!r}; choose fp32, bf16 or fp16")
-    if open_clip.get_model_config(name) is None:
-        raise ValueError(f"open_clip has no model {name!r}; {SUPPORTED}")
+    _check_name(name)
     pretrained = pretrained or ("embedded" if name == "pocket" else None)
+    tags = ", ".join(open_clip.list_pretrained_tags_by_model(name)) or "none"
     if pretrained is None:
-        tags = ", ".join(open_clip.list_pretrained_tags_by_model(name)) or "none"
-        raise ValueError(f"{name} needs weights: give pretrained= one of open_clip's tags ({tags}), a checkpoint file, or 'random'")
+        raise ValueError(f"{name} needs weights: give as pretrained one of open_clip's tags ({tags}), a checkpoint file, or 'random'")
     tag = open_clip.get_pretrained_cfg(name, pretrained)
     path = Path(str(POCKET / "weights.safetensors")) if pretrained == "embedded" else Path(pretrained)
     if tag:
         _check_activation(name, bool(tag.get("quick_gelu")), f"the weights {pretrained!r}")
     elif pretrained != "random" and not path.is_file():
-        raise ValueError(f"{pretrained!r} is neither a tag of {name} nor a file; tags: {', '.join(open_clip.list_pretrained_tags_by_model(name))}")
+        raise ValueError(f"{pretrained!r} is neither a tag of {name} ({tags}) nor a file")
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(0)
         logging.disable(logging.WARNING)  # open_clip warns of the random weights that are replaced below
@@ -189,7 +188,7 @@ def load_backbone(name: str = "pocket", pretrained: str | None = None, *, device
             logging.disable(logging.NOTSET)
     backbone = Backbone(model, name, pretrained)
     if not tag and pretrained != "random":
-        _load_checkpoint(model, path, name)
+        _load_file(model, path, name)
     return backbone.to(device)
 
 
@@ -198,50 +197,40 @@ def contrastive_loss(image: Tensor, text: Tensor, scale: Tensor) -> Tensor:
     return open_clip.ClipLoss()(image, text, scale)
 
 
-def _load_checkpoint(model: nn.Module, path: Path, name: str) -> None:
-    if path.suffix == ".safetensors":
-        state = load_file(path)
-    elif zipfile.is_zipfile(path) and any(n.endswith("constants.pkl") for n in zipfile.ZipFile(path).namelist()):
-        state = torch.jit.load(path, map_location="cpu").state_dict()
-    else:
-        state = torch.load(path, map_location="cpu", weights_only=True)
-    state = state.get("state_dict", state)
-    state = {key.removeprefix("module."): value for key, value in state.items()}
-    if any(key in state for key in OPENAI_KEYS):
+def _load_file(model: nn.Module, path: Path, name: str) -> None:
+    weights = read_weights(path, model.vocab_size)
+    if weights.openai:
         _check_activation(name, True, f"{path.name} is in OpenAI's own format: its weights")
-        state = {key: value for key, value in state.items() if key not in OPENAI_KEYS}
-    if "token_rows" in state:
-        state["token_embedding.weight"] = _expand_rows(state.pop("token_rows"), state["token_embedding.weight"], model)
     try:
-        model.load_state_dict(state)
+        model.load_state_dict(weights.state)
     except RuntimeError as error:
         raise ValueError(f"{path.name} does not hold the weights of {name}: {str(error).splitlines()[1].strip()[:200]}") from None
 
 
-def _expand_rows(rows: Tensor, known: Tensor, model: nn.Module) -> Tensor:
-    """The whole vocabulary from the rows that were trained; the other words get fixed noise of the same size."""
-    shape = model.token_embedding.weight.shape
-    noise = np.random.default_rng(0).standard_normal(shape, dtype=np.float32)
-    table = torch.from_numpy(noise) * known.float().std()
-    table[rows.long()] = known.float()
-    return table
-
-
 def _check_activation(name: str, quick: bool, whose: str) -> None:
-    has = bool(open_clip.get_model_config(name).get("quick_gelu", False))
-    if has != quick:
+    if bool(open_clip.get_model_config(name).get("quick_gelu", False)) != quick:
         mended = name.removesuffix("-quickgelu") + "-quickgelu" * quick
-        raise ValueError(f"{whose} were trained with {'QuickGELU' if quick else 'GELU'}, but {name} uses the other; load {mended!r} instead")
+        raise ValueError(f"{whose} were trained with {'QuickGELU' if quick else 'GELU'}, {name} uses the other; load {mended!r}")
+
+
+def _check_name(name: str) -> None:
+    """Refuse by its configuration what needs another library, before anything is built."""
+    config = open_clip.get_model_config(name)
+    if config is None:
+        raise ValueError(f"open_clip has no model {name!r}; {SUPPORTED}")
+    if "timm_model_name" in config["vision_cfg"] or isinstance(config["vision_cfg"].get("layers"), list):
+        raise ValueError(f"{name} is not supported: its image tower is not a native ViT; {SUPPORTED}")
+    if "hf_model_name" in config["text_cfg"]:
+        raise ValueError(f"{name} is not supported: its text tower is not open_clip's own; {SUPPORTED}")
 
 
 def _check_towers(visual: nn.Module, text: nn.Module, name: str) -> None:
+    blocks = visual.transformer.resblocks
     reasons = {
-        "its image tower is not a native ViT": not isinstance(visual, open_clip.transformer.VisionTransformer),
-        "it pools images by attention or averaging": getattr(visual, "attn_pool", None) is not None or getattr(visual, "pool_type", "tok") != "tok",
-        "its blocks are not plain attention": not all(isinstance(getattr(b, "attn", None), nn.MultiheadAttention)
-                                                      for b in getattr(getattr(visual, "transformer", None), "resblocks", [None])),
-        "its text tower is not a causal transformer read at the end token": getattr(text, "attn_mask", None) is None
-        or getattr(text, "text_pool_type", getattr(text, "pool_type", "argmax")) != "argmax",
+        "its image tower pools by attention or averaging": visual.attn_pool is not None or visual.pool_type != "tok",
+        "its blocks are not plain attention": not all(isinstance(getattr(b, "attn", None), nn.MultiheadAttention) for b in blocks),
+        "its text tower is not causal": getattr(text, "attn_mask", None) is None,
+        "its text feature is not read at the end token": getattr(text, "text_pool_type", getattr(text, "pool_type", "argmax")) != "argmax",
     }
     found = [reason for reason, true in reasons.items() if true]
     if found:
@@ -262,8 +251,11 @@ def _batch_first(x: Tensor, transformer: nn.Module) -> Tensor:
 def _block_inputs(transformer: nn.Module):
     """Collect the input (B, 1 + P, V) of every block during a forward pass of the plain model."""
     inputs: list[Tensor] = []
-    handles = [block.register_forward_pre_hook(lambda _, args, kwargs: inputs.append(_batch_first(args[0] if args else kwargs["q_x"], transformer)),
-                                               with_kwargs=True) for block in transformer.resblocks]
+
+    def note(_, args, kwargs):
+        inputs.append(_batch_first(args[0] if args else kwargs["q_x"], transformer))
+
+    handles = [block.register_forward_pre_hook(note, with_kwargs=True) for block in transformer.resblocks]
     try:
         yield inputs
     finally:

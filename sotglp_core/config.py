@@ -104,7 +104,8 @@ def preset(name: str, **changes) -> Config:
     """
     if name not in PRESETS:
         near = difflib.get_close_matches(str(name), PRESETS, 1)
-        raise ValueError(f"unknown preset {name!r}; " + (f"did you mean {near[0]!r}? " if near else "") + f"There are: {', '.join(PRESETS)}")
+        hint = f"did you mean {near[0]!r}? " if near else ""
+        raise ValueError(f"unknown preset {name!r}; {hint}There are: {', '.join(PRESETS)}")
     return Config().replace(preset=name, **PRESETS[name]).replace(**changes)
 
 

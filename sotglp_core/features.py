@@ -30,8 +30,8 @@ class Features:
     def __len__(self) -> int:
         return len(self.labels)
 
-    def batch(self, index: Tensor | slice) -> ImageFeatures:
-        return ImageFeatures(self.image[index], self.patches[index], self.grid)
+    def batch(self, index: Tensor | slice, device: torch.device | None = None) -> ImageFeatures:
+        return ImageFeatures(self.image[index].to(device), self.patches[index].to(device), self.grid)
 
     def to(self, device: torch.device) -> Features:
         return Features(self.image.to(device), self.patches.to(device), self.labels.to(device), self.grid)
@@ -55,7 +55,8 @@ def encode(backbone: Backbone, images: Images | Features, *, shared_first_block:
     if isinstance(images, Features):
         return images
     if not len(images):
-        return Features(torch.zeros(0, backbone.model.visual.output_dim), torch.zeros(0, 1, backbone.patch_width).half(), torch.zeros(0, dtype=torch.int64), backbone.grid)
+        return Features(torch.zeros(0, backbone.joint_width), torch.zeros(0, 1, backbone.patch_width).half(),
+                        torch.zeros(0, dtype=torch.int64), backbone.grid)
     labels = torch.from_numpy(np.array(images.labels))
     key = hashlib.sha256(repr(("v1", backbone.fingerprint(), str(backbone.dtype), str(backbone.preprocess), shared_first_block,
                                images.fingerprint())).encode()).hexdigest()[:32]
@@ -70,7 +71,8 @@ def encode(backbone: Backbone, images: Images | Features, *, shared_first_block:
         workers = max(1, (os.cpu_count() or 2) // 2) if len(images) >= 512 else 0
     loader = DataLoader(_Preprocessed(images, backbone.preprocess), batch_size, num_workers=workers)
     rows = []
-    with torch.no_grad(), tqdm(total=len(images), desc=description, unit="image", disable=not progress or len(images) < 64, leave=False) as bar:
+    quiet = not progress or len(images) < 64
+    with torch.no_grad(), tqdm(total=len(images), desc=description, unit="image", disable=quiet, leave=False) as bar:
         for pixels in loader:
             seen = backbone.encode_image(pixels, shared_first_block=shared_first_block)
             rows.append((seen.image.float().cpu(), seen.patches.half().cpu()))

@@ -49,7 +49,8 @@ class SOTGLP(nn.Module):
         super().__init__()
         config = config or Config()
         if len(class_names) < 2 or len(set(class_names)) < len(class_names):
-            raise ValueError(f"there are {len(class_names)} class names, {len(set(class_names))} of them different; give at least two, all different")
+            raise ValueError(f"there are {len(class_names)} class names, {len(set(class_names))} of them different; "
+                             "give at least two, all different")
         self._held = (backbone,)  # in a tuple, so that the frozen weights stay out of state_dict and parameters
         self.class_names, self.config, self.solver = tuple(class_names), config, solver
         shared = dict(template=config.template, init=config.init)
@@ -67,7 +68,7 @@ class SOTGLP(nn.Module):
 
     def text_features(self) -> TextFeatures:
         """Encode all prompts; pass the result to the forward pass when the prompts do not change between calls."""
-        return TextFeatures(*(learner(self.backbone) if learner is not None else None for learner in (self.global_prompts, self.local_prompts)))
+        return TextFeatures(*(learner and learner(self.backbone) for learner in (self.global_prompts, self.local_prompts)))
 
     def forward(self, x: Tensor | ImageFeatures, text: TextFeatures | None = None) -> Prediction:
         """:param x: (B, 3, H, W) preprocessed images, or their features."""

@@ -32,9 +32,11 @@ class PromptLearner(nn.Module):
         window = backbone.text.positional_embedding.shape[0]
         if int(self.end.max()) >= window:
             longest = class_names[int(self.end.argmax())]
-            raise ValueError(f"the prompt of class {longest!r} has {int(self.end.max()) + 1} tokens, the text tower reads {window}; shorten the name or the context")
+            raise ValueError(f"the prompt of class {longest!r} has {int(self.end.max()) + 1} tokens, the text tower reads {window}; "
+                             "shorten the name or the context")
         spread = backbone.text.token_embedding.weight.float().std()
-        context = spread * torch.randn(len(class_names) if class_specific else 1, number, length, backbone.text_width, device=backbone.device)
+        owners = len(class_names) if class_specific else 1
+        context = spread * torch.randn(owners, number, length, backbone.text_width, device=backbone.device)
         given = backbone.embed(backbone.tokenize([before])[:, 1:-1])[0].float()[-length:]  # the template's last T words
         if init == "template" and len(given) and length:
             noise = 0.5 * context[:, :, -len(given):]

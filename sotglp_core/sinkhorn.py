@@ -17,7 +17,6 @@ from torch import Tensor
 
 CHECK_EVERY = 5  # iterations between two looks at the marginals: one host synchronisation each
 SCALING_ITERATIONS = 60  # what the scaling form may spend before the Newton steps take over
-COOL_AT = 1e-2  # share of the mass still misplaced at which the temperature is halved
 CHUNK = 1 << 16  # problems a Newton batch
 
 
@@ -57,7 +56,7 @@ def sinkhorn(cost: Tensor, *, epsilon: float, a: Tensor | None = None, b: Tensor
     with torch.no_grad(), torch.autocast(cost.device.type, enabled=False):
         C = cost.detach().to(torch.promote_types(cost.dtype, torch.float32))
         a, b = _marginal("a", a, C, K), _marginal("b", b, C, N)
-        if not bool((C.isfinite().all() & ((a.sum(-1) - b.sum(-1)).abs() <= 1e-5 * a.sum(-1)).all())):
+        if not bool(C.isfinite().all() & ((a.sum(-1) - b.sum(-1)).abs() <= 1e-5 * a.sum(-1)).all()):
             raise ValueError("cost must be finite, and a and b must have the same total in every problem")
         C, a, b = (x.reshape(-1, *x.shape[len(batch):]) for x in (C / epsilon, a, b))
         plan, u, v, iterations = _scale(C, a, b, tolerance, min(max_iterations, SCALING_ITERATIONS))
@@ -70,7 +69,7 @@ def sinkhorn(cost: Tensor, *, epsilon: float, a: Tensor | None = None, b: Tensor
                 iterations[rest] += solved[3]
             violation = marginal_violation(plan, a, b)
         flat = Transport(plan, epsilon * u, epsilon * v, violation, iterations, violation <= tolerance)
-        result = Transport(*(x.reshape(*batch, *x.shape[1:]) for x in flat))
+        result = Transport(*(x.reshape((*batch, *x.shape[1:])) for x in flat))
     if differentiable and cost.requires_grad:
         result = result._replace(plan=_ImplicitPlan.apply(cost, result.plan, epsilon))
     return result
@@ -124,7 +123,7 @@ def _scale(C: Tensor, a: Tensor, b: Tensor, tolerance: float, budget: int):
 
 
 def _newton(C: Tensor, a: Tensor, b: Tensor, tolerance: float, budget: int):
-    """Newton steps on the dual in log domain, the temperature halved from the costs' range to 1.
+    """Newton steps on the dual in log domain, the temperature halved from the costs' range to 1 as each is solved.
 
     Rows are exact after each update of u, so that r = b - P^T 1 is the dual gradient and H its Hessian; of the damped
     Newton steps and Sinkhorn's own step the one that leaves the smallest |r| is taken.
@@ -146,18 +145,17 @@ def _newton(C: Tensor, a: Tensor, b: Tensor, tolerance: float, budget: int):
         plan = rows_exact(v, T)[1]
         column = plan.sum(-2)
         residual = b - column
-        left = residual.abs().sum(-1)
-        met = (left <= tolerance / 4) & (T[:, 0] == 1)
-        used = used.where(~met | (used < step), step)
-        if bool(met.all()):
+        met = residual.abs().sum(-1, keepdim=True) <= tolerance / 4  # (S, 1)
+        used = used.where(~(met & (T == 1))[:, 0] | (used < step), step)
+        if bool((used <= step).all()):
             break
+        T = T.where(~met, (T / 2).clamp_min(1))
         newton = _schur_solve(plan, a, b, residual).nan_to_num(0, 0, 0)
         scaling = (log_b - column.log()).masked_fill(b == 0, 0).nan_to_num(0, 0, 0)
         tries = v + T * torch.cat([dampings * newton, scaling[None]])  # (6, S, N)
         left = torch.stack([(b - rows_exact(t, T)[1].sum(-2)).abs().sum(-1) for t in tries])
         best = left.nan_to_num(torch.inf).argmin(0)
         v = tries[best, torch.arange(len(best), device=C.device)]
-        T = T.where(left.amin(0)[:, None] > COOL_AT * a.sum(-1, keepdim=True), (T / 2).clamp_min(1))
     u, plan = rows_exact(v, torch.ones_like(span)[:, None])
     return plan, u, v, used
 

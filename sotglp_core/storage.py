@@ -59,7 +59,7 @@ def load_tensors(path: str | Path) -> tuple[dict[str, Tensor], dict]:
     try:
         with safe_open(path, "pt") as file:
             record = json.loads((file.metadata() or {})["record"])
-            return {key: file.get_tensor(key) for key in file.keys()}, record
+            return {key: file.get_tensor(key) for key in list(file.keys())}, record
     except (KeyError, ValueError):
         raise ValueError(f"{path} has no record of this package; give a file that it saved") from None
     except Exception as error:

@@ -38,7 +38,8 @@ def load_task(source: str | Path = "pocket", *, shots: int = 16, seed: int = 1, 
     """
     if str(source) == "pocket":
         names = tuple(classes or SPECIES)
-        pool, val, test = (pocket.species_images(s, n, names=names) for s, n in (("pool", pocket.POOL), ("val", pocket.VAL), ("test", pocket.TEST)))
+        sizes = {"pool": pocket.POOL, "val": pocket.VAL, "test": pocket.TEST}
+        pool, val, test = (pocket.species_images(split, n, names=names) for split, n in sizes.items())
         sets = {name: pocket.ood_images(name, pocket.OOD) for name in ("unseen", *pocket.OOD_KINDS)}
     else:
         names, splits = folder_splits(source, classes=classes, skip_corrupt=skip_corrupt)

@@ -12,7 +12,8 @@ from .images import SUFFIXES, FolderImages, read_image
 TEST_SHARE, VAL_SHARE = 0.3, 0.2  # of each class's images where the folder has no train/ of its own
 
 
-def folder_splits(root: str | Path, *, classes: Sequence[str] | None = None, skip_corrupt: bool = False) -> tuple[tuple[str, ...], dict[str, FolderImages]]:
+def folder_splits(root: str | Path, *, classes: Sequence[str] | None = None,
+                  skip_corrupt: bool = False) -> tuple[tuple[str, ...], dict[str, FolderImages]]:
     """Class names and the images of the splits "train", "val" and "test".
 
     A folder of class folders is split by a fixed draw: 30 % of each class to test, 20 % to validation.
@@ -58,7 +59,7 @@ def _scan(root: Path, classes: Sequence[str] | None) -> tuple[list[str], list[Pa
     for label, name in enumerate(folders):
         own = list_images(root / name)
         if not own:
-            raise ValueError(f"class {name!r} has no images in {root / name}; add photos ({', '.join(sorted(SUFFIXES))}) or remove the folder")
+            raise ValueError(f"class {name!r} has no images in {root / name}; add photos or remove the folder")
         paths += own
         labels += [label] * len(own)
     return folders, paths, labels

@@ -68,12 +68,16 @@ def read_image(path: str | Path) -> Image.Image:
             image.load()
             image = ImageOps.exif_transpose(image)
             if image.mode.startswith(("I", "F")):
-                pixels = np.asarray(image, np.float32)
-                top = 65535.0 if image.mode != "F" and pixels.max() > 255 else max(float(pixels.max()), 1e-12) if image.mode == "F" else 255.0
-                image = Image.fromarray((pixels.clip(0) / top * 255).round().clip(0, 255).astype(np.uint8))
+                image = _eight_bits(np.asarray(image, np.float32))
             if image.mode in ("RGBA", "LA", "PA") or "transparency" in image.info:
                 image = image.convert("RGBA")
                 image = Image.alpha_composite(Image.new("RGBA", image.size, "white"), image)
             return image.convert("RGB")
     except (OSError, ValueError, SyntaxError, Image.DecompressionBombError) as error:
         raise ValueError(f"can't read the image {path}: {error}") from None
+
+
+def _eight_bits(pixels: np.ndarray) -> Image.Image:
+    """Grey levels of 8, 16 or 32 bits to 8, by the smallest of the usual ranges that holds them: 1, 255, 65535, or their own."""
+    top = next((t for t in (1.0, 255.0, 65535.0) if pixels.max() <= t), float(pixels.max()))
+    return Image.fromarray((pixels.clip(0) / top * 255).round().astype(np.uint8))

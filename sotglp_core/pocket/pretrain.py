@@ -145,7 +145,8 @@ def pretrain(folder: Path, *, images: int, batch: int, lr: float, keep: float, s
                 tensors = {f"model.{k}": v for k, v in model.state_dict().items()}
                 tensors |= {f"{k}.{n}": optimizer.state[p][k] for n, p in model.named_parameters() for k in ("exp_avg", "exp_avg_sq")}
                 save_tensors(state, {**tensors, "used": used}, {"step": step + 1})
-    return export(model, used, folder / "weights.safetensors", {"images": steps * batch, "batch": batch, "lr": lr, "keep": keep, "seed": seed})
+    settings = {"images": steps * batch, "batch": batch, "lr": lr, "keep": keep, "seed": seed}
+    return export(model, used, folder / "weights.safetensors", settings)
 
 
 def export(model: nn.Module, used: Tensor, path: Path, record: dict) -> Path:

@@ -1,0 +1,50 @@
+# The project's commands. `make help` lists them; every target sets up what it needs.
+PYTHON ?= python3
+VENV ?= .venv
+PORT ?= 8000
+
+PY = $(VENV)/bin/python
+STAMP = $(VENV)/.installed
+CHECK_PYTHON = import sys; sys.exit(not (3, 11) <= sys.version_info[:2] <= (3, 13))
+
+export HF_HUB_OFFLINE ?= 1
+export PIP_DISABLE_PIP_VERSION_CHECK = 1
+export PIP_ROOT_USER_ACTION = ignore
+
+.DEFAULT_GOAL := help
+.PHONY: install book test serve bench lint clean help
+
+$(STAMP): requirements.txt constraints.txt pyproject.toml
+	@command -v $(PYTHON) >/dev/null || { echo "$(PYTHON) was not found; install Python 3.11, 3.12 or 3.13, or name one with PYTHON=" >&2; exit 1; }
+	@$(PYTHON) -c '$(CHECK_PYTHON)' || { echo "$(PYTHON) is $$($(PYTHON) -V 2>&1); this project needs Python 3.11, 3.12 or 3.13: name one with PYTHON=" >&2; exit 1; }
+	@$(PYTHON) -c 'import ensurepip, venv' 2>/dev/null || { echo "$(PYTHON) can't make a virtual environment; on Debian and Ubuntu run: apt-get install python3-venv" >&2; exit 1; }
+	@test -x $(PY) && $(PY) -m pip --version >/dev/null 2>&1 || $(PYTHON) -m venv $(VENV)
+	$(PY) -m pip install --quiet -r requirements.txt -c constraints.txt
+	$(PY) -m pip install --quiet --no-deps -e .
+	@touch $@
+
+install: $(STAMP) ## make the virtual environment and install everything in it
+
+book: $(STAMP) ## build the book; every warning is an error
+	$(PY) book/build.py
+
+test: $(STAMP) ## test the package, then run every CPU notebook
+	$(PY) -m pytest
+	$(PY) -m pytest --nbmake --nbmake-timeout=120 --ignore-glob='*_gpu.ipynb' notebooks
+
+serve: book ## build the book and show it on http://localhost:8000 (PORT=)
+	$(PY) -m http.server --bind localhost --directory _build/html $(PORT)
+
+bench: $(STAMP) ## measure speed and memory on this machine
+	$(PY) tests/benchmarks/bench.py
+
+lint: $(STAMP) ## check the style of code and notebooks
+	$(PY) -m ruff check .
+	$(PY) book/setup_cell.py --check
+
+clean: ## remove what was built; the virtual environment stays
+	rm -rf _build book/_static/vendor build dist *.egg-info .pytest_cache .ruff_cache .hypothesis
+	find sotglp_core tests book notebooks -depth \( -name __pycache__ -o -name .ipynb_checkpoints \) -exec rm -rf {} +
+
+help: ## list these commands
+	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "make %-8s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)

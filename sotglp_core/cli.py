@@ -1,0 +1,211 @@
+"""The ``sotglp`` command: train, evaluate, predict."""
+
+from __future__ import annotations
+
+import json
+import sys
+from pathlib import Path
+from typing import Annotated
+
+import torch
+import typer
+from rich.console import Console
+from rich.table import Table
+
+from . import figures
+from .backbone import load_backbone
+from .checkpoint import load, save
+from .config import PRESETS, Config, preset
+from .datasets.folders import list_images
+from .datasets.images import read_image
+from .evaluation import Evaluation, evaluate
+from .inspector import shown_pixels
+from .model import SOTGLP
+from .ood import SCORES
+from .storage import atomic_path, write_text
+from .tasks import Task, load_task
+from .training import fit
+
+app = typer.Typer(no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False, rich_markup_mode="markdown",
+                  help="Few-shot image classification with local and global prompts on a frozen CLIP.")
+console, errors = Console(), Console(stderr=True)
+SHOWN = ("MCM", "L-MCM", "GL-MCM")
+
+Data = Annotated[str, typer.Option(help="'pocket' (the embedded task), or a folder with a sub-folder of photos for each class.")]
+Classes = Annotated[str, typer.Option(help="Comma-separated class folders to use; empty: all.")]
+Ood = Annotated[Path | None, typer.Option(help="A folder of photos that belong to no class.")]
+Name = Annotated[str, typer.Option(help="'pocket', or an open_clip ViT such as ViT-B-16.")]
+Weights = Annotated[str | None, typer.Option(help="open_clip tag (downloads) or checkpoint file.")]
+Skip = Annotated[bool, typer.Option(help="Leave out files that can't be read instead of stopping.")]
+Device = Annotated[str, typer.Option(help="cpu, cuda or mps; auto takes a GPU if there is one.")]
+AsJson = Annotated[bool, typer.Option("--json", help="Print JSON instead of tables.")]
+
+
+@app.command()
+def train(
+    data: Data = "pocket",
+    out: Annotated[Path, typer.Option(help="Folder for the prompts and the metrics.")] = Path("runs/latest"),
+    name: Annotated[str, typer.Option("--preset", help=f"One of {', '.join(PRESETS)}.")] = "sotglp",
+    shots: Annotated[int, typer.Option(help="Training images of each class.")] = 16,
+    seed: int = 1,
+    classes: Classes = "",
+    ood: Ood = None,
+    backbone: Name = "pocket",
+    pretrained: Weights = None,
+    settings: Annotated[list[str] | None, typer.Option("--set", help="Change a setting: --set epochs=20 --set epsilon=0.05.")] = None,
+    allow_fewer: Annotated[bool, typer.Option(help="Take what there is of a class with fewer images than shots.")] = False,
+    skip_corrupt: Skip = False,
+    device: Device = "auto",
+    as_json: AsJson = False,
+) -> None:
+    """Learn prompts from a few images of each class, test them, and save them.
+
+    Example: `sotglp train --data photos --shots 8 --out runs/photos`
+    """
+    config = preset(name, seed=seed, **_parsed(settings or []))
+    task = load_task(data, shots=shots, seed=seed, classes=_listed(classes), ood=ood, allow_fewer=allow_fewer, skip_corrupt=skip_corrupt)
+    model = SOTGLP(load_backbone(backbone, pretrained, device=_device(device)), task.class_names, config)
+    history = fit(model, task.train, progress=not as_json)
+    save(model, out / "prompts.safetensors")
+    write_text(out / "history.jsonl", "".join(json.dumps(epoch._asdict()) + "\n" for epoch in history))
+    _report(model, task, out, as_json)
+    if not as_json:
+        console.print(f"saved to {out}; next: sotglp predict {out} PHOTO --heatmap heatmap.png", highlight=False)
+
+
+@app.command("evaluate")
+def evaluate_command(
+    run: Annotated[Path, typer.Argument(help="Folder that `sotglp train` wrote.")],
+    data: Data = "pocket",
+    classes: Classes = "",
+    ood: Ood = None,
+    skip_corrupt: Skip = False,
+    device: Device = "auto",
+    as_json: AsJson = False,
+) -> None:
+    """Test saved prompts on the test images of a task.
+
+    Example: `sotglp evaluate runs/photos --data photos --ood other-photos`
+    """
+    model = _loaded(run, device)
+    task = load_task(data, shots=1, classes=_listed(classes), ood=ood, allow_fewer=True, skip_corrupt=skip_corrupt)
+    if task.class_names != model.class_names:
+        ours, theirs = (", ".join(names[:4]) + (", ..." if len(names) > 4 else "") for names in (model.class_names, task.class_names))
+        raise ValueError(f"{run} was trained on {len(model.class_names)} classes ({ours}), {data} has {len(task.class_names)} ({theirs}); "
+                         "give its own task with --data and --classes")
+    _report(model, task, run, as_json)
+
+
+@app.command()
+def predict(
+    run: Annotated[Path, typer.Argument(help="Folder that `sotglp train` wrote.")],
+    photos: Annotated[list[Path], typer.Argument(help="Image files, or folders of them.")],
+    heatmap: Annotated[Path | None, typer.Option(help="Save the first photo's patch-to-prompt heatmaps as this PNG.")] = None,
+    skip_corrupt: Skip = False,
+    device: Device = "auto",
+    as_json: AsJson = False,
+) -> None:
+    """Label photos: class, probability, and an out-of-distribution score (GL-MCM; higher is more familiar).
+
+    Example: `sotglp predict runs/photos new.jpg --heatmap heatmap.png`
+    """
+    model = _loaded(run, device)
+    files = [file for photo in photos for file in (list_images(photo) if photo.is_dir() else [photo])]
+    if not files:
+        raise ValueError(f"there are no images in {photos[0]}; give files or folders of photos")
+    text, table = None, Table("photo", "label", "probability", "GL-MCM")
+    for file in files:
+        try:
+            image = read_image(file)
+        except ValueError as error:
+            if not skip_corrupt:
+                raise ValueError(f"{error}; pass --skip-corrupt to go on without it") from None
+            errors.print(f"skipped: {error}", style="yellow", markup=False, highlight=False)
+            continue
+        with torch.no_grad():
+            text = text or model.text_features()
+            seen = model(model.backbone.preprocess(image)[None], text)
+        best = int(seen.logits[0].argmax())
+        row = {"photo": str(file), "label": model.class_names[best], "probability": float(seen.logits[0].softmax(-1)[best]),
+               "gl_mcm": float(SCORES["GL-MCM"](seen.similarity, seen.patch_similarity, seen.logits)[0])}
+        if as_json:
+            print(json.dumps(row))
+        table.add_row(row["photo"], row["label"], f"{row['probability']:.1%}", f"{row['gl_mcm']:.4f}")
+        if heatmap is not None:
+            if seen.alignment is None:
+                raise ValueError(f"the preset {model.config.preset!r} has no local prompts, so there is no heatmap; leave out --heatmap")
+            h, w = seen.grid
+            plan = seen.alignment.on_grid(h * w)[0, best].T.unflatten(-1, (h, w)).cpu().numpy()
+            figure = figures.partition(shown_pixels(model, image), plan, title=row["label"])
+            with atomic_path(heatmap) as temporary:
+                figure.savefig(temporary, format="png", dpi=140)
+            heatmap = None
+    if not as_json:
+        console.print(table)
+
+
+def main() -> None:
+    """Run the command; a mistake of the user's is one line on standard error and exit code 2."""
+    try:
+        app()
+    except ValueError as error:
+        errors.print(f"sotglp: {error}", style="red", markup=False, highlight=False, soft_wrap=True)
+        sys.exit(2)
+
+
+def _report(model: SOTGLP, task: Task, out: Path, as_json: bool) -> None:
+    result = evaluate(model, task.test, task.ood, progress=not as_json)
+    write_text(out / "metrics.json", json.dumps(result.to_dict(), indent=1))
+    if as_json:
+        print(json.dumps(result.to_dict()))
+    else:
+        _tables(result, task)
+
+
+def _tables(result: Evaluation, task: Task) -> None:
+    console.print(f"top-1 accuracy {result.accuracy:.1%} on {len(task.test)} test images of {len(task.class_names)} classes, "
+                  f"calibration error {result.calibration_error:.1%}", highlight=False)
+    if result.ood:
+        table = Table("out-of-distribution set", *(f"{s} {m}" for s in SHOWN for m in ("AUROC", "FPR95")))
+        for name, row in result.ood.items():
+            table.add_row(name, *(f"{100 * row[s][m]:.1f}" for s in SHOWN for m in ("auroc", "fpr95")))
+        console.print(table)
+
+
+def _loaded(run: Path, device: str) -> SOTGLP:
+    model = load(run / "prompts.safetensors" if run.is_dir() else run)
+    model.backbone.to(_device(device))
+    return model.to(_device(device))
+
+
+def _device(name: str) -> str:
+    if name != "auto":
+        return name
+    return "cuda" if torch.cuda.is_available() else "cpu"
+
+
+def _listed(text: str) -> list[str] | None:
+    return [name.strip() for name in text.split(",") if name.strip()] or None
+
+
+def _parsed(settings: list[str]) -> dict:
+    """key=value pairs, values read as JSON where they are JSON and as text where not."""
+    parsed = {}
+    for setting in settings:
+        key, sign, value = setting.partition("=")
+        if not sign:
+            raise ValueError(f"--set {setting} has no '='; write --set name=value, such as --set epochs=20")
+        try:
+            parsed[key] = json.loads(value)
+        except json.JSONDecodeError:
+            parsed[key] = value
+        known = type(getattr(Config(), key, None))
+        if known is tuple and isinstance(parsed[key], int | list):
+            parsed[key] = tuple(parsed[key]) if isinstance(parsed[key], list) else (parsed[key],)
+        elif known in (int, float, bool, str) and not isinstance(parsed[key], (known, int) if known is float else known):
+            raise ValueError(f"--set {setting}: {key} needs a {known.__name__}")
+    return parsed
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,99 @@
+"""Judge a model: accuracy, calibration, out-of-distribution detection, and how its prompts share the patches."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from torch import Tensor
+from tqdm import tqdm
+
+from . import ood as scores
+from .datasets import Images
+from .features import Features, encode
+from .model import SOTGLP
+from .partition import effective_prompts, entropy_ratio, prompt_overlap
+
+
+@dataclass(frozen=True)
+class Outputs:
+    """What a model says of a set of images, image by image, on the CPU."""
+
+    logits: Tensor  # (n, C)
+    scores: dict[str, Tensor]  # name -> (n,) float64, higher: more in-distribution
+    partition: dict[str, Tensor]  # name -> (n,), of the predicted class's plan; empty without local prompts
+
+
+@dataclass(frozen=True)
+class Evaluation:
+    """The metrics of one model on one task; every number a fraction."""
+
+    accuracy: float
+    calibration_error: float
+    ood: dict[str, dict[str, dict[str, float]]]  # set (and "mean") -> score -> metric
+    partition: dict[str, float]
+    outputs: Outputs
+    ood_outputs: dict[str, Outputs]
+
+    def to_dict(self) -> dict:
+        """The metrics, without the outputs, ready for JSON."""
+        return {"accuracy": self.accuracy, "calibration_error": self.calibration_error, "ood": self.ood, "partition": self.partition}
+
+
+@torch.no_grad()
+def outputs(model: SOTGLP, images: Images | Features, *, batch_size: int = 64, progress: bool = True,
+            description: str = "evaluate") -> Outputs:
+    """Logits, every score of :data:`sotglp_core.ood.SCORES`, and the partition metrics of each image."""
+    model.eval()
+    features = encode(model.backbone, images, shared_first_block=model.config.shared_first_block, progress=progress,
+                      description=f"encode {description}")
+    text, rows = model.text_features(), []
+    for start in tqdm(range(0, len(features), batch_size), desc=description, unit="batch", disable=not progress, leave=False):
+        index = slice(start, start + batch_size)
+        p = model(features.batch(index, model.backbone.device), text)
+        row = {"logits": p.logits, **{name: score(p.similarity, p.patch_similarity, p.logits) for name, score in scores.SCORES.items()}}
+        if p.alignment is not None:
+            plan = p.alignment.plan[torch.arange(len(p.logits)), p.logits.argmax(-1)].double()  # (B, K, N)
+            row |= {"effective_prompts": effective_prompts(plan), "entropy_ratio": entropy_ratio(plan)}
+            row |= {"prompt_overlap": prompt_overlap(plan)} if plan.shape[-1] > 1 else {}
+        rows.append({key: value.cpu() for key, value in row.items()})
+    columns = {key: torch.cat([row[key] for row in rows]) for key in rows[0]}
+    return Outputs(columns.pop("logits"), {name: columns.pop(name) for name in scores.SCORES}, columns)
+
+
+def evaluate(model: SOTGLP, test: Images | Features, ood: Mapping[str, Images | Features] | None = None, *,
+             progress: bool = True) -> Evaluation:
+    """Top-1 accuracy, expected calibration error, and AUROC, AUPR and FPR95 of every score against every OOD set.
+
+    :param test: in-distribution images with labels.
+    :param ood: sets of images that belong to no class; "mean" in the result is the plain mean over them.
+    :raises ValueError: if there are no test images, or a label is outside the classes.
+    """
+    labels = torch.as_tensor(np.array(test.labels))
+    if len(labels) == 0 or not bool(((labels >= 0) & (labels < len(model.class_names))).all()):
+        raise ValueError(f"evaluation needs images labelled 0 to {len(model.class_names) - 1}; this set has {len(labels)} images"
+                         + (f" with labels {int(labels.min())} to {int(labels.max())}" if len(labels) else ""))
+    inside = outputs(model, test, progress=progress, description="test")
+    outside = {name: outputs(model, images, progress=progress, description=name) for name, images in (ood or {}).items()}
+    table = {name: {score: scores.metrics(inside.scores[score], out.scores[score]) for score in scores.SCORES}
+             for name, out in outside.items()}
+    if table:
+        table["mean"] = {score: {metric: float(np.mean([row[score][metric] for row in table.values()]))
+                                 for metric in next(iter(table.values()))[score]} for score in scores.SCORES}
+    accuracy = float((inside.logits.argmax(-1) == labels).double().mean())
+    return Evaluation(accuracy, calibration_error(inside.logits, labels), table,
+                      {name: float(value.mean()) for name, value in inside.partition.items()}, inside, outside)
+
+
+def calibration_error(logits: Tensor, labels: Tensor, *, bins: int = 15) -> float:
+    """sum_i |bin i| / n * |accuracy_i - confidence_i| over equal-width bins of the largest probability.
+
+    Source: Guo et al., ICML 2017 (arXiv 1706.04599).
+    """
+    confidence, predicted = logits.double().softmax(-1).max(-1)
+    right = (predicted == labels).double()
+    bin_of = (confidence * bins).long().clamp_max(bins - 1)
+    gap = torch.zeros(bins, dtype=torch.float64).index_add(0, bin_of, confidence - right)
+    return float(gap.abs().sum() / len(labels))

@@ -1,0 +1,44 @@
+"""Fixtures shared by the tests: a tiny backbone, and features with distinct prime axes."""
+
+import os
+
+os.environ.setdefault("HF_HUB_OFFLINE", "1")
+
+import pytest
+import torch
+
+from sotglp_core.backbone import load_backbone
+from sotglp_core.features import Features
+
+B, C, P, N, V = 3, 5, 196, 2, 192
+
+
+@pytest.fixture(autouse=True)
+def own_cache(tmp_path_factory, monkeypatch):
+    """No test reads or fills the user's feature cache."""
+    monkeypatch.setenv("SOTGLP_CACHE", str(tmp_path_factory.mktemp("cache")))
+
+
+@pytest.fixture(scope="session")
+def tiny():
+    """An untrained backbone of the embedded architecture."""
+    return load_backbone("pocket", "random")
+
+
+@pytest.fixture(scope="session")
+def pocket():
+    """The shipped backbone."""
+    return load_backbone()
+
+
+@pytest.fixture
+def names():
+    return ("red finch", "blue wader", "green parrot", "grey duck", "black-crowned white-winged bird")
+
+
+@pytest.fixture
+def features(tiny):
+    """Random features of 11 images with labels of 5 classes."""
+    generator = torch.Generator().manual_seed(0)
+    return Features(torch.randn(11, 128, generator=generator), torch.randn(11, P, V, generator=generator).half(),
+                    torch.arange(11) % C, tiny.grid)
