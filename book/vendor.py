@@ -28,9 +28,9 @@ def fetch() -> bool:
     shutil.rmtree(VENDOR, ignore_errors=True)
     try:
         with tempfile.TemporaryDirectory() as folder:
-            _unpack(npm, MATHJAX, Path(folder, "mathjax"), ("es5/tex-svg-full.js",))
-            _unpack(npm, WIDGETS, Path(folder, "widgets"), ("dist/embed.js", "dist/*.woff2"))
-    except (OSError, subprocess.SubprocessError, tarfile.TarError) as error:
+            _unpack(npm, MATHJAX, Path(folder, "mathjax"), "es5/tex-svg-full.js")
+            _unpack(npm, WIDGETS, Path(folder, "widgets"), "dist/embed.js")
+    except (OSError, KeyError, StopIteration, subprocess.SubprocessError, tarfile.TarError) as error:
         print(NOTE.format(f"npm could not fetch the libraries ({type(error).__name__})"))
         shutil.rmtree(VENDOR, ignore_errors=True)
         return False
@@ -38,21 +38,19 @@ def fetch() -> bool:
     return True
 
 
-def _unpack(npm: str, package: str, folder: Path, patterns: tuple[str, ...]) -> None:
-    """Copy the wanted files of one package; of the fonts only those that the script names."""
+def _unpack(npm: str, package: str, folder: Path, script: str) -> None:
+    """Take one script out of a package, with the fonts that it names."""
     folder.mkdir()
     subprocess.run([npm, "pack", "--silent", "--fetch-retries=1", "--fetch-timeout=30000", package], cwd=folder, check=True,
                    timeout=180, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
-    with tarfile.open(next(folder.glob("*.tgz"))) as archive:
-        archive.extractall(folder, filter="data")
     VENDOR.mkdir(parents=True, exist_ok=True)
-    scripts = [path for pattern in patterns for path in (folder / "package").glob(pattern) if path.suffix == ".js"]
-    if not scripts:
-        raise FileNotFoundError(package)
-    named = {font for script in scripts for font in re.findall(r"[0-9a-f]+\.woff2", script.read_text(encoding="utf-8"))}
-    for path in (path for pattern in patterns for path in (folder / "package").glob(pattern)):
-        if path.suffix == ".js" or path.name in named:
-            shutil.copy(path, VENDOR / path.name)
+    with tarfile.open(next(folder.glob("*.tgz"))) as archive:
+        text = archive.extractfile(f"package/{script}").read()
+        (VENDOR / Path(script).name).write_bytes(text)
+        fonts = set(re.findall(rb"[0-9a-f]+\.woff2", text))
+        for member in archive.getmembers():
+            if Path(member.name).name.encode() in fonts:
+                (VENDOR / Path(member.name).name).write_bytes(archive.extractfile(member).read())
 
 
 if __name__ == "__main__":

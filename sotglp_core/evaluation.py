@@ -71,7 +71,7 @@ def evaluate(model: SOTGLP, test: Images | Features, ood: Mapping[str, Images | 
     :param ood: sets of images that belong to no class; "mean" in the result is the plain mean over them.
     :raises ValueError: if there are no test images, or a label is outside the classes.
     """
-    labels = torch.as_tensor(np.array(test.labels))
+    labels = torch.as_tensor(test.labels)
     if len(labels) == 0 or not bool(((labels >= 0) & (labels < len(model.class_names))).all()):
         raise ValueError(f"evaluation needs images labelled 0 to {len(model.class_names) - 1}; this set has {len(labels)} images"
                          + (f" with labels {int(labels.min())} to {int(labels.max())}" if len(labels) else ""))

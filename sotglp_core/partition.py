@@ -28,7 +28,7 @@ def effective_prompts(plan: Tensor) -> Tensor:
     :return: (...).
     """
     winners = (plan == plan.amax(-1, keepdim=True)) & (plan > 0)
-    share = winners / winners.sum(-1, keepdim=True).clamp_min(1)
+    share = winners.to(plan.dtype) / winners.sum(-1, keepdim=True).clamp_min(1)
     w = share.sum(-2) / share.sum((-2, -1)).clamp_min(1)[..., None]
     return torch.special.entr(w).sum(-1).exp()
 

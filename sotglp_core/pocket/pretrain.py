@@ -1,8 +1,12 @@
 """Pretrain the embedded CLIP on the pocket world: ``python -m sotglp_core.pocket.pretrain --help``.
 
-Loss: CLIP's contrastive loss between images and captions, plus two that name traits. For each trait group, softmax over
-the group's phrases ("a bird with a red crown", "a bird with a blue crown", ...) of the image's cosine with them; and the
-same with the mean cosine of the best patches of the V-V stream in place of the image's. No part mask is used.
+Loss: CLIP's contrastive loss between images and captions, two that name traits, and one that knows the masks.
+- image: for each trait group, softmax over the group's phrases ("a bird with a red crown", "a bird with a blue crown",
+  ...) of the image's cosine with them;
+- patch: the same with the mean cosine of the best patches of the V-V stream in place of the image's;
+- parts: two linear heads, thrown away afterwards, tell from each patch token of the ordinary stream its part and that
+  part's colour. It spares a small model most of the images that it would need to find out that birds have parts; with
+  ``--parts 0`` no mask is used.
 """
 
 from __future__ import annotations
@@ -25,13 +29,14 @@ from tqdm import tqdm
 from ..backbone import Backbone, contrastive_loss, load_backbone
 from ..storage import load_tensors, save_tensors
 from .captions import caption, phrase
-from .traits import TRAITS
-from .world import SHIFTS, draw
+from .traits import COLOURS, PARTS, TRAITS
+from .world import SHIFTS, draw, part_grid
 
 KINDS = {"bird": 0.7, "creature": 0.08, "object": 0.08, "scene": 0.08, "texture": 0.06}
 SHIFTED = 0.1  # share of pictures drawn as a sketch, at night, blurred or in an unusual place
 BEST_PATCHES = 8
-SAVE_EVERY = 200
+COLOUR_OF = {"body": "back", "crown": "crown", "beak": "beak", "wing": "wing", "belly": "belly", "tail": "tail", "legs": "legs"}
+SAVE_EVERY = 250
 
 
 class Stream(Dataset):
@@ -43,13 +48,15 @@ class Stream(Dataset):
     def __len__(self) -> int:
         return self.stop - self.start
 
-    def __getitem__(self, i: int) -> tuple[np.ndarray, str, np.ndarray]:
+    def __getitem__(self, i: int) -> tuple[np.ndarray, str, np.ndarray, np.ndarray]:
         rng = np.random.default_rng([self.seed, self.start + i])
         kind = str(rng.choice(list(KINDS), p=list(KINDS.values())))
         shift = str(rng.choice(SHIFTS)) if rng.random() < SHIFTED else None
         picture = draw(kind, rng, shift=shift)
         traits = [values.index(picture.words[group]) if kind == "bird" else -1 for group, values in TRAITS.items()]
-        return picture.image, caption(picture, rng), np.array(traits)
+        grid = part_grid(picture.parts).reshape(-1)
+        hues = [list(COLOURS).index(picture.words[COLOUR_OF[p]]) if kind == "bird" and p in COLOUR_OF else -1 for p in PARTS]
+        return picture.image, caption(picture, rng), np.array(traits), np.stack([grid.astype(np.int64), np.array(hues)[grid]])
 
 
 class PatchDropout(nn.Module):
@@ -63,8 +70,24 @@ class PatchDropout(nn.Module):
         if not self.training:
             return x
         B, L, V = x.shape
-        kept = torch.rand(B, L - 1, device=x.device).argsort(1)[:, : round(self.keep * (L - 1))] + 1
-        return torch.cat([x[:, :1], x.gather(1, kept[..., None].expand(-1, -1, V))], 1)
+        self.kept = torch.rand(B, L - 1, device=x.device).argsort(1)[:, : round(self.keep * (L - 1))]
+        return torch.cat([x[:, :1], x.gather(1, 1 + self.kept[..., None].expand(-1, -1, V))], 1)
+
+
+class PartHeads(nn.Module):
+    """Cross-entropy of each kept patch's part and of that part's colour, from the last block's tokens."""
+
+    def __init__(self, visual: nn.Module, width: int):
+        super().__init__()
+        self.norm, self.part, self.hue = nn.LayerNorm(width), nn.Linear(width, len(PARTS)), nn.Linear(width, len(COLOURS))
+        visual.transformer.resblocks[-1].register_forward_hook(self._note)
+
+    def _note(self, block, args, tokens: Tensor) -> None:
+        self.tokens = tokens[:, 1:]
+
+    def forward(self, truth: Tensor, kept: Tensor) -> Tensor:
+        tokens, (part, hue) = self.norm(self.tokens), truth.gather(2, kept[:, None].expand(-1, 2, -1)).unbind(1)
+        return cross_entropy(self.part(tokens).float().mT, part) + cross_entropy(self.hue(tokens).float().mT, hue, ignore_index=-1)
 
 
 def losses(backbone: Backbone, images: Tensor, captions: Tensor, phrases: Tensor, traits: Tensor) -> dict[str, Tensor]:
@@ -89,16 +112,18 @@ def losses(backbone: Backbone, images: Tensor, captions: Tensor, phrases: Tensor
     return out
 
 
-def pretrain(folder: Path, *, images: int, batch: int, lr: float, keep: float, seed: int, workers: int, device: str) -> Path:
+def pretrain(folder: Path, *, images: int, batch: int, lr: float, keep: float, parts: float, seed: int, workers: int, device: str) -> Path:
     """Train (or resume what ``folder`` holds), log to ``log.jsonl``, and write ``weights.safetensors`` at the end."""
     backbone = load_backbone("pocket", "random")
     model = backbone.model.requires_grad_(True).train()
-    model.visual.patch_dropout = PatchDropout(keep)
+    model.visual.patch_dropout = dropout = PatchDropout(keep)
+    heads = PartHeads(model.visual, backbone.patch_width).to(device)
+    learned = nn.ModuleDict({"model": model, "heads": heads})
     with torch.no_grad():
         model.logit_scale.fill_(math.log(1 / 0.07))
     backbone.to(device)
-    groups = [{"params": [p for p in model.parameters() if p.ndim >= 2], "weight_decay": 0.05},
-              {"params": [p for p in model.parameters() if p.ndim < 2], "weight_decay": 0.0}]
+    groups = [{"params": [p for p in learned.parameters() if p.ndim >= 2], "weight_decay": 0.05},
+              {"params": [p for p in learned.parameters() if p.ndim < 2], "weight_decay": 0.0}]
     optimizer = torch.optim.AdamW(groups, lr=lr, betas=(0.9, 0.98))
     steps, warmup = images // batch, 100
     phrases = backbone.tokenize([phrase(group, value) for group, values in TRAITS.items() for value in values])
@@ -108,19 +133,19 @@ def pretrain(folder: Path, *, images: int, batch: int, lr: float, keep: float, s
     if state.exists():
         tensors, record = load_tensors(state)
         first, used = record["step"], tensors.pop("used").bool()
-        model.load_state_dict({k[6:]: v for k, v in tensors.items() if k.startswith("model.")})
-        for name, parameter in model.named_parameters():
+        learned.load_state_dict({k: v for k, v in tensors.items() if k.startswith(("model.", "heads."))})
+        for name, parameter in learned.named_parameters():
             optimizer.state[parameter] = {"step": torch.tensor(float(first)), **{
                 k: tensors[f"{k}.{name}"].to(device) for k in ("exp_avg", "exp_avg_sq")}}
     loader = DataLoader(Stream(seed, first * batch, steps * batch), batch, num_workers=workers, persistent_workers=workers > 0,
-                        collate_fn=lambda rows: (np.stack([r[0] for r in rows]), [r[1] for r in rows], np.stack([r[2] for r in rows])))
+                        collate_fn=lambda rows: [column if isinstance(column[0], str) else np.stack(column) for column in zip(*rows)])
     # on CPUs the backward pass of the fused attention takes twice as long as the plain formula's
     attention = [SDPBackend.MATH] if device == "cpu" else [SDPBackend.FLASH_ATTENTION, SDPBackend.EFFICIENT_ATTENTION, SDPBackend.MATH]
     normalise = backbone.preprocess.transforms[-1]
     folder.mkdir(parents=True, exist_ok=True)
     started = time.time()
     with open(folder / "log.jsonl", "a") as log, tqdm(total=steps, initial=first, unit="step") as bar:
-        for step, (pictures, captions, traits) in enumerate(loader, first):
+        for step, (pictures, captions, traits, patches) in enumerate(loader, first):
             torch.manual_seed(seed + step)
             for group in optimizer.param_groups:
                 group["lr"] = lr * min((step + 1) / warmup, 0.5 + 0.5 * math.cos(math.pi * step / steps))
@@ -129,23 +154,23 @@ def pretrain(folder: Path, *, images: int, batch: int, lr: float, keep: float, s
             used[tokens.cpu().unique()] = True
             with sdpa_kernel(attention):
                 with torch.autocast(torch.device(device).type, torch.bfloat16):
-                    parts = losses(backbone, pixels, tokens, phrases, torch.from_numpy(traits).to(device))
-                (parts["contrastive"] + parts["image"] + parts["patch"]).backward()
-            torch.nn.utils.clip_grad_norm_(model.parameters(), 1.0)
+                    loss = losses(backbone, pixels, tokens, phrases, torch.from_numpy(traits).to(device))
+                    loss["parts"] = heads(torch.from_numpy(patches).to(device), dropout.kept)
+                (loss["contrastive"] + loss["image"] + loss["patch"] + parts * loss["parts"]).backward()
+            torch.nn.utils.clip_grad_norm_(learned.parameters(), 1.0)
             optimizer.step()
             optimizer.zero_grad(set_to_none=True)
             bar.update()
             if step % 20 == 0:
                 row = {"step": step, "images": (step + 1) * batch, "seconds": round(time.time() - started, 1),
-                       **{k: round(v.item(), 4) for k, v in parts.items()}}
+                       **{k: round(v.item(), 4) for k, v in loss.items()}}
                 log.write(json.dumps(row) + "\n")
                 log.flush()
-                bar.set_postfix({k: f"{v.item():.2f}" for k, v in parts.items()})
+                bar.set_postfix({k: f"{v.item():.2f}" for k, v in loss.items()})
             if (step + 1) % SAVE_EVERY == 0 or step + 1 == steps:
-                tensors = {f"model.{k}": v for k, v in model.state_dict().items()}
-                tensors |= {f"{k}.{n}": optimizer.state[p][k] for n, p in model.named_parameters() for k in ("exp_avg", "exp_avg_sq")}
-                save_tensors(state, {**tensors, "used": used}, {"step": step + 1})
-    settings = {"images": steps * batch, "batch": batch, "lr": lr, "keep": keep, "seed": seed}
+                moments = {f"{k}.{n}": optimizer.state[p][k] for n, p in learned.named_parameters() for k in ("exp_avg", "exp_avg_sq")}
+                save_tensors(state, {**learned.state_dict(), **moments, "used": used}, {"step": step + 1})
+    settings = {"images": steps * batch, "batch": batch, "lr": lr, "keep": keep, "parts": parts, "seed": seed}
     return export(model, used, folder / "weights.safetensors", settings)
 
 
@@ -162,9 +187,10 @@ def main() -> None:
     parser = argparse.ArgumentParser(prog="python -m sotglp_core.pocket.pretrain", description=__doc__.split("\n")[0])
     parser.add_argument("folder", type=Path, help="log, resumable state and weights go here; run again to resume")
     parser.add_argument("--images", type=int, default=1_000_000)
-    parser.add_argument("--batch", type=int, default=128)
+    parser.add_argument("--batch", type=int, default=64)
     parser.add_argument("--lr", type=float, default=1e-3)
     parser.add_argument("--keep", type=float, default=0.5, help="share of the patches kept in each image")
+    parser.add_argument("--parts", type=float, default=1.0, help="weight of the loss that uses the part masks")
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--workers", type=int, default=max(1, (os.cpu_count() or 2) // 2), help="processes that draw")
     parser.add_argument("--device", default="cuda" if torch.cuda.is_available() else "cpu")

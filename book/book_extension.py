@@ -1,0 +1,55 @@
+"""Sphinx extension of this book: vendored scripts where they are there, and the package's docstrings as it writes them."""
+
+from __future__ import annotations
+
+import inspect
+import re
+from dataclasses import is_dataclass
+from pathlib import Path
+
+VENDOR = Path(__file__).resolve().parent / "_static" / "vendor"
+FIELD = re.compile(r"    (?P<name>\w+): [^#]+(?:#\s*(?P<text>.+))?")
+
+
+def use_vendored_scripts(app, config) -> None:
+    if (VENDOR / "versions.txt").is_file():
+        config.mathjax_path = "vendor/tex-svg-full.js"
+        config.nb_ipywidgets_js = {"vendor/embed.js": {}}
+
+
+def is_record(thing) -> bool:
+    return inspect.isclass(thing) and (is_dataclass(thing) or issubclass(thing, tuple) and hasattr(thing, "_fields"))
+
+
+def skip_member(app, what, name, thing, skip, options):
+    """A record's fields are its parameters, already listed."""
+    return True if type(thing).__name__ == "_tuplegetter" or name == "__init__" else None
+
+
+def read_docstring(app, what, name, thing, options, lines: list[str]) -> None:
+    """Write the comments behind a record's fields as its parameters; a bar is a norm, not a substitution."""
+    lines[:] = [line if "``" in line else line.replace("|", r"\|") for line in lines]
+    if is_record(thing) and not any(line.startswith(":param") for line in lines):
+        source = map(FIELD.fullmatch, inspect.getsource(thing).split("\n    def ")[0].splitlines())
+        lines += ["", *(f":param {m['name']}: {m['text'] or ''}".replace("|", r"\|") for m in source if m), ""]
+
+
+def resolve_short_name(app, env, node, contnode):
+    """``Backbone`` means the one documented object of the package whose name ends so."""
+    target = node.get("reftarget", "")
+    if node.get("refdomain") != "py" or not target:
+        return None
+    domain = env.get_domain("py")
+    found = {name for name, *_ in domain.get_objects() if name.startswith("sotglp_core.") and name.endswith(f".{target}")}
+    if len(found) != 1:
+        return None
+    fromdoc = node.get("refdoc", env.docname)
+    return domain.resolve_any_xref(env, fromdoc, app.builder, found.pop(), node, contnode)[0][1]
+
+
+def setup(app) -> dict:
+    app.connect("config-inited", use_vendored_scripts)
+    app.connect("autodoc-skip-member", skip_member)
+    app.connect("autodoc-process-docstring", read_docstring)
+    app.connect("missing-reference", resolve_short_name)
+    return {"version": "1", "parallel_read_safe": True, "parallel_write_safe": True}

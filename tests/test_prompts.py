@@ -1,0 +1,53 @@
+import pytest
+import torch
+from torch.nn.functional import normalize
+
+from sotglp_core.prompts import PromptLearner
+
+
+def learner(backbone, names, **changes):
+    settings = dict(number=3, length=4, class_specific=False, template="a photo of a {}.", init="template")
+    return PromptLearner(backbone, names, **{**settings, **changes})
+
+
+@torch.no_grad()
+def test_first_prompt_is_the_template(tiny, names):
+    features = learner(tiny, names)(tiny)
+    assert features.shape == (5, 3, 128)
+    plain = normalize(tiny.encode_text([f"a photo of a {n}." for n in names]), dim=-1)
+    torch.testing.assert_close(features[:, 0], plain, atol=1e-5, rtol=0)
+    assert (features[:, 1] - features[:, 0]).abs().max() > 1e-4, "copies of one prompt would stay copies"
+
+
+@torch.no_grad()
+def test_class_specific_prompts_differ_only_in_their_own_class(tiny, names):
+    own = learner(tiny, names, class_specific=True)
+    assert own.context.shape == (5, 3, 4, 128)
+    before = own(tiny)
+    own.context[2] += torch.randn_like(own.context[2])
+    moved = (own(tiny) - before).abs().amax((1, 2)) > 1e-6
+    assert moved.tolist() == [False, False, True, False, False]
+
+
+def test_shared_context_moves_every_class(tiny, names):
+    shared = learner(tiny, names)
+    shared(tiny).sum().backward()
+    assert shared.context.shape == (1, 3, 4, 128) and shared.context.grad.abs().sum() > 0
+
+
+@pytest.mark.parametrize("length", [0, 2, 7, 16])
+@pytest.mark.parametrize("init", ["template", "random"])
+def test_any_context_length(tiny, names, length, init):
+    assert learner(tiny, names, length=length, init=init)(tiny).shape == (5, 3, 128)
+
+
+def test_random_spread_does_not_depend_on_the_number_of_classes(tiny, names):
+    torch.manual_seed(0)
+    few = learner(tiny, names[:2], init="random", class_specific=True, number=7, length=16).context.std()
+    many = learner(tiny, [f"class {i}" for i in range(97)], init="random", class_specific=True, number=7, length=16).context.std()
+    torch.testing.assert_close(few, many, rtol=0.05, atol=0)
+
+
+def test_too_long_a_name_is_named(tiny):
+    with pytest.raises(ValueError, match="long long"):
+        learner(tiny, ("cat", "long " * 74), length=16)

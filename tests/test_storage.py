@@ -1,0 +1,66 @@
+"""Files are whole or not there, also when the process dies while writing."""
+
+import os
+import signal
+import subprocess
+import sys
+import time
+
+import pytest
+import torch
+
+from sotglp_core.storage import atomic_path, load_tensors, save_tensors, write_text
+
+WRITER = """
+import sys, torch
+from sotglp_core.storage import save_tensors
+print("ready", flush=True)
+i = 0
+while True:
+    i += 1
+    save_tensors(sys.argv[1], {"x": torch.full((300_000,), float(i))}, {"i": i})
+"""
+
+
+def test_round_trip(tmp_path):
+    save_tensors(tmp_path / "a" / "x.safetensors", {"x": torch.arange(3)}, {"names": ["é", "b"]})
+    tensors, record = load_tensors(tmp_path / "a" / "x.safetensors")
+    assert tensors["x"].tolist() == [0, 1, 2] and record == {"names": ["é", "b"]}
+
+
+def test_a_failed_write_leaves_the_old_file_and_no_litter(tmp_path):
+    path = tmp_path / "x.txt"
+    write_text(path, "old")
+    with pytest.raises(RuntimeError), atomic_path(path) as temporary:
+        temporary.write_text("half")
+        raise RuntimeError
+    assert path.read_text() == "old" and os.listdir(tmp_path) == ["x.txt"]
+
+
+def test_killed_while_saving(tmp_path):
+    path = tmp_path / "x.safetensors"
+    for pause in (0.02, 0.05, 0.09, 0.14, 0.2):
+        process = subprocess.Popen([sys.executable, "-c", WRITER, str(path)], stdout=subprocess.PIPE)
+        assert process.stdout.readline().strip() == b"ready"
+        time.sleep(pause)
+        process.send_signal(signal.SIGKILL)
+        process.wait()
+        if path.exists():
+            tensors, record = load_tensors(path)
+            assert (tensors["x"] == record["i"]).all()
+    assert path.exists()
+
+
+def test_errors(tmp_path):
+    with pytest.raises(ValueError, match="there is no file"):
+        load_tensors(tmp_path / "none")
+    (tmp_path / "junk").write_bytes(b"x" * 100)
+    with pytest.raises(ValueError, match="can't be read as safetensors"):
+        load_tensors(tmp_path / "junk")
+    from safetensors.torch import save_file
+    save_file({"x": torch.zeros(1)}, tmp_path / "foreign")
+    with pytest.raises(ValueError, match="no record of this package"):
+        load_tensors(tmp_path / "foreign")
+    (tmp_path / "file").write_text("")
+    with pytest.raises(ValueError, match="can't write to"):
+        write_text(tmp_path / "file" / "below", "x")
