@@ -1,12 +1,13 @@
 """Pretrain the embedded CLIP on the pocket world: ``python -m sotglp_core.pocket.pretrain --help``.
 
-Loss: CLIP's contrastive loss between images and captions, two that name traits, and one that knows the masks.
+Loss: CLIP's contrastive loss between images and captions, and four that help a small model along.
 - image: for each trait group, softmax over the group's phrases ("a bird with a red crown", "a bird with a blue crown",
   ...) of the image's cosine with them;
 - patch: the same with the mean cosine of the best patches of the V-V stream in place of the image's;
-- parts: two linear heads, thrown away afterwards, tell from each patch token of the ordinary stream its part and that
-  part's colour. It spares a small model most of the images that it would need to find out that birds have parts; with
-  ``--parts 0`` no mask is used.
+- traits: a linear head, thrown away afterwards, tells every trait from the image feature. Without it image and text wait
+  for each other: a phrase can't learn a trait that no image feature shows, and the other way round;
+- parts: two linear heads, thrown away too, tell from each patch token of the ordinary stream its part and that part's
+  colour, by the masks; with ``--parts 0`` no mask is used.
 """
 
 from __future__ import annotations
@@ -74,24 +75,26 @@ class PatchDropout(nn.Module):
         return torch.cat([x[:, :1], x.gather(1, 1 + self.kept[..., None].expand(-1, -1, V))], 1)
 
 
-class PartHeads(nn.Module):
-    """Cross-entropy of each kept patch's part and of that part's colour, from the last block's tokens."""
+class Heads(nn.Module):
+    """Linear readings of the image feature and of the last block's patch tokens."""
 
-    def __init__(self, visual: nn.Module, width: int):
+    def __init__(self, visual: nn.Module, width: int, joint: int):
         super().__init__()
         self.norm, self.part, self.hue = nn.LayerNorm(width), nn.Linear(width, len(PARTS)), nn.Linear(width, len(COLOURS))
+        self.traits = nn.Linear(joint, sum(map(len, TRAITS.values())))
         visual.transformer.resblocks[-1].register_forward_hook(self._note)
 
     def _note(self, block, args, tokens: Tensor) -> None:
         self.tokens = tokens[:, 1:]
 
-    def forward(self, truth: Tensor, kept: Tensor) -> Tensor:
+    def read_parts(self, truth: Tensor, kept: Tensor) -> Tensor:
+        """Cross-entropy of each kept patch's part plus that of the part's colour; truth is (B, 2, P)."""
         tokens, (part, hue) = self.norm(self.tokens), truth.gather(2, kept[:, None].expand(-1, 2, -1)).unbind(1)
         return cross_entropy(self.part(tokens).float().mT, part) + cross_entropy(self.hue(tokens).float().mT, hue, ignore_index=-1)
 
 
-def losses(backbone: Backbone, images: Tensor, captions: Tensor, phrases: Tensor, traits: Tensor) -> dict[str, Tensor]:
-    """The three losses of a batch and the share of traits named right by image and by patches.
+def losses(backbone: Backbone, heads: Heads, images: Tensor, captions: Tensor, phrases: Tensor, traits: Tensor) -> dict[str, Tensor]:
+    """The losses of a batch that need no mask, and the share of traits named right.
 
     :param images: (B, 3, H, W); captions: (B, L) and phrases: (sum of group sizes, L') token ids; traits: (B, groups), -1 unknown.
     """
@@ -99,12 +102,11 @@ def losses(backbone: Backbone, images: Tensor, captions: Tensor, phrases: Tensor
     image, patches = normalize(seen.image, dim=-1), normalize(backbone.project(seen.patches), dim=-1)
     text, words = (normalize(backbone.encode_sequences(backbone.embed(t), t.argmax(-1)), dim=-1) for t in (captions, phrases))
     scale = backbone.model.logit_scale.exp().clamp_max(100)
-    by_image = (image @ words.T).split([len(v) for v in TRAITS.values()], -1)
-    best = (patches @ words.T).topk(BEST_PATCHES, dim=1).values.mean(1)
-    by_patch = best.split([len(v) for v in TRAITS.values()], -1)
+    named = {"image": scale * image @ words.T, "patch": scale * (patches @ words.T).topk(BEST_PATCHES, dim=1).values.mean(1),
+             "traits": heads.traits(seen.image)}
     out = {"contrastive": contrastive_loss(image, text, scale)}
-    for name, logits in (("image", by_image), ("patch", by_patch)):
-        pairs = [(scale * group, traits[:, i]) for i, group in enumerate(logits)]
+    for name, logits in named.items():
+        pairs = list(zip(logits.split([len(v) for v in TRAITS.values()], -1), traits.unbind(-1)))
         out[name] = torch.stack([cross_entropy(group.float(), true, ignore_index=-1) for group, true in pairs]).mean()
         with torch.no_grad():
             right = torch.stack([(group.argmax(-1) == true).sum() for group, true in pairs]).sum()
@@ -117,7 +119,7 @@ def pretrain(folder: Path, *, images: int, batch: int, lr: float, keep: float, p
     backbone = load_backbone("pocket", "random")
     model = backbone.model.requires_grad_(True).train()
     model.visual.patch_dropout = dropout = PatchDropout(keep)
-    heads = PartHeads(model.visual, backbone.patch_width).to(device)
+    heads = Heads(model.visual, backbone.patch_width, backbone.joint_width).to(device)
     learned = nn.ModuleDict({"model": model, "heads": heads})
     with torch.no_grad():
         model.logit_scale.fill_(math.log(1 / 0.07))
@@ -154,9 +156,9 @@ def pretrain(folder: Path, *, images: int, batch: int, lr: float, keep: float, p
             used[tokens.cpu().unique()] = True
             with sdpa_kernel(attention):
                 with torch.autocast(torch.device(device).type, torch.bfloat16):
-                    loss = losses(backbone, pixels, tokens, phrases, torch.from_numpy(traits).to(device))
-                    loss["parts"] = heads(torch.from_numpy(patches).to(device), dropout.kept)
-                (loss["contrastive"] + loss["image"] + loss["patch"] + parts * loss["parts"]).backward()
+                    loss = losses(backbone, heads, pixels, tokens, phrases, torch.from_numpy(traits).to(device))
+                    loss["parts"] = heads.read_parts(torch.from_numpy(patches).to(device), dropout.kept)
+                (loss["contrastive"] + loss["image"] + loss["patch"] + loss["traits"] + parts * loss["parts"]).backward()
             torch.nn.utils.clip_grad_norm_(learned.parameters(), 1.0)
             optimizer.step()
             optimizer.zero_grad(set_to_none=True)
