@@ -90,7 +90,8 @@ class Heads(nn.Module):
     def read_parts(self, truth: Tensor, kept: Tensor) -> Tensor:
         """Cross-entropy of each kept patch's part plus that of the part's colour; truth is (B, 2, P)."""
         tokens, (part, hue) = self.norm(self.tokens), truth.gather(2, kept[:, None].expand(-1, 2, -1)).unbind(1)
-        return cross_entropy(self.part(tokens).float().mT, part) + cross_entropy(self.hue(tokens).float().mT, hue, ignore_index=-1)
+        weight = torch.ones(len(PARTS), device=tokens.device).index_fill(0, torch.zeros(1, dtype=torch.long, device=tokens.device), 0.2)
+        return cross_entropy(self.part(tokens).float().mT, part, weight) + cross_entropy(self.hue(tokens).float().mT, hue, ignore_index=-1)
 
 
 def losses(backbone: Backbone, heads: Heads, images: Tensor, captions: Tensor, phrases: Tensor, traits: Tensor) -> dict[str, Tensor]:
@@ -190,7 +191,7 @@ def main() -> None:
     parser.add_argument("folder", type=Path, help="log, resumable state and weights go here; run again to resume")
     parser.add_argument("--images", type=int, default=1_000_000)
     parser.add_argument("--batch", type=int, default=64)
-    parser.add_argument("--lr", type=float, default=1e-3)
+    parser.add_argument("--lr", type=float, default=2e-3)
     parser.add_argument("--keep", type=float, default=0.5, help="share of the patches kept in each image")
     parser.add_argument("--parts", type=float, default=1.0, help="weight of the loss that uses the part masks")
     parser.add_argument("--seed", type=int, default=0)

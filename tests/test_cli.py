@@ -1,0 +1,148 @@
+"""The command as a user types it: what it prints, what it writes, and one clear line for every mistake."""
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from sotglp_core import cli
+
+CALTECH = Path(__file__).parents[2] / "shared" / "data" / "caltech-101" / "101_ObjectCategories"
+
+
+def run(monkeypatch, capsys, *arguments):
+    """(exit code, standard output, standard error) of one command, in this process."""
+    monkeypatch.setattr(sys, "argv", ["sotglp", *map(str, arguments)])
+    code = 0
+    try:
+        cli.main()
+    except SystemExit as stop:
+        code = stop.code or 0
+    out = capsys.readouterr()
+    return code, out.out, out.err
+
+
+@pytest.fixture(autouse=True)
+def wide(monkeypatch):
+    monkeypatch.setattr(cli, "console", cli.Console(width=200))
+    monkeypatch.setattr(cli, "errors", cli.Console(stderr=True, width=200))
+
+
+@pytest.fixture(scope="module")
+def photos(tmp_path_factory):
+    """Two classes that differ in colour, and a folder of something else."""
+    root, rng = tmp_path_factory.mktemp("data"), np.random.default_rng(0)
+    for name, colour in {"photos/red_things": (200, 40, 40), "photos/blue_things": (40, 40, 200), "other": (40, 200, 40)}.items():
+        (root / name).mkdir(parents=True)
+        for i in range(10):
+            pixels = np.clip(np.array(colour) + rng.normal(0, 40, (48, 64 + i, 3)), 0, 255).astype(np.uint8)
+            Image.fromarray(pixels).convert("L" if i == 0 else "RGB").save(root / name / f"{i}.jpg")
+    return root
+
+
+@pytest.fixture(scope="module")
+def trained(photos, tmp_path_factory):
+    out = tmp_path_factory.mktemp("run")
+    command = [sys.executable, "-m", "sotglp_core.cli", "train", "--data", photos / "photos", "--shots", "3", "--out", out, "--set", "epochs=3",
+               "--ood", photos / "other"]
+    done = subprocess.run(list(map(str, command)), capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    return out, done.stdout
+
+
+def test_train(trained):
+    out, printed = trained
+    assert {p.name for p in out.iterdir()} == {"prompts.safetensors", "metrics.json", "history.jsonl"}
+    metrics = json.loads((out / "metrics.json").read_text())
+    assert 0 <= metrics["accuracy"] <= 1 and set(metrics["ood"]) == {"other", "mean"}
+    assert f"{metrics['accuracy']:.1%}" in printed and "GL-MCM" in printed and "sotglp predict" in printed
+    assert len((out / "history.jsonl").read_text().splitlines()) == 3
+
+
+def test_evaluate_repeats_what_training_printed(trained, photos, monkeypatch, capsys):
+    before = json.loads((trained[0] / "metrics.json").read_text())
+    code, out, _ = run(monkeypatch, capsys, "evaluate", trained[0], "--data", photos / "photos", "--ood", photos / "other", "--json")
+    assert code == 0 and json.loads(out)["accuracy"] == before["accuracy"]
+
+
+def test_predict(trained, photos, monkeypatch, capsys, tmp_path):
+    code, out, _ = run(monkeypatch, capsys, "predict", trained[0], photos / "photos" / "red_things" / "3.jpg", "--heatmap", tmp_path / "h.png")
+    assert code == 0 and "red things" in out and "%" in out and "GL-MCM" in out
+    assert Image.open(tmp_path / "h.png").size[0] > 500
+    code, out, _ = run(monkeypatch, capsys, "predict", trained[0], photos / "other", "--json")
+    rows = [json.loads(line) for line in out.splitlines()]
+    assert len(rows) == 10 and all(set(r) == {"photo", "label", "probability", "gl_mcm"} for r in rows)
+
+
+@pytest.mark.parametrize("arguments, message", [
+    (["train", "--data", "/no/such/folder"], "there is no folder"),
+    (["train", "--data", "PHOTOS", "--shots", "9"], "class 'blue things' has 5 images to train on, fewer than 9 shots"),
+    (["train", "--data", "PHOTOS", "--preset", "sotgpl"], "did you mean 'sotglp'"),
+    (["train", "--data", "PHOTOS", "--set", "epochz=3"], "did you mean 'epochs'"),
+    (["train", "--data", "PHOTOS", "--set", "epochs=many"], "epochs needs a int"),
+    (["train", "--data", "PHOTOS", "--set", "epochs"], "has no '='"),
+    (["train", "--data", "PHOTOS", "--backbone", "RN50", "--pretrained", "random"], "supported are"),
+    (["train", "--data", "PHOTOS", "--shots", "1", "--set", "epochs=0", "--out", "FILE/below"], "can't write to"),
+    (["train", "--data", "CORRUPT", "--shots", "1"], "can't read the image"),
+    (["train", "--data", "EMPTY", "--shots", "1"], "class 'empty' has no images"),
+    (["evaluate", "/no/such/run"], "there is no file"),
+    (["evaluate", "RUN"], "was trained on 2 classes (blue things, red things), pocket has 24"),
+    (["predict", "RUN", "/no/such/photo.jpg"], "can't read the image"),
+    (["predict", "OTHERBACKBONE", "PHOTO"], "was trained on pocket"),
+    (["predict", "RUN", "EMPTYFOLDER"], "there are no images"),
+])
+def test_mistakes_get_one_line_and_exit_code_2(arguments, message, trained, photos, monkeypatch, capsys, tmp_path):
+    from sotglp_core.storage import load_tensors, save_tensors
+    (tmp_path / "file").write_text("")
+    for name in ("corrupt", "empty"):
+        for c in ("a", "b", "empty"):
+            (tmp_path / name / c).mkdir(parents=True)
+            for i in range(3):
+                if (name, c) != ("empty", "empty"):
+                    Image.new("RGB", (9, 9)).save(tmp_path / name / c / f"{i}.png")
+    for i in range(3):
+        (tmp_path / "corrupt" / "a" / f"{i}.png").write_bytes(b"junk")
+    tensors, record = load_tensors(trained[0] / "prompts.safetensors")
+    save_tensors(tmp_path / "foreign.safetensors", tensors, {**record, "backbone": {**record["backbone"], "fingerprint": "0" * 16}})
+    known = {"PHOTOS": photos / "photos", "RUN": trained[0], "FILE/below": tmp_path / "file" / "below", "CORRUPT": tmp_path / "corrupt",
+             "EMPTY": tmp_path / "empty", "OTHERBACKBONE": tmp_path / "foreign.safetensors", "PHOTO": photos / "other" / "1.jpg",
+             "EMPTYFOLDER": tmp_path / "empty" / "empty"}
+    arguments = [known.get(a, a) for a in arguments]
+    if arguments[0] == "train" and "--out" not in arguments:
+        arguments += ["--out", tmp_path / "out"]
+    code, _, err = run(monkeypatch, capsys, *arguments)
+    assert code == 2 and message in err and "Traceback" not in err
+    assert len(err.strip().splitlines()) == 1
+
+
+def test_no_heatmap_without_local_prompts(photos, monkeypatch, capsys, tmp_path):
+    run(monkeypatch, capsys, "train", "--data", photos / "photos", "--shots", "1", "--preset", "zeroshot", "--out", tmp_path / "r")
+    code, _, err = run(monkeypatch, capsys, "predict", tmp_path / "r", photos / "other" / "1.jpg", "--heatmap", tmp_path / "h.png")
+    assert code == 2 and "no local prompts" in err and not (tmp_path / "h.png").exists()
+
+
+def test_skipping_corrupt_photos(trained, photos, monkeypatch, capsys, tmp_path):
+    (tmp_path / "bad.jpg").write_bytes(b"junk")
+    code, out, err = run(monkeypatch, capsys, "predict", trained[0], tmp_path / "bad.jpg", photos / "other" / "1.jpg", "--skip-corrupt", "--json")
+    assert code == 0 and "skipped" in err and "bad.jpg" in err and len(out.splitlines()) == 1
+
+
+def test_help_has_examples(monkeypatch, capsys):
+    for command in ("train", "evaluate", "predict"):
+        code, out, _ = run(monkeypatch, capsys, command, "--help")
+        assert code == 0 and f"sotglp {command}" in out
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(not CALTECH.is_dir(), reason="the Caltech-101 photos are not on this machine")
+def test_real_photos(monkeypatch, capsys, tmp_path):
+    classes = "accordion,anchor,brain,camera,cannon,crab,Motorbikes,yin_yang"
+    code, out, _ = run(monkeypatch, capsys, "train", "--data", CALTECH, "--classes", classes, "--shots", "4", "--out", tmp_path,
+                       "--set", "epochs=5")
+    assert code == 0 and "8 classes" in out
+    code, out, _ = run(monkeypatch, capsys, "predict", tmp_path, CALTECH / "crab" / "image_0001.jpg", "--heatmap", tmp_path / "h.png")
+    assert code == 0 and (tmp_path / "h.png").exists()

@@ -1,0 +1,49 @@
+"""Break the method in one place at a time; the tests named beside each break must notice."""
+
+import os
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[1]
+MUTATIONS = {
+    "column marginal": ("sinkhorn.py", "q = b / (kernel * p[:, None]).sum(0)", "q = 1.01 * b / (kernel * p[:, None]).sum(0)",
+                        "test_sinkhorn.py::test_two_by_two_closed_form"),
+    "default marginal": ("sinkhorn.py", "C.new_full(shape, 1 / size)", "C.new_full(shape, 1 / (size + 1))",
+                         "test_alignment.py::test_balanced_ot_on_the_support"),
+    "support order": ("alignment.py", "topk(support, dim=-1)", "topk(support, dim=-1, largest=False)",
+                      "test_alignment.py::test_support_is_the_largest_mean_cosine_and_shared_by_the_prompts"),
+    "detach": ("alignment.py", "_plan(similarity.detach(), allocation, top_k, epsilon, solver)",
+               "_plan(similarity, allocation, top_k, epsilon, lambda c, **k: solver(c, differentiable=True, **k))",
+               "test_alignment.py::test_gradient_is_the_plan"),
+    "division by N": ("alignment.py", "score / N if divide_by_prompts else score", "score",
+                      "test_alignment.py::test_divided_by_prompts"),
+    "reference's division by N": ("config.py", "shared_first_block=True, divide_by_prompts=True", "shared_first_block=True",
+                                  "test_reference.py::test_plan_score_and_logits"),
+    "mean over prompts": ("alignment.py", "ranking = dense.mean(-1)", "ranking = dense.amax(-1)",
+                          "test_alignment.py::test_support_is_the_largest_mean_cosine_and_shared_by_the_prompts"),
+    "mean of the global prompts": ("model.py", "global_similarity = by_prompt.mean(-1)", "global_similarity = by_prompt.amax(-1)",
+                                   "test_model.py::test_logits_average_the_branches"),
+    "implicit gradient": ("sinkhorn.py", "(plan * (x[..., None] + y[..., None, :]) - weighted)", "(-weighted)",
+                          "test_sinkhorn.py::test_gradient_equals_unrolled_iterations"),
+    "first block's leak": ("backbone.py", "if number == 0 and shared_first_block:", "if False:", "test_reference.py::test_patch_tokens"),
+    "FPR threshold": ("ood.py", "true >= recall * len(inside) - 1e-9", "true > recall * len(inside)", "test_ood.py::test_metrics_with_ties"),
+}
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", MUTATIONS)
+def test_a_test_fails(name, tmp_path):
+    file, old, new, test = MUTATIONS[name]
+    shutil.copytree(ROOT / "sotglp_core", tmp_path / "sotglp_core", ignore=shutil.ignore_patterns("__pycache__"))
+    shutil.copytree(ROOT / "tests", tmp_path / "tests", ignore=shutil.ignore_patterns("__pycache__"))
+    source = tmp_path / "sotglp_core" / file
+    text = source.read_text()
+    assert text.count(old) == 1, f"{file} no longer has the line that this mutation breaks"
+    source.write_text(text.replace(old, new))
+    done = subprocess.run([sys.executable, "-m", "pytest", "-x", "-q", "-p", "no:cacheprovider", str(tmp_path / "tests" / test)], cwd=tmp_path,
+                          env={**os.environ, "PYTHONPATH": str(tmp_path)}, capture_output=True, text=True)
+    assert done.returncode == 1, f"nothing noticed: {done.stdout[-2000:]}{done.stderr[-500:]}"
