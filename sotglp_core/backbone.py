@@ -8,6 +8,7 @@ from __future__ import annotations
 import hashlib
 import logging
 from contextlib import contextmanager
+from functools import cached_property
 from importlib.resources import files
 from pathlib import Path
 from typing import NamedTuple
@@ -41,7 +42,9 @@ class Backbone(nn.Module):
         text = getattr(model, "text", model)
         _check_towers(model.visual, text, name)
         self.model, self.name, self.pretrained = model.eval().requires_grad_(False), name, pretrained
-        self.text = text
+        self.text, self.text_width = text, text.token_embedding.embedding_dim
+        self.patch_width, self.joint_width = model.visual.proj.shape
+        self.grid = tuple(model.visual.grid_size)
         self.tokenizer = open_clip.get_tokenizer(name)
         self.preprocess = image_transform_v2(PreprocessCfg(**model.visual.preprocess_cfg), is_train=False)
 
@@ -54,25 +57,10 @@ class Backbone(nn.Module):
         return self.model.visual.conv1.weight.device
 
     @property
-    def text_width(self) -> int:
-        return self.text.token_embedding.embedding_dim
-
-    @property
-    def patch_width(self) -> int:
-        return self.model.visual.proj.shape[0]
-
-    @property
-    def joint_width(self) -> int:
-        return self.model.visual.proj.shape[1]
-
-    @property
-    def grid(self) -> tuple[int, int]:
-        return tuple(self.model.visual.grid_size)
-
-    @property
     def logit_scale(self) -> Tensor:
         return self.model.logit_scale.detach().float().exp()
 
+    @cached_property
     def fingerprint(self) -> str:
         """SHA-256 of the weights' names, shapes and bytes: 16 hexadecimal digits."""
         digest = hashlib.sha256()

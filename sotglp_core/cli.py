@@ -65,6 +65,7 @@ def train(
     config = preset(name, seed=seed, **_parsed(settings or []))
     task = load_task(data, shots=shots, seed=seed, classes=_listed(classes), ood=ood, allow_fewer=allow_fewer, skip_corrupt=skip_corrupt)
     model = SOTGLP(load_backbone(backbone, pretrained, device=_device(device)), task.class_names, config)
+    write_text(out / "config.json", json.dumps({**config.to_dict(), "data": data, "shots": shots, "backbone": backbone}, indent=1))
     history = fit(model, task.train, progress=not as_json)
     save(model, out / "prompts.safetensors")
     write_text(out / "history.jsonl", "".join(json.dumps(epoch._asdict()) + "\n" for epoch in history))

@@ -58,7 +58,7 @@ def encode(backbone: Backbone, images: Images | Features, *, shared_first_block:
         return Features(torch.zeros(0, backbone.joint_width), torch.zeros(0, 1, backbone.patch_width).half(),
                         torch.zeros(0, dtype=torch.int64), backbone.grid)
     labels = torch.from_numpy(np.array(images.labels))
-    key = hashlib.sha256(repr(("v1", backbone.fingerprint(), str(backbone.dtype), str(backbone.preprocess), shared_first_block,
+    key = hashlib.sha256(repr(("v1", backbone.fingerprint, str(backbone.dtype), str(backbone.preprocess), shared_first_block,
                                images.fingerprint())).encode()).hexdigest()[:32]
     path = cache_folder() / f"{key}.safetensors"
     if cache and path.exists():

@@ -47,8 +47,8 @@ def photos(tmp_path_factory):
 @pytest.fixture(scope="module")
 def trained(photos, tmp_path_factory):
     out = tmp_path_factory.mktemp("run")
-    command = [sys.executable, "-m", "sotglp_core.cli", "train", "--data", photos / "photos", "--shots", "3", "--out", out, "--set", "epochs=3",
-               "--ood", photos / "other"]
+    command = [sys.executable, "-m", "sotglp_core.cli", "train", "--data", photos / "photos", "--ood", photos / "other",
+               "--shots", "3", "--out", out, "--set", "epochs=3"]
     done = subprocess.run(list(map(str, command)), capture_output=True, text=True)
     assert done.returncode == 0, done.stderr
     return out, done.stdout
@@ -56,7 +56,7 @@ def trained(photos, tmp_path_factory):
 
 def test_train(trained):
     out, printed = trained
-    assert {p.name for p in out.iterdir()} == {"prompts.safetensors", "metrics.json", "history.jsonl"}
+    assert {p.name for p in out.iterdir()} == {"config.json", "prompts.safetensors", "metrics.json", "history.jsonl"}
     metrics = json.loads((out / "metrics.json").read_text())
     assert 0 <= metrics["accuracy"] <= 1 and set(metrics["ood"]) == {"other", "mean"}
     assert f"{metrics['accuracy']:.1%}" in printed and "GL-MCM" in printed and "sotglp predict" in printed
@@ -70,7 +70,8 @@ def test_evaluate_repeats_what_training_printed(trained, photos, monkeypatch, ca
 
 
 def test_predict(trained, photos, monkeypatch, capsys, tmp_path):
-    code, out, _ = run(monkeypatch, capsys, "predict", trained[0], photos / "photos" / "red_things" / "3.jpg", "--heatmap", tmp_path / "h.png")
+    photo = photos / "photos" / "red_things" / "3.jpg"
+    code, out, _ = run(monkeypatch, capsys, "predict", trained[0], photo, "--heatmap", tmp_path / "h.png")
     assert code == 0 and "red things" in out and "%" in out and "GL-MCM" in out
     assert Image.open(tmp_path / "h.png").size[0] > 500
     code, out, _ = run(monkeypatch, capsys, "predict", trained[0], photos / "other", "--json")
@@ -85,7 +86,7 @@ def test_predict(trained, photos, monkeypatch, capsys, tmp_path):
     (["train", "--data", "PHOTOS", "--set", "epochz=3"], "did you mean 'epochs'"),
     (["train", "--data", "PHOTOS", "--set", "epochs=many"], "epochs needs a int"),
     (["train", "--data", "PHOTOS", "--set", "epochs"], "has no '='"),
-    (["train", "--data", "PHOTOS", "--backbone", "RN50", "--pretrained", "random"], "supported are"),
+    (["train", "--data", "PHOTOS", "--shots", "1", "--backbone", "RN50", "--pretrained", "random"], "supported are"),
     (["train", "--data", "PHOTOS", "--shots", "1", "--set", "epochs=0", "--out", "FILE/below"], "can't write to"),
     (["train", "--data", "CORRUPT", "--shots", "1"], "can't read the image"),
     (["train", "--data", "EMPTY", "--shots", "1"], "class 'empty' has no images"),
@@ -127,7 +128,8 @@ def test_no_heatmap_without_local_prompts(photos, monkeypatch, capsys, tmp_path)
 
 def test_skipping_corrupt_photos(trained, photos, monkeypatch, capsys, tmp_path):
     (tmp_path / "bad.jpg").write_bytes(b"junk")
-    code, out, err = run(monkeypatch, capsys, "predict", trained[0], tmp_path / "bad.jpg", photos / "other" / "1.jpg", "--skip-corrupt", "--json")
+    files = tmp_path / "bad.jpg", photos / "other" / "1.jpg"
+    code, out, err = run(monkeypatch, capsys, "predict", trained[0], *files, "--skip-corrupt", "--json")
     assert code == 0 and "skipped" in err and "bad.jpg" in err and len(out.splitlines()) == 1
 
 

@@ -86,6 +86,6 @@ def test_save_and_load(tiny, names, features, tmp_path):
 
 def test_load_finds_the_backbone_by_itself_and_refuses_another(tiny, pocket, names, tmp_path):
     save(SOTGLP(tiny, names), tmp_path / "p.safetensors")
-    assert load(tmp_path / "p.safetensors").backbone.fingerprint() == tiny.fingerprint()
+    assert load(tmp_path / "p.safetensors").backbone.fingerprint == tiny.fingerprint
     with pytest.raises(ValueError, match="was trained on pocket"):
         load(tmp_path / "p.safetensors", pocket)

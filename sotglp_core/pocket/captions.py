@@ -65,10 +65,8 @@ def _merged(words: dict[str, str], groups: list[str]) -> list[str]:
 def _bird(words: dict[str, str], rng: np.random.Generator) -> str:
     count = rng.choice(5, p=(.14, .26, .28, .2, .12)) + 1
     groups = [GROUPS[k] for k in rng.permutation(len(GROUPS))[:count]]
-    if "pattern" in groups and words["pattern"] == "plain" or rng.random() < .3:
-        before = 0
-    else:
-        before = int(rng.integers(0, min(count, 2) + 1))
+    noun_first = ("pattern" in groups and words["pattern"] == "plain") or rng.random() < .3
+    before = 0 if noun_first else int(rng.integers(0, min(count, 2) + 1))
     head, tail = groups[:before], groups[before:]
     noun = words["family"] if rng.random() < .7 else "bird"
     text = article(" ".join([*(adjective(g, words[g]) for g in head), noun]))
