@@ -14,6 +14,17 @@ STYLE = {"font.size": 10, "axes.titlesize": 10, "axes.spines.top": False, "axes.
          "figure.facecolor": "white", "savefig.facecolor": "white", "axes.grid": True, "grid.alpha": 0.25, "figure.dpi": 110}
 
 
+def style() -> None:
+    """Let notebooks show figures as crisp PNGs; elsewhere this does nothing."""
+    try:
+        from IPython import get_ipython
+        from matplotlib_inline.backend_inline import set_matplotlib_formats
+    except ImportError:
+        return
+    if get_ipython() is not None:
+        set_matplotlib_formats("png", dpi=130, bbox_inches=None)
+
+
 def contact_sheet(images: Sequence[np.ndarray], titles: Sequence[str] | None = None, *, columns: int = 6, size: float = 1.5) -> Figure:
     """A grid of (H, W, 3) images, each with an optional title."""
     rows = -(-len(images) // columns)
