@@ -22,6 +22,7 @@ from .evaluation import Evaluation, evaluate
 from .inspector import shown_pixels
 from .model import SOTGLP
 from .ood import SCORES
+from .pocket import SETTINGS
 from .storage import atomic_path, write_text
 from .tasks import Task, load_task
 from .training import fit
@@ -62,7 +63,7 @@ def train(
 
     Example: `sotglp train --data photos --shots 8 --out runs/photos`
     """
-    config = preset(name, seed=seed, **_parsed(settings or []))
+    config = preset(name, seed=seed, **{**(SETTINGS if backbone == "pocket" else {}), **_parsed(settings or [])})
     task = load_task(data, shots=shots, seed=seed, classes=_listed(classes), ood=ood, allow_fewer=allow_fewer, skip_corrupt=skip_corrupt)
     model = SOTGLP(load_backbone(backbone, pretrained, device=_device(device)), task.class_names, config)
     write_text(out / "config.json", json.dumps({**config.to_dict(), "data": data, "shots": shots, "backbone": backbone}, indent=1))
@@ -180,9 +181,13 @@ def _loaded(run: Path, device: str) -> SOTGLP:
 
 
 def _device(name: str) -> str:
-    if name != "auto":
-        return name
-    return "cuda" if torch.cuda.is_available() else "cpu"
+    if name == "auto":
+        return "cuda" if torch.cuda.is_available() else "cpu"
+    try:
+        torch.zeros(1, device=name)
+    except (RuntimeError, AssertionError, NotImplementedError):
+        raise ValueError(f"this machine's torch can't use the device {name!r}; try --device cpu") from None
+    return name
 
 
 def _listed(text: str) -> list[str] | None:

@@ -22,9 +22,10 @@ class Config:
     local_prompts: int = 4  # N; 0: no local branch
     global_context: int = 4  # T, context tokens
     local_context: int = 4
+    global_class_specific: bool = False  # True: every class has global contexts of its own (CoOp's CSC)
     local_class_specific: bool = True  # False: the N local contexts are shared by all classes
     template: str = "a photo of a {}."  # words before {} initialise the context, words after it follow the class name
-    init: str = "template"  # or "random"
+    init: str = "template"  # how contexts start: "template" (those words, with noise) or "random"
     global_dropout: float = 0.75  # chance that an image does without a prompt for a step; at least one is kept
     local_dropout: float = 0.0
     # local alignment

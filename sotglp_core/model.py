@@ -57,7 +57,7 @@ class SOTGLP(nn.Module):
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(config.seed)
             self.global_prompts = PromptLearner(backbone, self.class_names, number=config.global_prompts, length=config.global_context,
-                                                class_specific=False, **shared) if config.global_prompts else None
+                                                class_specific=config.global_class_specific, **shared) if config.global_prompts else None
             self.local_prompts = PromptLearner(backbone, self.class_names, number=config.local_prompts, length=config.local_context,
                                                class_specific=config.local_class_specific, **shared) if config.local_prompts else None
         self.projection = nn.Parameter(torch.eye(backbone.patch_width, device=backbone.device)) if config.projection else None

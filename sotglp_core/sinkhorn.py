@@ -147,7 +147,7 @@ def _newton(C: Tensor, a: Tensor, b: Tensor, tolerance: float, budget: int):
         residual = b - column
         met = residual.abs().sum(-1, keepdim=True) <= tolerance / 4  # (S, 1)
         used = used.where(~(met & (T == 1))[:, 0] | (used < step), step)
-        if bool((used <= step).all()):
+        if step % CHECK_EVERY == 0 and bool((used <= step).all()):
             break
         T = T.where(~met, (T / 2).clamp_min(1))
         newton = _schur_solve(plan, a, b, residual).nan_to_num(0, 0, 0)

@@ -90,6 +90,7 @@ def test_predict(trained, photos, monkeypatch, capsys, tmp_path):
     (["train", "--data", "PHOTOS", "--shots", "1", "--set", "epochs=0", "--out", "FILE/below"], "can't write to"),
     (["train", "--data", "CORRUPT", "--shots", "1"], "can't read the image"),
     (["train", "--data", "EMPTY", "--shots", "1"], "class 'empty' has no images"),
+    (["train", "--data", "PHOTOS", "--shots", "1", "--device", "warp"], "can't use the device 'warp'"),
     (["evaluate", "/no/such/run"], "there is no file"),
     (["evaluate", "RUN"], "was trained on 2 classes (blue things, red things), pocket has 24"),
     (["predict", "RUN", "/no/such/photo.jpg"], "can't read the image"),

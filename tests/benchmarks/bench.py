@@ -39,6 +39,7 @@ def main() -> None:
     warnings.simplefilter("ignore")
     from sotglp_core import SOTGLP, fit, load_backbone, load_task, preset, sinkhorn
     from sotglp_core.features import encode
+    from sotglp_core.pocket import SETTINGS
     from sotglp_core.pocket.tasks import species_images
     from sotglp_core.pocket.traits import SPECIES
 
@@ -56,7 +57,7 @@ def main() -> None:
     features = encode(backbone, task.train, progress=False)
     for name in ("sotglp", "sotglp-proj", "coop"):
         start = time.perf_counter()
-        fit(SOTGLP(backbone, task.class_names, preset(name)), features, progress=False)
+        fit(SOTGLP(backbone, task.class_names, preset(name, **SETTINGS)), features, progress=False)
         what = f"train {name}, 16 shots x 10 classes, {preset(name).epochs} epochs, cached features"
         table.add_row(what, f"{time.perf_counter() - start:.1f}", "s")
     cost = 1 - (0.25 + 0.015 * torch.randn(47_000, 10, 4))
