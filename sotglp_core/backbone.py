@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import hashlib
 import logging
+from collections.abc import Iterator
 from contextlib import contextmanager
 from functools import cached_property
 from importlib.resources import files
@@ -76,24 +77,19 @@ class Backbone(nn.Module):
             released code does by updating one tensor in place.
         :param dense: "vv", or "plain" for the ordinary stream's own last tokens (to compare with).
         :return: :class:`ImageFeatures`.
+        :raises ValueError: on another ``dense``.
         """
+        if dense not in ("vv", "plain"):
+            raise ValueError(f"dense is {dense!r}; choose vv or plain")
         visual = self.model.visual
-        streams: list[Tensor] = []
-        with _block_inputs(visual.transformer) as inputs:
-            if dense == "plain":
-                blocks = visual.transformer.resblocks
-                handle = blocks[-1].register_forward_hook(lambda m, i, o: streams.append(_batch_first(o, visual.transformer)))
+        with _stream(visual.transformer) as stream:
             image = self.model.encode_image(images.to(self.device, self.dtype))
-        if dense == "plain":
-            handle.remove()
-            tokens = streams[0]
-        else:
-            tokens = inputs[0]
-            for number, (block, x) in enumerate(zip(visual.transformer.resblocks, inputs)):
-                tokens = tokens + block.ls_1(_value_attention(block, x))
-                if number == 0 and shared_first_block:
-                    normed = block.ln_1(x)
-                    tokens = tokens + block.ls_1(block.attn(normed, normed, normed, need_weights=False)[0])
+        tokens = stream[-1] if dense == "plain" else stream[0]
+        for number, (block, x) in enumerate(zip(visual.transformer.resblocks, stream if dense == "vv" else ())):
+            tokens = tokens + block.ls_1(_value_attention(block, x))
+            if number == 0 and shared_first_block:
+                normed = block.ln_1(x)
+                tokens = tokens + block.ls_1(block.attn(normed, normed, normed, need_weights=False)[0])
         return ImageFeatures(image, visual.ln_post(tokens[:, 1:]), self.grid)
 
     def project(self, patches: Tensor, projection: Tensor | None = None) -> Tensor:
@@ -231,21 +227,19 @@ def _value_attention(block: nn.Module, x: Tensor) -> Tensor:
                         attention.out_proj.weight, attention.out_proj.bias, heads=attention.num_heads)
 
 
-def _batch_first(x: Tensor, transformer: nn.Module) -> Tensor:
-    return x if transformer.resblocks[0].attn.batch_first else x.transpose(0, 1)
-
-
 @contextmanager
-def _block_inputs(transformer: nn.Module):
-    """Collect the input (B, 1 + P, V) of every block during a forward pass of the plain model."""
-    inputs: list[Tensor] = []
+def _stream(transformer: nn.Module) -> Iterator[list[Tensor]]:
+    """Collect the ordinary stream of a forward pass: each block's input, then the last one's output, (B, 1 + P, V)."""
+    stream: list[Tensor] = []
 
-    def note(_, args, kwargs):
-        inputs.append(_batch_first(args[0] if args else kwargs["q_x"], transformer))
+    def note(x):
+        stream.append(x if transformer.resblocks[0].attn.batch_first else x.transpose(0, 1))
 
-    handles = [block.register_forward_pre_hook(note, with_kwargs=True) for block in transformer.resblocks]
+    blocks = transformer.resblocks
+    handles = [b.register_forward_pre_hook(lambda _, args, named: note(args[0] if args else named["q_x"]), with_kwargs=True) for b in blocks]
+    handles.append(blocks[-1].register_forward_hook(lambda _, args, output: note(output)))
     try:
-        yield inputs
+        yield stream
     finally:
         for handle in handles:
             handle.remove()

@@ -117,6 +117,7 @@ def losses(backbone: Backbone, heads: Heads, images: Tensor, captions: Tensor, p
 
 def pretrain(folder: Path, *, images: int, batch: int, lr: float, keep: float, parts: float, seed: int, workers: int, device: str) -> Path:
     """Train (or resume what ``folder`` holds), log to ``log.jsonl``, and write ``weights.safetensors`` at the end."""
+    torch.manual_seed(seed)
     backbone = load_backbone("pocket", "random")
     model = backbone.model.requires_grad_(True).train()
     model.visual.patch_dropout = dropout = PatchDropout(keep)

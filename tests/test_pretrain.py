@@ -1,0 +1,60 @@
+"""Pretraining: what it learns from, and that an interruption changes nothing."""
+
+import numpy as np
+import pytest
+import torch
+
+from sotglp_core import load_backbone
+from sotglp_core.pocket import pretrain as module
+from sotglp_core.pocket.traits import SPECIES, UNSEEN
+from sotglp_core.storage import load_tensors
+
+SETTINGS = dict(images=16, batch=4, lr=1e-3, keep=0.5, parts=1.0, seed=3, workers=0, device="cpu")
+
+
+def test_interrupted_and_resumed_equals_uninterrupted(tmp_path, monkeypatch):
+    monkeypatch.setattr(module, "SAVE_EVERY", 2)
+    whole, _ = load_tensors(module.pretrain(tmp_path / "whole", **SETTINGS))
+    draw = module.Stream.__getitem__
+
+    def interrupted(self, i):
+        if self.start + i >= 10:
+            raise KeyboardInterrupt
+        return draw(self, i)
+
+    monkeypatch.setattr(module.Stream, "__getitem__", interrupted)
+    with pytest.raises(KeyboardInterrupt):
+        module.pretrain(tmp_path / "parts", **SETTINGS)
+    monkeypatch.setattr(module.Stream, "__getitem__", draw)
+    resumed, record = load_tensors(module.pretrain(tmp_path / "parts", **SETTINGS))
+    assert record["images"] == 16 and set(whole) == set(resumed)
+    assert all(torch.equal(whole[key], resumed[key]) for key in whole)
+
+
+def test_exported_weights_load_as_any_other(tmp_path):
+    path = module.pretrain(tmp_path, **{**SETTINGS, "images": 4})
+    backbone = load_backbone("pocket", str(path))
+    assert path.stat().st_size < 16 * 2**20
+    assert backbone.encode_text(["a photo of a finch."]).isfinite().all()
+
+
+def test_pictures_and_captions_never_show_a_test_species():
+    stream = module.Stream(0, 0, 150)
+    for i in range(150):
+        _, caption, _, patches = stream[i]
+        assert patches.shape == (2, 196)
+        assert not any(name in caption for name in (*SPECIES, *UNSEEN))
+
+
+def test_patch_dropout_knows_what_it_kept():
+    dropout = module.PatchDropout(0.5).train()
+    x = torch.arange(2 * 11.0).reshape(2, 11, 1)
+    kept = dropout(x)
+    assert kept.shape == (2, 6, 1) and (kept[:, 0] == x[:, 0]).all()
+    assert (kept[:, 1:, 0] == x[:, 1:, 0].gather(1, dropout.kept)).all()
+    assert dropout.eval()(x) is x
+
+
+def test_pictures_depend_on_their_number_alone():
+    first, again = module.Stream(5, 0, 9)[7], module.Stream(5, 6, 9)[1]
+    assert (first[0] == again[0]).all() and first[1] == again[1] and np.array_equal(first[3], again[3])
