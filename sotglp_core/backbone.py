@@ -236,7 +236,8 @@ def _stream(transformer: nn.Module) -> Iterator[list[Tensor]]:
         stream.append(x if transformer.resblocks[0].attn.batch_first else x.transpose(0, 1))
 
     blocks = transformer.resblocks
-    handles = [b.register_forward_pre_hook(lambda _, args, named: note(args[0] if args else named["q_x"]), with_kwargs=True) for b in blocks]
+    handles = [block.register_forward_pre_hook(lambda _, args, named: note(args[0] if args else named["q_x"]), with_kwargs=True)
+               for block in blocks]
     handles.append(blocks[-1].register_forward_hook(lambda _, args, output: note(output)))
     try:
         yield stream
