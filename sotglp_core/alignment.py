@@ -28,7 +28,7 @@ class Alignment(NamedTuple):
 
 def align(patches: Tensor, prompts: Tensor, *, allocation: str = "ot", support: int | None = 10,
           top_k: tuple[int, ...] = (10,), epsilon: float = 0.1, keep: Tensor | None = None,
-          divide_by_prompts: bool = False, solver: Callable[..., Transport] = sinkhorn) -> Alignment:
+          divide_by_prompts: bool = False, differentiable: bool = False, solver: Callable[..., Transport] = sinkhorn) -> Alignment:
     """u_bc = sum_kn P_kn S_kn, with P the allocation's plan over the K support patches and N prompts of each class.
 
     Allocations: ``ot`` balanced entropic OT between uniform marginals at cost 1 - S; ``uniform`` P = 1/(K N); ``max``
@@ -41,6 +41,7 @@ def align(patches: Tensor, prompts: Tensor, *, allocation: str = "ot", support: 
     :param epsilon: regularisation of ``ot``.
     :param keep: (B, N) bool, prompts that count in the score (prompt dropout); None: all.
     :param divide_by_prompts: divide the score by N, as the released code does.
+    :param differentiable: let gradients flow through the plan of ``ot``; otherwise it is a constant (envelope theorem).
     :param solver: anything with the signature of :func:`sotglp_core.sinkhorn`.
     :return: :class:`Alignment`.
     :raises ValueError: on an unknown allocation or a support larger than the image.
@@ -57,7 +58,11 @@ def align(patches: Tensor, prompts: Tensor, *, allocation: str = "ot", support: 
     else:
         index = ranking.detach().topk(support, dim=-1).indices
         similarity = dense.gather(2, index[..., None].expand(-1, -1, -1, N))
-    plan = _plan(similarity.detach(), allocation, top_k, epsilon, solver)
+    if allocation == "ot":
+        cost = 1 - (similarity if differentiable else similarity.detach())
+        plan = solver(cost, epsilon=epsilon, differentiable=differentiable).plan
+    else:
+        plan = _fixed_plan(similarity.detach(), allocation, top_k)
     by_prompt = (plan * similarity).sum(-2)  # (B, C, N)
     if keep is not None:
         by_prompt = by_prompt * (keep * (N / keep.sum(-1, keepdim=True)))[:, None]
@@ -65,10 +70,8 @@ def align(patches: Tensor, prompts: Tensor, *, allocation: str = "ot", support: 
     return Alignment(ranking, index, similarity, plan, score / N if divide_by_prompts else score)
 
 
-def _plan(similarity: Tensor, allocation: str, top_k: tuple[int, ...], epsilon: float, solver) -> Tensor:
+def _fixed_plan(similarity: Tensor, allocation: str, top_k: tuple[int, ...]) -> Tensor:
     K, N = similarity.shape[-2:]
-    if allocation == "ot":
-        return solver(1 - similarity, epsilon=epsilon).plan
     if allocation == "uniform":
         return torch.full_like(similarity, 1 / (K * N))
     if allocation == "max":

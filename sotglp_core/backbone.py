@@ -38,11 +38,12 @@ class ImageFeatures(NamedTuple):
 class Backbone(nn.Module):
     """A frozen CLIP. Made by :func:`load_backbone`."""
 
-    def __init__(self, model: nn.Module, name: str, pretrained: str):
+    def __init__(self, model: nn.Module, name: str, pretrained: str, precision: str = "fp32"):
         super().__init__()
         text = getattr(model, "text", model)
         _check_towers(model.visual, text, name)
         self.model, self.name, self.pretrained = model.eval().requires_grad_(False), name, pretrained
+        self.precision = precision
         self.text, self.text_width = text, text.token_embedding.embedding_dim
         self.patch_width, self.joint_width = model.visual.proj.shape
         self.grid = tuple(model.visual.grid_size)
@@ -144,7 +145,8 @@ def load_backbone(name: str = "pocket", pretrained: str | None = None, *, device
 
     :param name: "pocket" (the embedded default, no download) or any native open_clip ViT, such as "ViT-B-16".
     :param pretrained: an open_clip tag ("laion2b_s34b_b88k": downloads), a checkpoint file (safetensors, open_clip's or
-        OpenAI's own format), or "random" for untrained weights. Not needed for "pocket".
+        OpenAI's own format), or "random" for untrained weights. Not needed for "pocket". A state dictionary without tag,
+        archive or integers does not say which activation it was trained with: name the right model yourself.
     :param device: where the weights go.
     :param precision: "fp32", "bf16" or "fp16".
     :raises ValueError: on an unknown name, tag or precision, an unsupported tower, or weights whose activation is not
@@ -165,15 +167,26 @@ def load_backbone(name: str = "pocket", pretrained: str | None = None, *, device
         raise ValueError(f"{pretrained!r} is neither a tag of {name} ({tags}) nor a file")
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(0)
-        logging.disable(logging.WARNING)  # open_clip warns of the random weights that are replaced below
-        try:
-            model = open_clip.create_model(name, pretrained=pretrained if tag else None, precision=precision, device="cpu")
-        finally:
-            logging.disable(logging.NOTSET)
-    backbone = Backbone(model, name, pretrained)
+        model = _create(name, pretrained if tag else None, precision)
+    from_file = not tag and pretrained not in ("random", "embedded")
+    backbone = Backbone(model, name, str(path.resolve()) if from_file else pretrained, precision)
     if not tag and pretrained != "random":
         _load_file(model, path, name)
     return backbone.to(device)
+
+
+def _create(name: str, tag: str | None, precision: str) -> nn.Module:
+    level = logging.root.manager.disable
+    logging.disable(logging.ERROR)  # open_clip logs what is raised here, and warns of random weights that are replaced later
+    try:
+        return open_clip.create_model(name, pretrained=tag, precision=precision, device="cpu")
+    except (RuntimeError, OSError) as error:
+        if tag is None:
+            raise
+        raise ValueError(f"the weights {tag!r} of {name} could not be downloaded ({str(error).splitlines()[0][:120]}); "
+                         "go online, or give a checkpoint file as pretrained") from None
+    finally:
+        logging.disable(level)
 
 
 def contrastive_loss(image: Tensor, text: Tensor, scale: Tensor) -> Tensor:

@@ -19,7 +19,8 @@ def save(model: SOTGLP, path: str | Path) -> None:
     """
     backbone = model.backbone
     record = {"format": FORMAT, "class_names": model.class_names, "config": model.config.to_dict(),
-              "backbone": {"name": backbone.name, "pretrained": backbone.pretrained, "fingerprint": backbone.fingerprint}}
+              "backbone": {"name": backbone.name, "pretrained": backbone.pretrained, "precision": backbone.precision,
+                           "fingerprint": backbone.fingerprint}}
     save_tensors(path, model.state_dict(), record)
 
 
@@ -33,7 +34,7 @@ def load(path: str | Path, backbone: Backbone | None = None) -> SOTGLP:
     if record.get("format") != FORMAT:
         raise ValueError(f"{path} is not a file of learned prompts that this version reads")
     trained_on = record["backbone"]
-    backbone = backbone or load_backbone(trained_on["name"], trained_on["pretrained"])
+    backbone = backbone or load_backbone(trained_on["name"], trained_on["pretrained"], precision=trained_on["precision"])
     if backbone.fingerprint != trained_on["fingerprint"]:
         raise ValueError(f"{path} was trained on {trained_on['name']} ({trained_on['pretrained']}, {trained_on['fingerprint']}), "
                          f"not on {backbone.name} ({backbone.pretrained}, {backbone.fingerprint}); load that backbone, or train again")

@@ -38,7 +38,7 @@ Ood = Annotated[Path | None, typer.Option(help="A folder of photos that belong t
 Name = Annotated[str, typer.Option(help="'pocket', or an open_clip ViT such as ViT-B-16.")]
 Weights = Annotated[str | None, typer.Option(help="open_clip tag (downloads) or checkpoint file.")]
 Skip = Annotated[bool, typer.Option(help="Leave out files that can't be read instead of stopping.")]
-Device = Annotated[str, typer.Option(help="cpu, cuda or mps; auto takes a GPU if there is one.")]
+Device = Annotated[str, typer.Option(help="cpu or cuda; auto takes a GPU if there is one.")]
 AsJson = Annotated[bool, typer.Option("--json", help="Print JSON instead of tables.")]
 
 
@@ -63,14 +63,14 @@ def train(
 
     Example: `sotglp train --data photos --shots 8 --out runs/photos`
     """
-    config = preset(name, seed=seed, **{**(SETTINGS if backbone == "pocket" else {}), **_parsed(settings or [])})
+    config = preset(name, **(SETTINGS if backbone == "pocket" else {})).replace(seed=seed, **_parsed(settings or []))
     task = load_task(data, shots=shots, seed=seed, classes=_listed(classes), ood=ood, allow_fewer=allow_fewer, skip_corrupt=skip_corrupt)
     model = SOTGLP(load_backbone(backbone, pretrained, device=_device(device)), task.class_names, config)
     write_text(out / "config.json", json.dumps({**config.to_dict(), "data": data, "shots": shots, "backbone": backbone}, indent=1))
     history = fit(model, task.train, progress=not as_json)
     save(model, out / "prompts.safetensors")
     write_text(out / "history.jsonl", "".join(json.dumps(epoch._asdict()) + "\n" for epoch in history))
-    _report(model, task, out, as_json)
+    _report(model, task, out, as_json, "metrics.json")
     if not as_json:
         console.print(f"saved to {out}; next: sotglp predict {out} PHOTO --heatmap heatmap.png", highlight=False)
 
@@ -95,7 +95,7 @@ def evaluate_command(
         ours, theirs = (", ".join(names[:4]) + (", ..." if len(names) > 4 else "") for names in (model.class_names, task.class_names))
         raise ValueError(f"{run} was trained on {len(model.class_names)} classes ({ours}), {data} has {len(task.class_names)} ({theirs}); "
                          "give its own task with --data and --classes")
-    _report(model, task, run, as_json)
+    _report(model, task, run if run.is_dir() else run.parent, as_json, "evaluation.json")
 
 
 @app.command()
@@ -121,7 +121,7 @@ def predict(
             image = read_image(file)
         except ValueError as error:
             if not skip_corrupt:
-                raise ValueError(f"{error}; pass --skip-corrupt to go on without it") from None
+                raise
             errors.print(f"skipped: {error}", style="yellow", markup=False, highlight=False)
             continue
         with torch.no_grad():
@@ -151,17 +151,18 @@ def main() -> None:
     try:
         app()
     except ValueError as error:
-        errors.print(f"sotglp: {error}", style="red", markup=False, highlight=False, soft_wrap=True)
+        hint = "; pass --skip-corrupt to go on without it" if str(error).startswith("can't read the image") else ""
+        errors.print(f"sotglp: {error}{hint}", style="red", markup=False, highlight=False, soft_wrap=True)
         sys.exit(2)
 
 
-def _report(model: SOTGLP, task: Task, out: Path, as_json: bool) -> None:
+def _report(model: SOTGLP, task: Task, out: Path, as_json: bool, file: str) -> None:
     result = evaluate(model, task.test, task.ood, progress=not as_json)
-    write_text(out / "metrics.json", json.dumps(result.to_dict(), indent=1))
     if as_json:
         print(json.dumps(result.to_dict()))
     else:
         _tables(result, task)
+    write_text(out / file, json.dumps(result.to_dict(), indent=1))
 
 
 def _tables(result: Evaluation, task: Task) -> None:
@@ -175,9 +176,7 @@ def _tables(result: Evaluation, task: Task) -> None:
 
 
 def _loaded(run: Path, device: str) -> SOTGLP:
-    model = load(run / "prompts.safetensors" if run.is_dir() else run)
-    model.backbone.to(_device(device))
-    return model.to(_device(device))
+    return load(run / "prompts.safetensors" if run.is_dir() else run).to(_device(device))
 
 
 def _device(name: str) -> str:
@@ -205,9 +204,15 @@ def _parsed(settings: list[str]) -> dict:
             parsed[key] = json.loads(value)
         except json.JSONDecodeError:
             parsed[key] = value
+        if key in ("seed", "preset"):
+            raise ValueError(f"--set {setting}: give --{key} instead")
+        if key == "support" and parsed[key] is None:
+            continue
         known = type(getattr(Config(), key, None))
         if known is tuple and isinstance(parsed[key], int | list):
             parsed[key] = tuple(parsed[key]) if isinstance(parsed[key], list) else (parsed[key],)
+            if not all(isinstance(value, int) for value in parsed[key]):
+                raise ValueError(f"--set {setting}: {key} needs whole numbers")
         elif known in (int, float, bool, str) and not isinstance(parsed[key], (known, int) if known is float else known):
             raise ValueError(f"--set {setting}: {key} needs a {known.__name__}")
     return parsed

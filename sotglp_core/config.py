@@ -25,7 +25,8 @@ class Config:
     global_class_specific: bool = False  # True: every class has global contexts of its own (CoOp's CSC)
     local_class_specific: bool = True  # False: the N local contexts are shared by all classes
     template: str = "a photo of a {}."  # words before {} initialise the context, words after it follow the class name
-    init: str = "template"  # how contexts start: "template" (those words, with noise) or "random"
+    global_init: str = "template"  # how contexts start: "template" (those words, with noise) or "random"
+    local_init: str = "template"
     global_dropout: float = 0.75  # chance that an image does without a prompt for a step; at least one is kept
     local_dropout: float = 0.0
     # local alignment
@@ -33,6 +34,7 @@ class Config:
     support: int | None = 10  # K patches shared by a class's prompts; None: all of them
     top_k: tuple[int, ...] = (10,)  # patches of each prompt under "topk", cycled over the prompts
     epsilon: float = 0.1
+    differentiable_plan: bool = False  # let gradients flow through the plan, too
     projection: bool = False  # learnable linear map on the patch tokens
     shared_first_block: bool = False  # the released code's aliasing of both streams in block 1
     divide_by_prompts: bool = False  # the released code's hidden temperature: local score / N
@@ -52,7 +54,8 @@ class Config:
             _need(getattr(self, name) >= 0, f"{name} is {getattr(self, name)}; it can't be negative")
         _need(self.global_prompts + self.local_prompts > 0, "global_prompts and local_prompts are both 0; give at least one")
         _need(self.allocation in ALLOCATIONS, f"allocation is {self.allocation!r}; choose one of {', '.join(ALLOCATIONS)}")
-        _need(self.init in ("template", "random"), f"init is {self.init!r}; choose template or random")
+        for name in ("global_init", "local_init"):
+            _need(getattr(self, name) in ("template", "random"), f"{name} is {getattr(self, name)!r}; choose template or random")
         _need(self.template.count("{}") == 1, f"template is {self.template!r}; it needs one {{}} for the class name")
         _need(self.support is None or self.support > 0, f"support is {self.support}; give a positive number of patches, or None for all")
         _need(self.top_k and min(self.top_k) > 0, f"top_k is {self.top_k}; give positive numbers of patches")
@@ -83,16 +86,16 @@ PRESETS: dict[str, dict] = {
     # the same with GalLoP's learnable projection: the variant that fits the training classes best
     "sotglp-proj": dict(projection=True),
     # what the released code (Deniz2304988/SOT-GLP, 1c124e8) computes
-    "reference": dict(projection=True, shared_first_block=True, divide_by_prompts=True, init="random"),
+    "reference": dict(projection=True, shared_first_block=True, divide_by_prompts=True, local_init="random"),
     # Lafon et al., ECCV 2024 (arXiv 2407.01400): shared prompts, each with its own number of patches
     "gallop": dict(global_prompts=4, local_class_specific=False, allocation="topk", top_k=(5, 10, 15, 20),
                    support=None, projection=True, local_dropout=0.5),
     # Chen et al., ICLR 2023 (arXiv 2210.01253): shared prompts, OT over all patches, no global branch
     "plot": dict(global_prompts=0, local_class_specific=False, support=None),
     # Zhou et al., IJCV 2022 (arXiv 2109.01134): one shared context of 16 tokens
-    "coop": dict(global_prompts=1, global_context=16, local_prompts=0, init="random", global_dropout=0.0),
+    "coop": dict(global_prompts=1, global_context=16, local_prompts=0, global_init="random", global_dropout=0.0),
     # Miyai et al., NeurIPS 2023 (arXiv 2306.01293): CoOp plus an entropy push on patches that are not the class
-    "locoop": dict(global_prompts=1, global_context=16, local_prompts=0, init="random", global_dropout=0.0, entropy_weight=0.25),
+    "locoop": dict(global_prompts=1, global_context=16, local_prompts=0, global_init="random", global_dropout=0.0, entropy_weight=0.25),
     # Radford et al., ICML 2021 (arXiv 2103.00020): the template, nothing learned
     "zeroshot": dict(global_prompts=1, local_prompts=0, epochs=0, global_dropout=0.0),
 }

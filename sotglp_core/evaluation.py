@@ -45,8 +45,13 @@ class Evaluation:
 @torch.no_grad()
 def outputs(model: SOTGLP, images: Images | Features, *, batch_size: int = 64, progress: bool = True,
             description: str = "evaluate") -> Outputs:
-    """Logits, every score of :data:`sotglp_core.ood.SCORES`, and the partition metrics of each image."""
+    """Logits, every score of :data:`sotglp_core.ood.SCORES`, and the partition metrics of each image.
+
+    :raises ValueError: if there is no image.
+    """
     model.eval()
+    if not len(images):
+        raise ValueError(f"the set {description!r} has no images; leave it out, or add some")
     features = encode(model.backbone, images, shared_first_block=model.config.shared_first_block, progress=progress,
                       description=f"encode {description}")
     text, rows = model.text_features(), []

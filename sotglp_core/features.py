@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import os
+import warnings
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -51,6 +52,7 @@ def encode(backbone: Backbone, images: Images | Features, *, shared_first_block:
     :param shared_first_block: as in :meth:`Backbone.encode_image`.
     :param workers: processes that decode; None: half the processors when there is much to decode.
     :param cache: look the features up in :func:`cache_folder` and keep them there.
+    :raises ValueError: naming an image that can't be read.
     """
     if isinstance(images, Features):
         return images
@@ -58,7 +60,7 @@ def encode(backbone: Backbone, images: Images | Features, *, shared_first_block:
         return Features(torch.zeros(0, backbone.joint_width), torch.zeros(0, 1, backbone.patch_width).half(),
                         torch.zeros(0, dtype=torch.int64), backbone.grid)
     labels = torch.from_numpy(np.array(images.labels))
-    key = hashlib.sha256(repr(("v1", backbone.fingerprint, str(backbone.dtype), str(backbone.preprocess), shared_first_block,
+    key = hashlib.sha256(repr(("v1", backbone.fingerprint, str(backbone.dtype), backbone.model.visual.preprocess_cfg, shared_first_block,
                                images.fingerprint())).encode()).hexdigest()[:32]
     path = cache_folder() / f"{key}.safetensors"
     if cache and path.exists():
@@ -69,17 +71,22 @@ def encode(backbone: Backbone, images: Images | Features, *, shared_first_block:
             path.unlink(missing_ok=True)
     if workers is None:
         workers = max(1, (os.cpu_count() or 2) // 2) if len(images) >= 512 else 0
-    loader = DataLoader(_Preprocessed(images, backbone.preprocess), batch_size, num_workers=workers)
+    loader = DataLoader(_Preprocessed(images, backbone.preprocess), batch_size, num_workers=workers, collate_fn=_stacked)
     rows = []
     quiet = not progress or len(images) < 64
     with torch.no_grad(), tqdm(total=len(images), desc=description, unit="image", disable=quiet, leave=False) as bar:
         for pixels in loader:
+            if isinstance(pixels, str):
+                raise ValueError(pixels)
             seen = backbone.encode_image(pixels, shared_first_block=shared_first_block)
             rows.append((seen.image.float().cpu(), seen.patches.half().cpu()))
             bar.update(len(pixels))
     image, patches = (torch.cat(column) for column in zip(*rows))
     if cache:
-        save_tensors(path, {"image": image, "patches": patches}, {"backbone": backbone.name, "images": len(images)})
+        try:
+            save_tensors(path, {"image": image, "patches": patches}, {"backbone": backbone.name, "images": len(images)})
+        except Exception as error:  # features that can't be kept are still features
+            warnings.warn(f"the features are not kept on disk: {error}; set SOTGLP_CACHE to a folder with room", stacklevel=2)
     return Features(image, patches, labels, backbone.grid)
 
 
@@ -90,5 +97,13 @@ class _Preprocessed(torch.utils.data.Dataset):
     def __len__(self) -> int:
         return len(self.images)
 
-    def __getitem__(self, i: int) -> Tensor:
-        return self.preprocess(self.images[i])
+    def __getitem__(self, i: int) -> Tensor | str:
+        try:
+            return self.preprocess(self.images[i])
+        except ValueError as error:  # a worker's exception would come out as a traceback
+            return str(error)
+
+
+def _stacked(rows: list[Tensor | str]) -> Tensor | str:
+    """The batch, or the first message about an image that can't be read."""
+    return next((row for row in rows if isinstance(row, str)), None) or torch.stack(rows)

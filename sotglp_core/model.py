@@ -42,6 +42,7 @@ class SOTGLP(nn.Module):
     :param class_names: at least two, all different.
     :param config: settings, a :func:`~sotglp_core.config.preset` perhaps changed.
     :param solver: what solves the transport problems.
+    :raises ValueError: on class names that are too few or not all different, or too long for the text tower.
     """
 
     def __init__(self, backbone: Backbone, class_names: Sequence[str], config: Config | None = None,
@@ -53,25 +54,38 @@ class SOTGLP(nn.Module):
                              "give at least two, all different")
         self._held = (backbone,)  # in a tuple, so that the frozen weights stay out of state_dict and parameters
         self.class_names, self.config, self.solver = tuple(class_names), config, solver
-        shared = dict(template=config.template, init=config.init)
-        with torch.random.fork_rng(devices=[]):
-            torch.manual_seed(config.seed)
-            self.global_prompts = PromptLearner(backbone, self.class_names, number=config.global_prompts, length=config.global_context,
-                                                class_specific=config.global_class_specific, **shared) if config.global_prompts else None
-            self.local_prompts = PromptLearner(backbone, self.class_names, number=config.local_prompts, length=config.local_context,
-                                               class_specific=config.local_class_specific, **shared) if config.local_prompts else None
+        generator = torch.Generator().manual_seed(config.seed)
+
+        def learner(number: int, **settings) -> PromptLearner | None:
+            settings |= {"template": config.template, "generator": generator}
+            return PromptLearner(backbone, self.class_names, number=number, **settings) if number else None
+
+        self.global_prompts = learner(config.global_prompts, length=config.global_context, init=config.global_init,
+                                      class_specific=config.global_class_specific)
+        self.local_prompts = learner(config.local_prompts, length=config.local_context, init=config.local_init,
+                                     class_specific=config.local_class_specific)
         self.projection = nn.Parameter(torch.eye(backbone.patch_width, device=backbone.device)) if config.projection else None
 
     @property
     def backbone(self) -> Backbone:
         return self._held[0]
 
+    def _apply(self, function, recurse=True):
+        self.backbone._apply(function)  # so that model.to(device) takes the backbone along
+        return super()._apply(function, recurse)
+
     def text_features(self) -> TextFeatures:
         """Encode all prompts; pass the result to the forward pass when the prompts do not change between calls."""
         return TextFeatures(*(learner and learner(self.backbone) for learner in (self.global_prompts, self.local_prompts)))
 
     def forward(self, x: Tensor | ImageFeatures, text: TextFeatures | None = None) -> Prediction:
-        """:param x: (B, 3, H, W) preprocessed images, or their features."""
+        """All that the model knows of a batch.
+
+        :param x: (B, 3, H, W) preprocessed images, or their :class:`~sotglp_core.backbone.ImageFeatures`.
+        :param text: what :meth:`text_features` returned; None: encode the prompts.
+        :return: :class:`Prediction`.
+        :raises ValueError: if a cosine is not a finite number.
+        """
         config, backbone = self.config, self.backbone
         if isinstance(x, Tensor):
             x = backbone.encode_image(x, shared_first_block=config.shared_first_block)
@@ -86,7 +100,7 @@ class SOTGLP(nn.Module):
         if text.local is not None:
             alignment = align(patches, text.local, allocation=config.allocation, support=config.support, top_k=config.top_k,
                               epsilon=config.epsilon, keep=self._keep(len(image), text.local.shape[1], config.local_dropout),
-                              divide_by_prompts=config.divide_by_prompts, solver=self.solver)
+                              divide_by_prompts=config.divide_by_prompts, differentiable=config.differentiable_plan, solver=self.solver)
             patch_similarity = alignment.patch_similarity
         else:
             patch_similarity = torch.einsum("bpd,cmd->bcp", patches, text.shared) / text.shared.shape[1]

@@ -15,6 +15,7 @@ def mcm(similarity: Tensor, *, tau: float = 1.0) -> Tensor:
     :param similarity: (B, C) cosines of the image with the classes.
     :param tau: temperature; 1 is the literature's.
     :return: (B,) float64.
+    :raises ValueError: on empty scores or a NaN.
 
     Source: Ming et al., NeurIPS 2022 (arXiv 2211.13445).
     """
@@ -26,6 +27,7 @@ def l_mcm(patch_similarity: Tensor, *, tau: float = 1.0) -> Tensor:
 
     :param patch_similarity: (B, C, P) cosines of the patches with the classes.
     :return: (B,) float64.
+    :raises ValueError: on empty scores or a NaN.
 
     Source: Miyai et al., GL-MCM (arXiv 2304.04521).
     """
@@ -38,6 +40,7 @@ def gl_mcm(similarity: Tensor, patch_similarity: Tensor, *, tau: float = 1.0) ->
     :param similarity: (B, C).
     :param patch_similarity: (B, C, P).
     :return: (B,) float64.
+    :raises ValueError: on empty scores or a NaN.
 
     Source: Miyai et al., GL-MCM (arXiv 2304.04521).
     """
@@ -107,7 +110,7 @@ def fpr_at_recall(inside, outside, recall: float = 0.95) -> float:
 
 
 def fpr_at_recall_ood_positive(inside, outside, recall: float = 0.95) -> float:
-    """Share of inside flagged at the first threshold that flags at least ``recall`` of outside.
+    """Share of inside flagged at the first threshold that flags at least ``recall`` of outside; errors as above.
 
     Out-of-distribution is the positive class: the convention of OpenOOD v1.5 and pytorch-ood.
     """
@@ -116,7 +119,10 @@ def fpr_at_recall_ood_positive(inside, outside, recall: float = 0.95) -> float:
 
 
 def metrics(inside, outside) -> dict[str, float]:
-    """AUROC, AUPR and FPR95 in both conventions, as fractions."""
+    """AUROC, AUPR and FPR95 in both conventions, as fractions.
+
+    :raises ValueError: if either is empty or holds a NaN.
+    """
     return {"auroc": auroc(inside, outside), "aupr": aupr(inside, outside), "fpr95": fpr_at_recall(inside, outside),
             "fpr95_ood_positive": fpr_at_recall_ood_positive(inside, outside)}
 
@@ -131,7 +137,7 @@ def _counts(inside: np.ndarray, outside: np.ndarray) -> tuple[np.ndarray, np.nda
 
 
 def _checked(scores: Tensor) -> Tensor:
-    scores = torch.as_tensor(scores).double()
+    scores = torch.as_tensor(scores).cpu().double()
     if not scores.numel() or bool(scores.isnan().any()):
         raise ValueError("scores are empty or hold a NaN; check the images and the features that they come from")
     return scores

@@ -13,6 +13,7 @@ def prompt_overlap(plan: Tensor) -> Tensor:
 
     :param plan: (..., K, N), N >= 2; p_k|n is a column divided by its sum.
     :return: (...).
+    :raises ValueError: for a single prompt.
     """
     columns = plan / plan.sum(-2, keepdim=True).clamp_min(torch.finfo(plan.dtype).tiny)
     n, m = torch.triu_indices(plan.shape[-1], plan.shape[-1], 1, device=plan.device)
@@ -34,12 +35,13 @@ def effective_prompts(plan: Tensor) -> Tensor:
 
 
 def entropy_ratio(plan: Tensor) -> Tensor:
-    """H(P) / log(K N): 1 for the uniform plan, 0 for a single entry.
+    """H(P) / log(K N): 1 for the uniform plan, 0 where one entry of several has all mass.
 
     :param plan: (..., K, N), total mass 1.
     :return: (...).
     """
-    return torch.special.entr(plan).sum((-2, -1)) / math.log(plan.shape[-1] * plan.shape[-2])
+    entries = plan.shape[-1] * plan.shape[-2]
+    return torch.special.entr(plan).sum((-2, -1)) / math.log(entries) if entries > 1 else plan.new_ones(plan.shape[:-2])
 
 
 def assignment(plan: Tensor) -> Tensor:
@@ -53,6 +55,7 @@ def purity(prompts: Tensor, parts: Tensor) -> float:
 
     :param prompts: (n,) int64 assignment of patches to prompts, of all images of one class; negatives are left out.
     :param parts: (n,) int64 true part of each patch.
+    :raises ValueError: if no patch is assigned.
     """
     table = _contingency(prompts, parts)
     return float(table.amax(1).sum() / table.sum())
@@ -64,6 +67,7 @@ def normalised_mutual_information(prompts: Tensor, parts: Tensor) -> float:
     :param prompts: (n,) int64; negatives are left out.
     :param parts: (n,) int64.
     :return: 1 when both are constant, as in scikit-learn.
+    :raises ValueError: if no patch is assigned.
     """
     joint = _contingency(prompts, parts)
     joint = joint / joint.sum()

@@ -15,13 +15,14 @@ class PromptLearner(nn.Module):
     :param class_specific: each class has contexts of its own; otherwise the classes share them.
     :param length: context tokens T.
     :param template: the words before {} initialise the context, the words after it follow the class name.
-    :param init: "template", or "random" with the spread of the word embeddings. The first prompt of "template" is the
-        template itself; the others add noise, without which they would be and stay the same prompt.
-    :raises ValueError: naming a class whose prompt is longer than the text tower's window.
+    :param init: "random" with the spread of the word embeddings, or "template": the first prompt is the template itself,
+        the others add noise, without which they would be and stay the same prompt.
+    :param generator: draws the random part, on the CPU.
+    :raises ValueError: naming a class whose prompt is longer than the text tower's window, or if the template's length is not T.
     """
 
     def __init__(self, backbone: Backbone, class_names: tuple[str, ...], *, number: int, length: int, class_specific: bool,
-                 template: str, init: str):
+                 template: str, init: str, generator: torch.Generator):
         super().__init__()
         before, after = template.split("{}")
         tokens = backbone.tokenize([name + after for name in class_names])  # (C, 1 + R), start token first
@@ -34,14 +35,17 @@ class PromptLearner(nn.Module):
             longest = class_names[int(self.end.argmax())]
             raise ValueError(f"the prompt of class {longest!r} has {int(self.end.max()) + 1} tokens, the text tower reads {window}; "
                              "shorten the name or the context")
-        spread = backbone.text.token_embedding.weight.float().std()
+        spread = backbone.text.token_embedding.weight.float().std().cpu()
         owners = len(class_names) if class_specific else 1
-        context = spread * torch.randn(owners, number, length, backbone.text_width, device=backbone.device)
-        given = backbone.embed(backbone.tokenize([before])[:, 1:-1])[0].float()[-length:]  # the template's last T words
-        if init == "template" and len(given) and length:
-            noise = 0.5 * context[:, :, -len(given):]
-            noise[:, 0] = 0
-            context[:, :, -len(given):] = given + noise
+        context = spread * torch.randn(owners, number, length, backbone.text_width, generator=generator)
+        context = context.to(backbone.device)
+        if init == "template":
+            given = backbone.embed(backbone.tokenize([before])[0, 1:-1]).float()
+            if len(given) != length:
+                raise ValueError(f"the template {template!r} has {len(given)} tokens before {{}}, the context has {length}; "
+                                 "make them equal, or start from random contexts")
+            context[:, 0] = 0
+            context = given + 0.5 * context
         self.context = nn.Parameter(context)  # (C or 1, N, T, W)
 
     def forward(self, backbone: Backbone) -> Tensor:

@@ -52,12 +52,16 @@ def sinkhorn(cost: Tensor, *, epsilon: float, a: Tensor | None = None, b: Tensor
         raise ValueError(f"cost has shape {tuple(cost.shape)}; it needs (..., K, N) with K, N >= 1")
     if not epsilon > 0:
         raise ValueError(f"epsilon is {epsilon}; it must be positive (for the unregularised limit use ot.emd)")
+    if max_iterations < 1:
+        raise ValueError(f"max_iterations is {max_iterations}; allow at least 1")
     *batch, K, N = cost.shape
     with torch.no_grad(), torch.autocast(cost.device.type, enabled=False):
         C = cost.detach().to(torch.promote_types(cost.dtype, torch.float32))
         a, b = _marginal("a", a, C, K), _marginal("b", b, C, N)
-        if not bool(C.isfinite().all() & ((a.sum(-1) - b.sum(-1)).abs() <= 1e-5 * a.sum(-1)).all()):
-            raise ValueError("cost must be finite, and a and b must have the same total in every problem")
+        if not bool(C.isfinite().all()):
+            raise ValueError("the cost holds NaN or infinity; check what it was computed from")
+        if not bool(((a.sum(-1) - b.sum(-1)).abs() <= 1e-5 * a.sum(-1)).all()):
+            raise ValueError("a and b differ in their totals; scale them to the same total in every problem")
         C, a, b = (x.reshape(-1, *x.shape[len(batch):]) for x in (C / epsilon, a, b))
         plan, u, v, iterations = _scale(C, a, b, tolerance, min(max_iterations, SCALING_ITERATIONS))
         violation = marginal_violation(plan, a, b)
@@ -157,7 +161,7 @@ def _newton(C: Tensor, a: Tensor, b: Tensor, tolerance: float, budget: int):
         best = left.nan_to_num(torch.inf).argmin(0)
         v = tries[best, torch.arange(len(best), device=C.device)]
     u, plan = rows_exact(v, torch.ones_like(span)[:, None])
-    return plan, u, v, used
+    return plan, u, v.masked_fill(b == 0, -torch.inf), used
 
 
 def _schur_solve(plan: Tensor, a: Tensor, b: Tensor, right: Tensor) -> Tensor:

@@ -29,10 +29,13 @@ def atomic_path(path: str | Path) -> Iterator[Path]:
     os.close(handle)
     try:
         yield Path(name)
-        with open(name, "rb") as written:
-            os.fsync(written.fileno())
-        os.chmod(name, 0o666 & ~_umask())
-        os.replace(name, path)
+        try:
+            with open(name, "rb") as written:
+                os.fsync(written.fileno())
+            os.chmod(name, 0o666 & ~_umask())
+            os.replace(name, path)
+        except OSError as error:
+            raise ValueError(f"can't write {path}: {error.strerror}") from None
     finally:
         Path(name).unlink(missing_ok=True)
 

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from .datasets import FolderImages, Images, few_shot, folder_splits
-from .datasets.folders import list_images
+from .datasets.folders import list_images, readable
 from .pocket import tasks as pocket
 from .pocket.traits import SPECIES
 
@@ -49,6 +49,8 @@ def load_task(source: str | Path = "pocket", *, shots: int = 16, seed: int = 1, 
         paths = list_images(ood)
         if not paths:
             raise ValueError(f"there are no images in {ood}; give a folder of photos that belong to no class")
-        sets[Path(ood).name] = FolderImages(paths, [-1] * len(paths))
+        if Path(ood).name in (*sets, "mean"):
+            raise ValueError(f"the folder {ood} has the name of another out-of-distribution set; rename it")
+        sets[Path(ood).name] = readable(FolderImages(paths, [-1] * len(paths))) if skip_corrupt else FolderImages(paths, [-1] * len(paths))
     train = pool.subset(few_shot(pool.labels, names, shots, seed, allow_fewer=allow_fewer))
     return Task(str(source), names, train, val, test, sets)

@@ -31,7 +31,7 @@ def fit(model: SOTGLP, train: Images | Features, *, progress: bool = True, on_ep
     :param train: the few-shot images, or their features.
     :param on_epoch: called with every :class:`Epoch` as it ends.
     :return: the history, empty for a config of 0 epochs.
-    :raises ValueError: if a label is outside the classes, or the loss stops being a number.
+    :raises ValueError: if a label is outside the classes, a feature is not finite, or the prompts grow without bound.
     """
     config = model.config
     features = encode(model.backbone, train, shared_first_block=config.shared_first_block, progress=progress)
@@ -39,6 +39,8 @@ def fit(model: SOTGLP, train: Images | Features, *, progress: bool = True, on_ep
     if len(features) == 0 or not bool(((features.labels >= 0) & (features.labels < len(model.class_names))).all()):
         raise ValueError(f"training needs images labelled 0 to {len(model.class_names) - 1}; "
                          "check that the task and the model have the same classes")
+    if not bool(features.image.isfinite().all() & features.patches.isfinite().all()):
+        raise ValueError("some image features are not finite; try the backbone in fp32, and clear the feature cache")
     history: list[Epoch] = []
     if config.epochs == 0:
         model.eval()
@@ -53,15 +55,20 @@ def fit(model: SOTGLP, train: Images | Features, *, progress: bool = True, on_ep
             total, right = 0.0, 0
             for index in torch.randperm(len(features)).split(config.batch_size):
                 labels = features.labels[index]
-                prediction = model(features.batch(index))
+                try:
+                    prediction = model(features.batch(index))
+                except ValueError as error:
+                    if history or total:  # the first step went well, so it is the prompts
+                        raise ValueError(f"training broke down in epoch {epoch + 1} ({error}); lower lr (now {config.lr})") from None
+                    raise
                 loss = _loss(model, prediction, labels)
                 optimizer.zero_grad(set_to_none=True)
                 loss.backward()
                 optimizer.step()
+                if not bool(torch.stack([p.isfinite().all() for p in model.parameters()]).all()):
+                    raise ValueError(f"the prompts became infinite in epoch {epoch + 1}; lower lr (now {config.lr})")
                 total += loss.item() * len(index)
                 right += int((prediction.logits.argmax(-1) == labels).sum())
-            if not total == total or total in (float("inf"), float("-inf")):
-                raise ValueError(f"the loss became {total} in epoch {epoch + 1}; lower lr (now {config.lr})")
             history.append(Epoch(epoch + 1, total / len(features), right / len(features), optimizer.param_groups[0]["lr"]))
             schedule.step()
             bar.set_postfix(loss=f"{history[-1].loss:.3f}", accuracy=f"{history[-1].accuracy:.3f}")

@@ -37,9 +37,13 @@ def read_weights(path: Path, vocabulary: int) -> Weights:
                 state = torch.jit.load(path, map_location="cpu").state_dict()
         else:
             state = torch.load(path, map_location="cpu", weights_only=True)
+        state = state.get("state_dict", state)
+        state = {key.removeprefix("module."): value for key, value in state.items()}
+        if not all(isinstance(value, Tensor) for value in state.values()):
+            raise TypeError("it holds more than tensors")
     except Exception as error:
-        raise ValueError(f"{path} can't be read as weights: {str(error).splitlines()[0][:200]}") from None
-    state = {key.removeprefix("module."): value for key, value in state.get("state_dict", state).items()}
+        reason = (str(error) or type(error).__name__).splitlines()[0][:200]
+        raise ValueError(f"{path} can't be read as weights: {reason}") from None
     openai = any(key in state for key in OPENAI_KEYS)
     state = {key: value for key, value in state.items() if key not in OPENAI_KEYS}
     if "token_rows" in state:

@@ -94,6 +94,14 @@ def test_gradient_is_the_plan(unit):
     assert (prompts.grad[:2] == 0).all()
 
 
+def test_gradient_through_the_plan_on_request(unit):
+    """Then the score's gradient is that of the whole function, checked by finite differences."""
+    patches, prompts = unit
+    prompts = prompts.clone().requires_grad_()
+    torch.autograd.gradcheck(lambda t: align(patches, t, support=None, epsilon=0.5, differentiable=True,
+                                             solver=lambda c, **k: sinkhorn(c, tolerance=1e-13, **k)).score, prompts, atol=1e-5)
+
+
 def test_plan_on_the_grid(unit):
     result = align(*unit, support=K)
     grid = result.on_grid(P)
@@ -105,7 +113,7 @@ def test_plan_on_the_grid(unit):
 def test_takes_the_solver_as_an_argument(unit):
     calls = []
 
-    def solver(cost, *, epsilon):
+    def solver(cost, *, epsilon, differentiable):
         calls.append((cost, epsilon))
         return sinkhorn(cost, epsilon=epsilon)
 

@@ -108,7 +108,7 @@ def test_openai_format(tmp_path, small):
 
 @pytest.mark.parametrize("name, pretrained, message", [
     ("ViT-B-16", "openai", "QuickGELU.*load 'ViT-B-16-quickgelu'"),
-    ("ViT-B-16-quickgelu", "laion2b_s34b_b88k", "neither|GELU"),
+    ("ViT-B-16-quickgelu", "laion2b_s34b_b88k", "neither a tag"),
     ("RN50", "random", "not a native ViT; supported are"),
     ("convnext_base", "random", "not a native ViT; supported are"),
     ("ViT-B-16-SigLIP", "random", "not a native ViT; supported are"),
@@ -136,6 +136,22 @@ def test_damaged_and_foreign_files(tmp_path):
     save_tensors(tmp_path / "other.safetensors", {"weight": torch.zeros(2)}, {})
     with pytest.raises(ValueError, match="does not hold the weights of pocket"):
         load_backbone("pocket", str(tmp_path / "other.safetensors"))
+
+
+@pytest.mark.parametrize("content", [torch.zeros(2), [1], {1: torch.zeros(2)}, {"state_dict": torch.zeros(2)}, {"x": 3}])
+def test_files_that_hold_something_else(tmp_path, content):
+    torch.save(content, tmp_path / "x.pt")
+    with pytest.raises(ValueError, match="can't be read as weights"):
+        load_backbone("pocket", str(tmp_path / "x.pt"))
+
+
+def test_a_failed_download_is_one_clear_line(monkeypatch):
+    def offline(*args, **kwargs):
+        raise RuntimeError("Failed to download weights for tag 'laion2b_s34b_b79k': no network\nand more")
+
+    monkeypatch.setattr(open_clip, "create_model", offline)
+    with pytest.raises(ValueError, match="could not be downloaded .*go online, or give a checkpoint file"):
+        load_backbone("ViT-B-32", "laion2b_s34b_b79k")
 
 
 def test_no_pickle_is_executed(tmp_path):

@@ -81,14 +81,16 @@ def test_predict(trained, photos, monkeypatch, capsys, tmp_path):
 
 @pytest.mark.parametrize("arguments, message", [
     (["train", "--data", "/no/such/folder"], "there is no folder"),
-    (["train", "--data", "PHOTOS", "--shots", "9"], "class 'blue things' has 5 images to train on, fewer than 9 shots"),
+    (["train", "--data", "PHOTOS", "--shots", "9"], "class 'blue things' has 5 images to train on"),
     (["train", "--data", "PHOTOS", "--preset", "sotgpl"], "did you mean 'sotglp'"),
     (["train", "--data", "PHOTOS", "--set", "epochz=3"], "did you mean 'epochs'"),
     (["train", "--data", "PHOTOS", "--set", "epochs=many"], "epochs needs a int"),
     (["train", "--data", "PHOTOS", "--set", "epochs"], "has no '='"),
+    (["train", "--data", "PHOTOS", "--set", "seed=3"], "give --seed instead"),
+    (["train", "--data", "PHOTOS", "--set", 'top_k=["a"]'], "needs whole numbers"),
     (["train", "--data", "PHOTOS", "--shots", "1", "--backbone", "RN50", "--pretrained", "random"], "supported are"),
     (["train", "--data", "PHOTOS", "--shots", "1", "--set", "epochs=0", "--out", "FILE/below"], "can't write to"),
-    (["train", "--data", "CORRUPT", "--shots", "1"], "can't read the image"),
+    (["train", "--data", "CORRUPT", "--shots", "1"], "pass --skip-corrupt"),
     (["train", "--data", "EMPTY", "--shots", "1"], "class 'empty' has no images"),
     (["train", "--data", "PHOTOS", "--shots", "1", "--device", "warp"], "can't use the device 'warp'"),
     (["evaluate", "/no/such/run"], "there is no file"),
@@ -119,6 +121,19 @@ def test_mistakes_get_one_line_and_exit_code_2(arguments, message, trained, phot
     code, _, err = run(monkeypatch, capsys, *arguments)
     assert code == 2 and message in err and "Traceback" not in err
     assert len(err.strip().splitlines()) == 1
+
+
+def test_support_can_be_everything(photos, monkeypatch, capsys, tmp_path):
+    arguments = ("--data", photos / "photos", "--shots", "1", "--set", "support=null", "--set", "epochs=1", "--out", tmp_path)
+    assert run(monkeypatch, capsys, "train", *arguments)[0] == 0
+    assert json.loads((tmp_path / "config.json").read_text())["support"] is None
+
+
+def test_evaluating_a_file_leaves_the_training_metrics(trained, photos, monkeypatch, capsys):
+    before = (trained[0] / "metrics.json").read_text()
+    code, out, _ = run(monkeypatch, capsys, "evaluate", trained[0] / "prompts.safetensors", "--data", photos / "photos")
+    assert code == 0 and "top-1" in out and (trained[0] / "evaluation.json").exists()
+    assert (trained[0] / "metrics.json").read_text() == before
 
 
 def test_no_heatmap_without_local_prompts(photos, monkeypatch, capsys, tmp_path):

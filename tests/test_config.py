@@ -22,7 +22,7 @@ def test_frozen():
     (dict(epsillon=0.1), "did you mean 'epsilon'"), (dict(zzz=1), "unknown setting 'zzz'"), (dict(epsilon=0), "epsilon is 0"),
     (dict(allocation="hungarian"), "choose one of ot, uniform"), (dict(global_prompts=0, local_prompts=0), "both 0"),
     (dict(template="a photo"), "needs one {}"), (dict(support=0), "support is 0"), (dict(global_dropout=1.0), r"in \[0, 1\)"),
-    (dict(init="xavier"), "template or random"), (dict(top_k=()), "top_k"), (dict(epochs=-1), "negative"),
+    (dict(local_init="xavier"), "template or random"), (dict(top_k=()), "top_k"), (dict(epochs=-1), "negative"),
 ])
 def test_errors(changes, message):
     with pytest.raises(ValueError, match=message):

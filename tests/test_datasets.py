@@ -5,7 +5,8 @@ import pytest
 from PIL import Image
 
 from sotglp_core import load_task
-from sotglp_core.datasets import few_shot, folder_splits, read_image
+from sotglp_core.datasets import FolderImages, few_shot, folder_splits, read_image
+from sotglp_core.features import encode
 
 
 def picture(size=(20, 12), mode="RGB"):
@@ -82,7 +83,7 @@ def test_exactly_k_of_each_class():
 
 def test_too_few_images():
     labels = np.repeat([0, 1], [5, 7])
-    with pytest.raises(ValueError, match="class 'a' has 5 images to train on, fewer than 6 shots"):
+    with pytest.raises(ValueError, match=r"class 'a' has 5 images to train on .*fewer than 6 shots"):
         few_shot(labels, "ab", 6, seed=1)
     assert np.bincount(labels[few_shot(labels, "ab", 6, seed=1, allow_fewer=True)]).tolist() == [5, 6]
     with pytest.raises(ValueError, match="class 'c' has no image"):
@@ -119,7 +120,8 @@ def test_task_from_a_folder(folder):
 def test_corrupt_files_stop_or_are_skipped(folder, capsys):
     (folder / "owl" / "99.jpg").write_bytes(b"junk")
     task = load_task(folder, shots=1, skip_corrupt=True)
-    assert "skipped" in capsys.readouterr().out
+    out, err = capsys.readouterr()
+    assert out == "" and "skipped" in err and "99.jpg" in err
     assert all("99.jpg" not in str(p) for images in (task.train, task.val, task.test) for p in images.paths)
 
 
@@ -127,7 +129,8 @@ def test_corrupt_files_stop_or_are_skipped(folder, capsys):
     (dict(source="/no/such/folder"), "there is no folder"),
     (dict(classes=["owl", "bat"]), "no class folder 'bat'"),
     (dict(classes=["owl"]), "at least 2"),
-    (dict(shots=9), "class 'Grey Wolf' has 4 images to train on, fewer than 9 shots"),
+    (dict(classes=["owl", "owl"]), "name one twice"),
+    (dict(shots=9), "class 'Grey Wolf' has 4 images to train on .*fewer than 9 shots"),
     (dict(ood="/no/such/folder"), "there are no images"),
 ])
 def test_errors(folder, arguments, message):
@@ -153,3 +156,60 @@ def test_test_folder_is_needed(folder, tmp_path):
     (tmp_path / "half" / "train").symlink_to(folder)
     with pytest.raises(ValueError, match=r"has train/ but no test/"):
         load_task(tmp_path / "half", shots=1)
+    (tmp_path / "half" / "train").rename(tmp_path / "half" / "test")
+    with pytest.raises(ValueError, match=r"has test/ but no train/"):
+        load_task(tmp_path / "half", shots=1)
+
+
+def test_other_names_of_the_validation_folder(folder, tmp_path):
+    for split in ("train", "valid", "test"):
+        (tmp_path / "ready").mkdir(exist_ok=True)
+        (tmp_path / "ready" / split).symlink_to(folder)
+    assert len(folder_splits(tmp_path / "ready")[1]["val"]) == 31
+
+
+def test_hidden_folders_are_left_out(folder):
+    (folder / "owl" / ".ipynb_checkpoints").mkdir()
+    picture().save(folder / "owl" / ".ipynb_checkpoints" / "00-checkpoint.jpg")
+    assert sum(map(len, folder_splits(folder)[1].values())) == 31
+
+
+def test_a_new_photo_or_class_moves_few_others(folder):
+    before = {p: split for split, images in folder_splits(folder)[1].items() for p in images.paths}
+    picture().save(folder / "owl" / "new.jpg")
+    after = {p: split for split, images in folder_splits(folder, classes=["owl", "red_fox"])[1].items() for p in images.paths}
+    moved = [p for p in after if p in before and before[p] != after[p]]
+    assert len(moved) <= 2
+
+
+def test_tiny_classes_still_have_a_test_image(tmp_path):
+    for name in "ab":
+        (tmp_path / name).mkdir()
+        for i in range(3):
+            picture().save(tmp_path / name / f"{i}.png")
+    task = load_task(tmp_path, shots=2)
+    assert np.bincount(task.test.labels).tolist() == [1, 1] and np.bincount(task.train.labels).tolist() == [2, 2]
+
+
+def test_damaged_exif_costs_nothing(tmp_path, monkeypatch):
+    def broken(image):
+        raise TypeError("bad tag")
+
+    picture().save(tmp_path / "x.jpg")
+    monkeypatch.setattr("PIL.ImageOps.exif_transpose", broken)
+    assert read_image(tmp_path / "x.jpg").size == (20, 12)
+
+
+@pytest.mark.parametrize("workers", [0, 1])
+def test_a_corrupt_photo_is_one_line_also_from_a_worker(folder, tiny, workers):
+    (folder / "owl" / "99.jpg").write_bytes(b"junk")
+    images = FolderImages(sorted((folder / "owl").iterdir()), [0] * 14)
+    with pytest.raises(ValueError, match="can't read the image .*99.jpg") as error:
+        encode(tiny, images, workers=workers)
+    assert len(str(error.value).splitlines()) == 1
+
+
+def test_strangers_can_be_skipped_too(folder, capsys):
+    (folder / "Grey-Wolf" / "99.jpg").write_bytes(b"junk")
+    task = load_task(folder, shots=1, classes=["owl", "red_fox"], ood=folder / "Grey-Wolf", skip_corrupt=True)
+    assert len(task.ood["Grey-Wolf"]) == 7 and "99.jpg" in capsys.readouterr().err

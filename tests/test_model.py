@@ -68,6 +68,20 @@ def test_seed_fixes_the_start(tiny, names):
     assert (contexts[0] - contexts[2]).abs().max() > 1e-3
 
 
+def test_moves_with_its_backbone(names):
+    from sotglp_core import load_backbone
+    model = SOTGLP(load_backbone("pocket", "random"), names, preset("sotglp-proj")).to("meta")
+    assert {p.device.type for p in (*model.parameters(), *model.backbone.parameters(), *model.buffers())} == {"meta"}
+
+
+def test_leaves_the_users_generators_alone(tiny, names):
+    torch.manual_seed(3)
+    expected = torch.rand(1)
+    torch.manual_seed(3)
+    SOTGLP(tiny, names)
+    assert torch.rand(1) == expected
+
+
 @pytest.mark.parametrize("bad", [("one",), ("same", "same")])
 def test_class_names(tiny, bad):
     with pytest.raises(ValueError, match="at least two, all different"):

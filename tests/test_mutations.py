@@ -15,8 +15,7 @@ MUTATIONS = {
                          "test_alignment.py::test_balanced_ot_on_the_support"),
     "support order": ("alignment.py", "topk(support, dim=-1)", "topk(support, dim=-1, largest=False)",
                       "test_alignment.py::test_support_is_the_largest_mean_cosine_and_shared_by_the_prompts"),
-    "detach": ("alignment.py", "_plan(similarity.detach(), allocation, top_k, epsilon, solver)",
-               "_plan(similarity, allocation, top_k, epsilon, lambda c, **k: solver(c, differentiable=True, **k))",
+    "detach": ("alignment.py", "differentiable: bool = False, solver", "differentiable: bool = True, solver",
                "test_alignment.py::test_gradient_is_the_plan"),
     "division by N": ("alignment.py", "score / N if divide_by_prompts else score", "score",
                       "test_alignment.py::test_divided_by_prompts"),
@@ -35,16 +34,33 @@ MUTATIONS = {
 }
 
 
+def outcome(folder, *tests):
+    """pytest's exit code on some tests of a copy of the project, and what it printed."""
+    command = [sys.executable, "-m", "pytest", "-x", "-q", "-p", "no:cacheprovider", *(str(folder / "tests" / test) for test in tests)]
+    done = subprocess.run(command, cwd=folder, env={**os.environ, "PYTHONPATH": str(folder)}, capture_output=True, text=True)
+    return done.returncode, done.stdout[-2000:] + done.stderr[-500:]
+
+
+def copy(tmp_path):
+    shutil.copytree(ROOT / "sotglp_core", tmp_path / "sotglp_core", ignore=shutil.ignore_patterns("__pycache__"))
+    shutil.copytree(ROOT / "tests", tmp_path / "tests", ignore=shutil.ignore_patterns("__pycache__"))
+
+
+@pytest.mark.slow
+def test_unbroken_code_passes(tmp_path):
+    copy(tmp_path)
+    code, printed = outcome(tmp_path, *sorted({mutation[3] for mutation in MUTATIONS.values()}))
+    assert code == 0, printed
+
+
 @pytest.mark.slow
 @pytest.mark.parametrize("name", MUTATIONS)
 def test_a_test_fails(name, tmp_path):
     file, old, new, test = MUTATIONS[name]
-    shutil.copytree(ROOT / "sotglp_core", tmp_path / "sotglp_core", ignore=shutil.ignore_patterns("__pycache__"))
-    shutil.copytree(ROOT / "tests", tmp_path / "tests", ignore=shutil.ignore_patterns("__pycache__"))
+    copy(tmp_path)
     source = tmp_path / "sotglp_core" / file
     text = source.read_text()
     assert text.count(old) == 1, f"{file} no longer has the line that this mutation breaks"
     source.write_text(text.replace(old, new))
-    command = [sys.executable, "-m", "pytest", "-x", "-q", "-p", "no:cacheprovider", str(tmp_path / "tests" / test)]
-    done = subprocess.run(command, cwd=tmp_path, env={**os.environ, "PYTHONPATH": str(tmp_path)}, capture_output=True, text=True)
-    assert done.returncode == 1, f"nothing noticed: {done.stdout[-2000:]}{done.stderr[-500:]}"
+    code, printed = outcome(tmp_path, test)
+    assert code == 1, f"nothing noticed: {printed}"

@@ -6,7 +6,7 @@ import torch
 
 from sotglp_core import load_backbone
 from sotglp_core.pocket import pretrain as module
-from sotglp_core.pocket.traits import SPECIES, UNSEEN
+from sotglp_core.pocket.traits import SPECIES, TRAITS, UNSEEN, Bird, is_reserved
 from sotglp_core.storage import load_tensors
 
 SETTINGS = dict(images=16, batch=4, lr=1e-3, keep=0.5, parts=1.0, seed=3, workers=0, device="cpu")
@@ -39,11 +39,15 @@ def test_exported_weights_load_as_any_other(tmp_path):
 
 
 def test_pictures_and_captions_never_show_a_test_species():
-    stream = module.Stream(0, 0, 150)
-    for i in range(150):
-        _, caption, _, patches = stream[i]
+    stream, birds = module.Stream(0, 0, 300), 0
+    for i in range(300):
+        _, caption, traits, patches = stream[i]
         assert patches.shape == (2, 196)
         assert not any(name in caption for name in (*SPECIES, *UNSEEN))
+        if (traits >= 0).all():
+            birds += 1
+            assert not is_reserved(Bird(**{group: values[t] for (group, values), t in zip(TRAITS.items(), traits)}))
+    assert birds > 150
 
 
 def test_patch_dropout_knows_what_it_kept():

@@ -6,7 +6,8 @@ from sotglp_core.prompts import PromptLearner
 
 
 def learner(backbone, names, **changes):
-    settings = dict(number=3, length=4, class_specific=False, template="a photo of a {}.", init="template")
+    settings = dict(number=3, length=4, class_specific=False, template="a photo of a {}.", init="template",
+                    generator=torch.Generator().manual_seed(0))
     return PromptLearner(backbone, names, **{**settings, **changes})
 
 
@@ -36,13 +37,20 @@ def test_shared_context_moves_every_class(tiny, names):
 
 
 @pytest.mark.parametrize("length", [0, 2, 7, 16])
-@pytest.mark.parametrize("init", ["template", "random"])
-def test_any_context_length(tiny, names, length, init):
-    assert learner(tiny, names, length=length, init=init)(tiny).shape == (5, 3, 128)
+def test_any_length_of_random_context(tiny, names, length):
+    assert learner(tiny, names, length=length, init="random")(tiny).shape == (5, 3, 128)
+
+
+@torch.no_grad()
+@pytest.mark.parametrize("template, length", [("{}", 0), ("an origami {}.", 2), ("a bad photo of the {}", 5)])
+def test_any_template_of_the_right_length(tiny, names, template, length):
+    plain = normalize(tiny.encode_text([template.format(n) for n in names]), dim=-1)
+    torch.testing.assert_close(learner(tiny, names, template=template, length=length)(tiny)[:, 0], plain, atol=1e-5, rtol=0)
+    with pytest.raises(ValueError, match=f"has {length} tokens before {{}}, the context has 7"):
+        learner(tiny, names, template=template, length=7)
 
 
 def test_random_spread_does_not_depend_on_the_number_of_classes(tiny, names):
-    torch.manual_seed(0)
     few = learner(tiny, names[:2], init="random", class_specific=True, number=7, length=16).context.std()
     many = learner(tiny, [f"class {i}" for i in range(97)], init="random", class_specific=True, number=7, length=16).context.std()
     torch.testing.assert_close(few, many, rtol=0.05, atol=0)
@@ -50,4 +58,4 @@ def test_random_spread_does_not_depend_on_the_number_of_classes(tiny, names):
 
 def test_too_long_a_name_is_named(tiny):
     with pytest.raises(ValueError, match="long long"):
-        learner(tiny, ("cat", "long " * 74), length=16)
+        learner(tiny, ("cat", "long " * 74))

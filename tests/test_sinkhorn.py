@@ -90,6 +90,14 @@ def test_potentials_give_plan_and_dual_value():
     torch.testing.assert_close(dual, primal, rtol=1e-8, atol=1e-8)
 
 
+@pytest.mark.parametrize("epsilon", [0.1, 1e-3])
+def test_potentials_of_zero_marginals(epsilon):
+    cost, a, b = costs(5, 7, 3), weights(7, zeros=True), weights(3, seed=1, zeros=True)
+    r = sinkhorn(cost, epsilon=epsilon, a=a, b=b)
+    assert (r.g[:, 0] == -torch.inf).all() and (r.f[:, 0] == -torch.inf).all()
+    torch.testing.assert_close(((r.f[..., None] + r.g[..., None, :] - cost) / epsilon).exp(), r.plan, atol=1e-8, rtol=1e-6)
+
+
 def test_zero_marginals_leave_zero_rows_and_columns():
     for epsilon in (0.1, 1e-3):
         r = sinkhorn(costs(5, 7, 3), epsilon=epsilon, a=weights(7, zeros=True), b=weights(3, seed=1, zeros=True))
@@ -191,7 +199,8 @@ def test_stops_at_the_iterations_allowed_and_says_so():
     (dict(cost=torch.rand(0, 3), epsilon=0.1), "needs"),
     (dict(cost=torch.rand(2, 3), epsilon=0.0), "positive"),
     (dict(cost=torch.rand(2, 3), epsilon=float("nan")), "positive"),
-    (dict(cost=torch.full((2, 3), float("nan")), epsilon=0.1), "finite"),
+    (dict(cost=torch.full((2, 3), float("nan")), epsilon=0.1), "NaN or infinity"),
+    (dict(cost=torch.rand(2, 3), epsilon=0.1, max_iterations=0), "at least 1"),
     (dict(cost=torch.rand(2, 3), epsilon=0.1, a=torch.ones(3)), "a has shape"),
     (dict(cost=torch.rand(2, 3), epsilon=0.1, b=torch.tensor([1.0, -1, 1])), "non-negative"),
     (dict(cost=torch.rand(2, 3), epsilon=0.1, b=torch.zeros(3)), "positive total"),

@@ -1,7 +1,7 @@
 import pytest
 import torch
 
-from sotglp_core import SOTGLP, evaluate, fit, load, preset, save
+from sotglp_core import SOTGLP, evaluate, fit, load, load_backbone, preset, save
 from sotglp_core.evaluation import calibration_error
 from sotglp_core.features import Features
 
@@ -48,8 +48,11 @@ def test_zeroshot_learns_nothing(tiny, names, features):
 def test_wrong_labels_and_broken_numbers(tiny, names, features):
     with pytest.raises(ValueError, match="labelled 0 to 4"):
         trained(tiny, names, Features(features.image, features.patches, features.labels + 1, features.grid))
-    with pytest.raises(ValueError, match="lower lr"):
-        trained(tiny, names, Features(features.image * float("nan"), features.patches, features.labels, features.grid), name="coop")
+    with pytest.raises(ValueError, match="features are not finite"):
+        trained(tiny, names, Features(features.image * float("nan"), features.patches, features.labels, features.grid))
+    for name in ("coop", "sotglp"):
+        with pytest.raises(ValueError, match="lower lr"):
+            trained(tiny, names, features, name=name, lr=1e38)
 
 
 def test_evaluation(tiny, names, features):
@@ -66,6 +69,17 @@ def test_evaluation_needs_labels(tiny, names, features):
     model = SOTGLP(tiny, names)
     with pytest.raises(ValueError, match="labels -1 to -1"):
         evaluate(model, Features(features.image, features.patches, features.labels * 0 - 1, features.grid), progress=False)
+
+
+def test_an_empty_set_is_named(tiny, names, features):
+    empty = Features(features.image[:0], features.patches[:0], features.labels[:0], features.grid)
+    with pytest.raises(ValueError, match="'nothing' has no images"):
+        evaluate(SOTGLP(tiny, names), features, {"nothing": empty}, progress=False)
+
+
+def test_low_precision_prompts_load_again(names, tmp_path):
+    save(SOTGLP(load_backbone("pocket", "random", precision="bf16"), names), tmp_path / "p.safetensors")
+    assert load(tmp_path / "p.safetensors").backbone.precision == "bf16"
 
 
 def test_calibration_error_by_hand():

@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+import hashlib
+import sys
 from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
+from tqdm import tqdm
 
 from .images import SUFFIXES, FolderImages, read_image
 
+SPLITS = {"train": ("train",), "val": ("val", "valid", "validation"), "test": ("test",)}
 TEST_SHARE, VAL_SHARE = 0.3, 0.2  # of each class's images where the folder has no train/ of its own
 
 
@@ -20,21 +24,26 @@ def folder_splits(root: str | Path, *, classes: Sequence[str] | None = None,
 
     :param root: the folder.
     :param classes: names of the class folders to use; None: all.
-    :param skip_corrupt: decode every file first and leave out, with a printed line, what can't be read.
-    :raises ValueError: on a missing folder, a class without images, an unknown class, or splits whose classes differ.
+    :param skip_corrupt: decode every file first and leave out, with a line on standard error, what can't be read.
+    :raises ValueError: on a missing folder or split, a class without images, an unknown class, or splits whose classes differ.
     """
     root = Path(root)
     if not root.is_dir():
         raise ValueError(f"there is no folder {root}; give one with a sub-folder of images for each class")
-    ready = {split: root / split for split in ("train", "val", "test") if (root / split).is_dir()}
-    if "train" not in ready:
+    if classes and len(set(classes)) < len(classes):
+        raise ValueError(f"the classes {', '.join(classes)} name one twice; name each once")
+    ready = {split: root / name for split, names in SPLITS.items() for name in names if (root / name).is_dir()}
+    if ready and "train" not in ready:
+        raise ValueError(f"{root} has {next(iter(ready.values())).name}/ but no train/; add one, or rename that folder if it is a class")
+    keep = readable if skip_corrupt else (lambda images: images)
+    if not ready:
         folders, paths, labels = _scan(root, classes)
-        images = _checked(paths, labels, skip_corrupt)
-        return _pretty(folders), _draw_splits(images, folders)
+        images = keep(FolderImages(paths, labels))
+        return _pretty(folders), _draw_splits(images, len(folders))
     folders, *_ = scanned = _scan(ready["train"], classes)
-    splits = {"train": _checked(*scanned[1:], skip_corrupt)}
+    splits = {"train": keep(FolderImages(*scanned[1:]))}
     for split in ready.keys() - {"train"}:
-        splits[split] = _checked(*_scan(ready[split], folders)[1:], skip_corrupt)
+        splits[split] = keep(FolderImages(*_scan(ready[split], folders)[1:]))
     if "test" not in splits:
         raise ValueError(f"{root} has train/ but no test/; add one, or put the class folders directly in {root} to have them split")
     splits.setdefault("val", splits["train"].subset([]))
@@ -43,7 +52,9 @@ def folder_splits(root: str | Path, *, classes: Sequence[str] | None = None,
 
 def list_images(folder: str | Path) -> list[Path]:
     """The image files below a folder, by name; hidden files are left out."""
-    return sorted(p for p in Path(folder).rglob("*") if p.suffix.lower() in SUFFIXES and not p.name.startswith(".") and p.is_file())
+    folder = Path(folder)
+    found = (p for p in folder.rglob("*") if p.suffix.lower() in SUFFIXES and p.is_file())
+    return sorted(p for p in found if not any(part.startswith(".") for part in p.relative_to(folder).parts))
 
 
 def _scan(root: Path, classes: Sequence[str] | None) -> tuple[list[str], list[Path], list[int]]:
@@ -65,28 +76,28 @@ def _scan(root: Path, classes: Sequence[str] | None) -> tuple[list[str], list[Pa
     return folders, paths, labels
 
 
-def _checked(paths: list[Path], labels: list[int], skip_corrupt: bool) -> FolderImages:
-    images = FolderImages(paths, labels)
-    if not skip_corrupt:
-        return images
+def readable(images: FolderImages) -> FolderImages:
+    """The images that can be decoded; the others are named on standard error."""
     good = []
-    for i, path in enumerate(paths):
+    for i in tqdm(range(len(images)), desc="check", unit="image", leave=False, disable=len(images) < 64):
         try:
-            read_image(path)
+            read_image(images.paths[i])
             good.append(i)
         except ValueError as error:
-            print(f"skipped: {error}")
+            print(f"skipped: {error}", file=sys.stderr)
     return images.subset(good)
 
 
-def _draw_splits(images: FolderImages, folders: list[str]) -> dict[str, FolderImages]:
-    rng, parts = np.random.default_rng(0), {"train": [], "val": [], "test": []}
-    for label, _ in enumerate(folders):
-        own = rng.permutation(np.flatnonzero(images.labels == label))
-        test, val = int(TEST_SHARE * len(own)), int(VAL_SHARE * len(own))
-        for split, chosen in zip(("test", "val", "train"), np.split(own, [test, test + val])):
-            parts[split].append(np.sort(chosen))
-    return {split: images.subset(np.concatenate(chosen)) for split, chosen in parts.items()}
+def _draw_splits(images: FolderImages, classes: int) -> dict[str, FolderImages]:
+    """Each class's files in the order of a digest of their names, so that a new photo or class moves few others."""
+    parts: dict[str, list[int]] = {"train": [], "val": [], "test": []}
+    digests = [hashlib.sha256(path.name.encode(errors="replace")).digest() for path in images.paths]
+    for label in range(classes):
+        own = sorted(np.flatnonzero(images.labels == label), key=digests.__getitem__)
+        test, val = max(1, int(TEST_SHARE * len(own))), int(VAL_SHARE * len(own))
+        for split, chosen in (("test", own[:test]), ("val", own[test:test + val]), ("train", own[test + val:])):
+            parts[split] += sorted(chosen)
+    return {split: images.subset(chosen) for split, chosen in parts.items()}
 
 
 def _pretty(folders: list[str]) -> tuple[str, ...]:

@@ -5,13 +5,14 @@ from __future__ import annotations
 import hashlib
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
+from contextlib import suppress
 from pathlib import Path
 
 import numpy as np
 from PIL import Image, ImageOps
 
-SUFFIXES = frozenset({".jpg", ".jpeg", ".png", ".bmp", ".gif", ".webp", ".tif", ".tiff", ".ppm"})
-MAX_PIXELS = 200_000_000
+SUFFIXES = frozenset({".jpg", ".jpeg", ".png", ".bmp", ".gif", ".webp", ".tif", ".tiff", ".ppm", ".jfif", ".avif"})
+MAX_PIXELS = 150_000_000
 
 
 class Images(ABC):
@@ -59,14 +60,15 @@ class FolderImages(Images):
 def read_image(path: str | Path) -> Image.Image:
     """Decode a file to an upright RGB image, whatever its mode: greyscale, palette, CMYK, 16 bit, alpha (on white), animated (first frame).
 
-    :raises ValueError: naming the file, if it can't be read as an image or is larger than 200 megapixels.
+    :raises ValueError: naming the file, if it can't be read as an image or is larger than 150 megapixels.
     """
     try:
         with Image.open(path) as image:
             if image.width * image.height > MAX_PIXELS:
                 raise ValueError(f"{image.width} x {image.height} pixels are more than {MAX_PIXELS}")
             image.load()
-            image = ImageOps.exif_transpose(image)
+            with suppress(Exception):  # damaged EXIF data must not cost a good picture
+                image = ImageOps.exif_transpose(image)
             if image.mode.startswith(("I", "F")):
                 image = _eight_bits(np.asarray(image, np.float32))
             if image.mode in ("RGBA", "LA", "PA") or "transparency" in image.info:

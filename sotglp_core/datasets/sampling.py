@@ -24,7 +24,7 @@ def few_shot(labels: np.ndarray, class_names: Sequence[str], shots: int, seed: i
         if len(own) == 0:
             raise ValueError(f"class {name!r} has no image to train on; add photos or remove its folder")
         if len(own) < shots and not allow_fewer:
-            raise ValueError(f"class {name!r} has {len(own)} images to train on, fewer than {shots} shots; "
-                             "add photos, lower --shots, or pass --allow-fewer")
+            raise ValueError(f"class {name!r} has {len(own)} images to train on (test and validation images are set aside), "
+                             f"fewer than {shots} shots; add photos, lower --shots, or pass --allow-fewer")
         chosen.append(own[:shots])
     return np.concatenate(chosen)
