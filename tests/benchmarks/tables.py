@@ -18,7 +18,7 @@ from sotglp_core import SOTGLP, evaluate, fit, load_backbone, load_task, partiti
 from sotglp_core.config import PRESETS, Config
 from sotglp_core.features import Features, encode
 
-RATES = (0.02, 0.1, 0.5)
+RATES = (0.02, 0.1, 0.5, 2.0)
 EPSILONS = (0.01, 0.03, 0.1, 0.3, 1.0)
 ROWS = {
     "presets": {name: (name, {}) for name in PRESETS},
