@@ -8,13 +8,13 @@ from dataclasses import dataclass
 import numpy as np
 import torch
 from torch import Tensor
-from tqdm import tqdm
 
 from . import ood as scores
 from .datasets import Images
 from .features import Features, encode
 from .model import SOTGLP
 from .partition import effective_prompts, entropy_ratio, prompt_overlap
+from .progress import progress_bar
 
 
 @dataclass(frozen=True)
@@ -55,7 +55,7 @@ def outputs(model: SOTGLP, images: Images | Features, *, batch_size: int = 64, p
     features = encode(model.backbone, images, shared_first_block=model.config.shared_first_block, progress=progress,
                       description=f"encode {description}")
     text, rows = model.text_features(), []
-    for start in tqdm(range(0, len(features), batch_size), desc=description, unit="batch", disable=not progress, leave=False):
+    for start in progress_bar(range(0, len(features), batch_size), desc=description, unit="batch", show=progress):
         index = slice(start, start + batch_size)
         p = model(features.batch(index, model.backbone.device), text)
         row = {"logits": p.logits, **{name: score(p.similarity, p.patch_similarity, p.logits) for name, score in scores.SCORES.items()}}

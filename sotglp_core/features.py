@@ -12,10 +12,10 @@ import numpy as np
 import torch
 from torch import Tensor
 from torch.utils.data import DataLoader
-from tqdm import tqdm
 
 from .backbone import Backbone, ImageFeatures
 from .datasets import Images
+from .progress import progress_bar
 from .storage import load_tensors, save_tensors
 
 
@@ -73,8 +73,8 @@ def encode(backbone: Backbone, images: Images | Features, *, shared_first_block:
         workers = max(1, (os.cpu_count() or 2) // 2) if len(images) >= 512 else 0
     loader = DataLoader(_Preprocessed(images, backbone.preprocess), batch_size, num_workers=workers, collate_fn=_stacked)
     rows = []
-    quiet = not progress or len(images) < 64
-    with torch.no_grad(), tqdm(total=len(images), desc=description, unit="image", disable=quiet, leave=False) as bar:
+    bar = progress_bar(total=len(images), desc=description, unit="image", show=progress and len(images) >= 64)
+    with torch.no_grad(), bar:
         for pixels in loader:
             if isinstance(pixels, str):
                 raise ValueError(pixels)

@@ -6,12 +6,12 @@ from collections.abc import Callable
 from typing import NamedTuple
 
 import torch
-from tqdm import tqdm
 
 from .datasets import Images
 from .features import Features, encode
 from .losses import irrelevant_patch_entropy, prompt_loss
 from .model import SOTGLP, Prediction
+from .progress import progress_bar
 
 
 class Epoch(NamedTuple):
@@ -48,7 +48,7 @@ def fit(model: SOTGLP, train: Images | Features, *, progress: bool = True, on_ep
     optimizer = torch.optim.SGD(model.parameters(), lr=config.lr, momentum=config.momentum, weight_decay=config.weight_decay)
     schedule = torch.optim.lr_scheduler.CosineAnnealingLR(optimizer, config.epochs)
     model.train()
-    bar = tqdm(range(config.epochs), desc=f"train {config.preset}", unit="epoch", disable=not progress, leave=False)
+    bar = progress_bar(range(config.epochs), desc=f"train {config.preset}", unit="epoch", show=progress)
     with torch.random.fork_rng(), bar:
         torch.manual_seed(config.seed)
         for epoch in bar:

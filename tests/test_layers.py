@@ -7,7 +7,7 @@ import pytest
 
 ROOT = Path(__file__).parents[1] / "sotglp_core"
 FLOORS = [
-    ["config", "sinkhorn", "attention", "losses", "ood", "partition", "figures", "storage", "weights"],
+    ["config", "sinkhorn", "attention", "losses", "ood", "partition", "figures", "storage", "weights", "progress"],
     ["alignment", "backbone", "datasets", "pocket"],
     ["prompts", "tasks"],
     ["model"],

@@ -8,8 +8,8 @@ from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
-from tqdm import tqdm
 
+from ..progress import progress_bar
 from .images import SUFFIXES, FolderImages, read_image
 
 SPLITS = {"train": ("train",), "val": ("val", "valid", "validation"), "test": ("test",)}
@@ -79,7 +79,7 @@ def _scan(root: Path, classes: Sequence[str] | None) -> tuple[list[str], list[Pa
 def readable(images: FolderImages) -> FolderImages:
     """The images that can be decoded; the others are named on standard error."""
     good = []
-    for i in tqdm(range(len(images)), desc="check", unit="image", leave=False, disable=len(images) < 64):
+    for i in progress_bar(range(len(images)), desc="check", unit="image", show=len(images) >= 64):
         try:
             read_image(images.paths[i])
             good.append(i)
