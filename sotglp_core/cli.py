@@ -10,7 +10,7 @@ from typing import Annotated
 import torch
 import typer
 from rich.console import Console
-from rich.table import Table
+from rich.table import Column, Table
 
 from . import figures
 from .backbone import load_backbone
@@ -115,7 +115,7 @@ def predict(
     files = [file for photo in photos for file in (list_images(photo) if photo.is_dir() else [photo])]
     if not files:
         raise ValueError(f"there are no images in {photos[0]}; give files or folders of photos")
-    text, table = None, Table("photo", "label", "probability", "GL-MCM")
+    text, table = None, Table(Column("photo", overflow="fold"), "label", "probability", "GL-MCM")
     for file in files:
         try:
             image = read_image(file)
