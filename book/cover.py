@@ -26,7 +26,7 @@ def main() -> None:
     for i in range(0, len(task.test), len(task.test) // (ROWS * COLUMNS // 2) + 1):
         image = task.test[i]
         seen = model(backbone.preprocess(image)[None])
-        plan = seen.alignment.on_grid(backbone.grid[0] * backbone.grid[1])[0, seen.logits[0].argmax()].T.reshape(-1, *backbone.grid)
+        plan = seen.plan_on_grid()[0, seen.logits[0].argmax()]
         for overlay in (None, figures.shares(plan.numpy())):
             ax = next(axes)
             ax.imshow(np.asarray(shown_pixels(model, image)), extent=(0, 1, 1, 0))

@@ -136,9 +136,7 @@ def predict(
         if heatmap is not None:
             if seen.alignment is None:
                 raise ValueError(f"the preset {model.config.preset!r} has no local prompts, so there is no heatmap; leave out --heatmap")
-            h, w = seen.grid
-            plan = seen.alignment.on_grid(h * w)[0, best].T.unflatten(-1, (h, w)).cpu().numpy()
-            figure = figures.partition(shown_pixels(model, image), plan, title=row["label"])
+            figure = figures.partition(shown_pixels(model, image), seen.plan_on_grid()[0, best].cpu().numpy(), title=row["label"])
             with atomic_path(heatmap) as temporary:
                 figure.savefig(temporary, format="png", dpi=140)
             heatmap = None

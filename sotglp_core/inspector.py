@@ -59,8 +59,7 @@ class PatchInspector:
             raise ValueError(f"the preset {model.config.preset!r} has no local prompts, so there is no plan to inspect")
         probability = prediction.logits[0].softmax(-1)
         best = probability.topk(min(top, len(probability))).indices
-        h, w = prediction.grid
-        plan = prediction.alignment.on_grid(h * w)[0, best].mT.unflatten(-1, (h, w))  # (top, N, h, w)
+        plan = prediction.plan_on_grid()[0, best]  # (top, N, h, w)
         return cls(shown_pixels(model, image), plan.cpu().numpy(), [model.class_names[i] for i in best],
                    note=[f"probability {probability[i]:.1%}" for i in best], alt=alt)
 

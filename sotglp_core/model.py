@@ -34,6 +34,15 @@ class Prediction(NamedTuple):
     local_logits: Tensor | None  # (B, C)
     grid: tuple[int, int]
 
+    def plan_on_grid(self) -> Tensor:
+        """The local prompts' mass on every patch of the image: (B, C, N, h, w), zero off the support.
+
+        :raises ValueError: if the model has no local prompts.
+        """
+        if self.alignment is None:
+            raise ValueError("the model has no local prompts, so there is no plan to show")
+        return self.alignment.on_grid(self.grid[0] * self.grid[1]).mT.unflatten(-1, self.grid)
+
 
 class SOTGLP(nn.Module):
     """logits = scale * (mean_m cos(z, t_cm) + u_c) / 2, u the local score of :func:`sotglp_core.alignment.align`.

@@ -51,6 +51,7 @@ def load_task(source: str | Path = "pocket", *, shots: int = 16, seed: int = 1, 
             raise ValueError(f"there are no images in {ood}; give a folder of photos that belong to no class")
         if Path(ood).name in (*sets, "mean"):
             raise ValueError(f"the folder {ood} has the name of another out-of-distribution set; rename it")
-        sets[Path(ood).name] = readable(FolderImages(paths, [-1] * len(paths))) if skip_corrupt else FolderImages(paths, [-1] * len(paths))
+        strangers = FolderImages(paths, [-1] * len(paths))
+        sets[Path(ood).name] = readable(strangers) if skip_corrupt else strangers
     train = pool.subset(few_shot(pool.labels, names, shots, seed, allow_fewer=allow_fewer))
     return Task(str(source), names, train, val, test, sets)

@@ -32,6 +32,17 @@ def test_logits_average_the_branches(tiny, names, features):
 
 
 @torch.no_grad()
+def test_plan_on_the_grid_of_the_image(tiny, names, features):
+    seen = SOTGLP(tiny, names).eval()(features.batch(slice(0, B)))
+    grid, n = seen.plan_on_grid(), 3
+    assert grid.shape == (B, C, 4, 14, 14)
+    row, column = divmod(int(seen.alignment.support[1, 2, n]), 14)
+    torch.testing.assert_close(grid[1, 2, :, row, column], seen.alignment.plan[1, 2, n])
+    with pytest.raises(ValueError, match="no local prompts"):
+        SOTGLP(tiny, names, preset("coop")).eval()(features.batch(slice(0, B))).plan_on_grid()
+
+
+@torch.no_grad()
 def test_zero_shot_is_plain_clip(tiny, names):
     images = torch.randn(2, 3, 112, 112)
     model = SOTGLP(tiny, names, preset("zeroshot")).eval()
