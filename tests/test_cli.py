@@ -28,8 +28,7 @@ def run(monkeypatch, capsys, *arguments):
 
 @pytest.fixture(autouse=True)
 def wide(monkeypatch):
-    monkeypatch.setattr(cli, "console", cli.Console(width=200))
-    monkeypatch.setattr(cli, "errors", cli.Console(stderr=True, width=200))
+    monkeypatch.setenv("COLUMNS", "200")
 
 
 @pytest.fixture(scope="module")

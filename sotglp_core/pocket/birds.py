@@ -168,7 +168,7 @@ def draw_bird(bird: Bird, rng: np.random.Generator, background: np.ndarray, habi
     low, high = reach.min(0), reach.max(0)
     if bird.crest == "crested":
         low[1] -= .42
-    side = size or 0.44 + 0.46 * np.sqrt(rng.random())
+    side = size or 0.52 + 0.42 * np.sqrt(rng.random())
     unit = side * SIDE / (high - low).max()
     facing = 1 if rng.random() < 0.5 else -1
     span, middle = (high - low) * unit, (high + low) / 2

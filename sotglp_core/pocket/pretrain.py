@@ -7,7 +7,10 @@ Loss: CLIP's contrastive loss between images and captions, and four that help a 
 - traits: a linear head, thrown away afterwards, tells every trait from the image feature. Without it image and text wait
   for each other: a phrase can't learn a trait that no image feature shows, and the other way round;
 - parts: two linear heads, thrown away too, tell from each patch token of the ordinary stream its part and that part's
-  colour, by the masks; with ``--parts 0`` no mask is used.
+  traits (of a wing its colour and pattern), by the masks.
+
+In most steps an image keeps a share of its patches, animals before backgrounds; the last steps see them all. With
+``--parts 0`` no mask is used, neither for a loss nor for the choice of patches.
 """
 
 from __future__ import annotations
@@ -30,13 +33,17 @@ from tqdm import tqdm
 from ..backbone import Backbone, contrastive_loss, load_backbone
 from ..storage import load_tensors, save_tensors
 from .captions import caption, phrase
-from .traits import COLOURS, PARTS, TRAITS
+from .traits import PARTS, TRAITS
 from .world import SHIFTS, draw, part_grid
 
 KINDS = {"bird": 0.7, "creature": 0.08, "object": 0.08, "scene": 0.08, "texture": 0.06}
 SHIFTED = 0.1  # share of pictures drawn as a sketch, at night, blurred or in an unusual place
 BEST_PATCHES = 8
-COLOUR_OF = {"body": "back", "crown": "crown", "beak": "beak", "wing": "wing", "belly": "belly", "tail": "tail", "legs": "legs"}
+SHOWN = {"body": ("family", "back"), "crown": ("crown", "crest"), "eye": ("eye",), "beak": ("beak",), "wing": ("wing", "pattern"),
+         "belly": ("belly",), "tail": ("tail", "shape"), "legs": ("legs",)}  # the traits that a patch of a part shows
+SHOWS = torch.tensor([[group in SHOWN.get(part, ()) for group in TRAITS] for part in PARTS])
+WHOLE = 0.04  # share of the steps, the last, that see whole images
+PHRASES = sum(map(len, TRAITS.values()))
 SAVE_EVERY = 250
 
 
@@ -55,24 +62,31 @@ class Stream(Dataset):
         shift = str(rng.choice(SHIFTS)) if rng.random() < SHIFTED else None
         picture = draw(kind, rng, shift=shift)
         traits = [values.index(picture.words[group]) if kind == "bird" else -1 for group, values in TRAITS.items()]
-        grid = part_grid(picture.parts).reshape(-1)
-        hues = [list(COLOURS).index(picture.words[COLOUR_OF[p]]) if kind == "bird" and p in COLOUR_OF else -1 for p in PARTS]
-        return picture.image, caption(picture, rng), np.array(traits), np.stack([grid.astype(np.int64), np.array(hues)[grid]])
+        return picture.image, caption(picture, rng), np.array(traits), part_grid(picture.parts).reshape(-1).astype(np.int64)
 
 
 class PatchDropout(nn.Module):
-    """While training, keep the class token and a random share of the patches."""
+    """Keep the class token and the patches ``kept`` (B, L), None for all; it stands in for open_clip's own."""
 
-    def __init__(self, keep: float):
-        super().__init__()
-        self.keep = keep
+    kept: Tensor | None = None
 
     def forward(self, x: Tensor) -> Tensor:
-        if not self.training:
-            return x
-        B, L, V = x.shape
-        self.kept = torch.rand(B, L - 1, device=x.device).argsort(1)[:, : round(self.keep * (L - 1))]
-        return torch.cat([x[:, :1], x.gather(1, 1 + self.kept[..., None].expand(-1, -1, V))], 1)
+        return x if self.kept is None else torch.cat([x[:, :1], x.gather(1, 1 + self.kept[..., None].expand(-1, -1, x.shape[-1]))], 1)
+
+
+def choose(grid: Tensor, keep: float, favour: bool) -> Tensor:
+    """(B, round(keep P)) patches drawn at random, those of an animal's parts first if ``favour``; grid is (B, P)."""
+    return (torch.rand(grid.shape) + 0.5 * (grid > 0) * favour).topk(round(keep * grid.shape[1]), dim=1).indices
+
+
+def tell(logits: Tensor, traits: Tensor) -> tuple[Tensor, Tensor]:
+    """Mean over the trait groups of the cross-entropy, and the share named right.
+
+    :param logits: (..., sum of group sizes); traits: (..., groups), -1 unknown.
+    """
+    groups = list(zip(logits.flatten(0, -2).float().split([len(v) for v in TRAITS.values()], -1), traits.flatten(0, -2).unbind(-1)))
+    right = sum((group.detach().argmax(-1) == true).sum() for group, true in groups)
+    return torch.stack([cross_entropy(group, true, ignore_index=-1) for group, true in groups]).mean(), right / (traits >= 0).sum()
 
 
 class Heads(nn.Module):
@@ -80,22 +94,23 @@ class Heads(nn.Module):
 
     def __init__(self, visual: nn.Module, width: int, joint: int):
         super().__init__()
-        self.norm, self.part, self.hue = nn.LayerNorm(width), nn.Linear(width, len(PARTS)), nn.Linear(width, len(COLOURS))
-        self.traits = nn.Linear(joint, sum(map(len, TRAITS.values())))
+        self.norm, self.part, self.shown = nn.LayerNorm(width), nn.Linear(width, len(PARTS)), nn.Linear(width, PHRASES)
+        self.traits = nn.Linear(joint, PHRASES)
         visual.transformer.resblocks[-1].register_forward_hook(self._note)
 
     def _note(self, block, args, tokens: Tensor) -> None:
         self.tokens = tokens[:, 1:]
 
-    def read_parts(self, truth: Tensor, kept: Tensor) -> Tensor:
-        """Cross-entropy of each kept patch's part plus that of the part's colour; truth is (B, 2, P)."""
-        tokens, (part, hue) = self.norm(self.tokens), truth.gather(2, kept[:, None].expand(-1, 2, -1)).unbind(1)
-        weight = torch.ones(len(PARTS), device=tokens.device).index_fill(0, torch.zeros(1, dtype=torch.long, device=tokens.device), 0.2)
-        return cross_entropy(self.part(tokens).float().mT, part, weight) + cross_entropy(self.hue(tokens).float().mT, hue, ignore_index=-1)
+    def read_parts(self, grid: Tensor, traits: Tensor) -> tuple[Tensor, Tensor]:
+        """Cross-entropy of each patch's part plus that of the traits it shows; grid (B, L), traits (B, groups)."""
+        tokens, weight = self.norm(self.tokens), torch.ones(len(PARTS), device=grid.device)
+        weight[0] = 0.2
+        shown, right = tell(self.shown(tokens), torch.where(SHOWS.to(grid.device)[grid], traits[:, None], -1))
+        return cross_entropy(self.part(tokens).float().mT, grid, weight) + shown, right
 
 
 def losses(backbone: Backbone, heads: Heads, images: Tensor, captions: Tensor, phrases: Tensor, traits: Tensor) -> dict[str, Tensor]:
-    """The losses of a batch that need no mask, and the share of traits named right.
+    """The losses of a batch that need no mask, and the shares of traits named right.
 
     :param images: (B, 3, H, W); captions: (B, L) and phrases: (sum of group sizes, L') token ids; traits: (B, groups), -1 unknown.
     """
@@ -107,11 +122,7 @@ def losses(backbone: Backbone, heads: Heads, images: Tensor, captions: Tensor, p
              "traits": heads.traits(seen.image)}
     out = {"contrastive": contrastive_loss(image, text, scale)}
     for name, logits in named.items():
-        pairs = list(zip(logits.split([len(v) for v in TRAITS.values()], -1), traits.unbind(-1)))
-        out[name] = torch.stack([cross_entropy(group.float(), true, ignore_index=-1) for group, true in pairs]).mean()
-        with torch.no_grad():
-            right = torch.stack([(group.argmax(-1) == true).sum() for group, true in pairs]).sum()
-            out[f"{name}_right"] = right / (traits >= 0).sum()
+        out[name], out[f"{name}_right"] = tell(logits, traits)
     return out
 
 
@@ -120,15 +131,20 @@ def pretrain(folder: Path, *, images: int, batch: int, lr: float, keep: float, p
     torch.manual_seed(seed)
     backbone = load_backbone("pocket", "random")
     model = backbone.model.requires_grad_(True).train()
-    model.visual.patch_dropout = dropout = PatchDropout(keep)
+    model.visual.patch_dropout = dropout = PatchDropout()
     heads = Heads(model.visual, backbone.patch_width, backbone.joint_width).to(device)
     learned = nn.ModuleDict({"model": model, "heads": heads})
     with torch.no_grad():
         model.logit_scale.fill_(math.log(1 / 0.07))
     backbone.to(device)
-    groups = [{"params": [p for p in learned.parameters() if p.ndim >= 2], "weight_decay": 0.05},
-              {"params": [p for p in learned.parameters() if p.ndim < 2], "weight_decay": 0.0}]
-    optimizer = torch.optim.AdamW(groups, lr=lr, betas=(0.9, 0.98))
+    muon = os.environ.get("MUON")
+    hidden = [p for n, p in learned.named_parameters() if p.ndim == 2 and "resblocks" in n] if muon else []
+    matrices = {id(p) for p in hidden}
+    rest = [p for p in learned.parameters() if id(p) not in matrices]
+    optimizers = [torch.optim.AdamW([{"params": [p for p in rest if p.ndim >= 2], "weight_decay": 0.05},
+                                     {"params": [p for p in rest if p.ndim < 2], "weight_decay": 0.0}], lr=lr, betas=(0.9, 0.98))]
+    if muon:
+        optimizers.append(torch.optim.Muon(hidden, lr=lr, weight_decay=0.05, adjust_lr_fn="match_rms_adamw"))
     steps, warmup = images // batch, 100
     phrases = backbone.tokenize([phrase(group, value) for group, values in TRAITS.items() for value in values])
     used = torch.zeros(model.vocab_size, dtype=torch.bool)
@@ -138,32 +154,39 @@ def pretrain(folder: Path, *, images: int, batch: int, lr: float, keep: float, p
         tensors, record = load_tensors(state)
         first, used = record["step"], tensors.pop("used").bool()
         learned.load_state_dict({k: v for k, v in tensors.items() if k.startswith(("model.", "heads."))})
-        for name, parameter in learned.named_parameters():
-            optimizer.state[parameter] = {"step": torch.tensor(float(first)), **{
-                k: tensors[f"{k}.{name}"].to(device) for k in ("exp_avg", "exp_avg_sq")}}
+        names = {parameter: name for name, parameter in learned.named_parameters()}
+        for optimizer in optimizers:
+            for parameter in (p for group in optimizer.param_groups for p in group["params"]):
+                kept = {k: tensors.get(f"{k}.{names[parameter]}") for k in ("step", "exp_avg", "exp_avg_sq", "momentum_buffer")}
+                optimizer.state[parameter] = {k: v if k == "step" else v.to(device) for k, v in kept.items() if v is not None}
     loader = DataLoader(Stream(seed, first * batch, steps * batch), batch, num_workers=workers, persistent_workers=workers > 0,
                         collate_fn=lambda rows: [column if isinstance(column[0], str) else np.stack(column) for column in zip(*rows)])
+    torch.backends.cuda.allow_fp16_bf16_reduction_math_sdp(True)
     # on CPUs the backward pass of the fused attention takes twice as long as the plain formula's
     attention = [SDPBackend.MATH] if device == "cpu" else [SDPBackend.FLASH_ATTENTION, SDPBackend.EFFICIENT_ATTENTION, SDPBackend.MATH]
     normalise = backbone.preprocess.transforms[-1]
     folder.mkdir(parents=True, exist_ok=True)
     started = time.time()
     with open(folder / "log.jsonl", "a") as log, tqdm(total=steps, initial=first, unit="step") as bar:
-        for step, (pictures, captions, traits, patches) in enumerate(loader, first):
+        for step, (pictures, captions, traits, grid) in enumerate(loader, first):
             torch.manual_seed(seed + step)
-            for group in optimizer.param_groups:
+            grid, traits = torch.from_numpy(grid), torch.from_numpy(traits).to(device)
+            dropout.kept = None if step >= (1 - WHOLE) * steps else choose(grid, keep, favour=parts > 0).to(device)
+            for group in (group for optimizer in optimizers for group in optimizer.param_groups):
                 group["lr"] = lr * min((step + 1) / warmup, 0.5 + 0.5 * math.cos(math.pi * step / steps))
             pixels = normalise(torch.from_numpy(pictures).permute(0, 3, 1, 2).float().to(device) / 255)
             tokens = backbone.tokenize(captions)
             used[tokens.cpu().unique()] = True
             with sdpa_kernel(attention):
                 with torch.autocast(torch.device(device).type, torch.bfloat16):
-                    loss = losses(backbone, heads, pixels, tokens, phrases, torch.from_numpy(traits).to(device))
-                    loss["parts"] = heads.read_parts(torch.from_numpy(patches).to(device), dropout.kept)
+                    loss = losses(backbone, heads, pixels, tokens, phrases, traits)
+                    grid = grid.to(device) if dropout.kept is None else grid.to(device).gather(1, dropout.kept)
+                    loss["parts"], loss["parts_right"] = heads.read_parts(grid, traits)
                 (loss["contrastive"] + loss["image"] + loss["patch"] + loss["traits"] + parts * loss["parts"]).backward()
             torch.nn.utils.clip_grad_norm_(learned.parameters(), 1.0)
-            optimizer.step()
-            optimizer.zero_grad(set_to_none=True)
+            for optimizer in optimizers:
+                optimizer.step()
+                optimizer.zero_grad(set_to_none=True)
             bar.update()
             if step % 20 == 0:
                 row = {"step": step, "images": (step + 1) * batch, "seconds": round(time.time() - started, 1),
@@ -172,7 +195,8 @@ def pretrain(folder: Path, *, images: int, batch: int, lr: float, keep: float, p
                 log.flush()
                 bar.set_postfix({k: f"{v.item():.2f}" for k, v in loss.items()})
             if (step + 1) % SAVE_EVERY == 0 or step + 1 == steps:
-                moments = {f"{k}.{n}": optimizer.state[p][k] for n, p in learned.named_parameters() for k in ("exp_avg", "exp_avg_sq")}
+                names = {parameter: name for name, parameter in learned.named_parameters()}
+                moments = {f"{k}.{names[p]}": v for optimizer in optimizers for p, kept in optimizer.state.items() for k, v in kept.items()}
                 save_tensors(state, {**learned.state_dict(), **moments, "used": used}, {"step": step + 1})
     settings = {"images": steps * batch, "batch": batch, "lr": lr, "keep": keep, "parts": parts, "seed": seed}
     return export(model, used, folder / "weights.safetensors", settings)
@@ -193,7 +217,7 @@ def main() -> None:
     parser.add_argument("--images", type=int, default=1_000_000)
     parser.add_argument("--batch", type=int, default=64)
     parser.add_argument("--lr", type=float, default=2e-3)
-    parser.add_argument("--keep", type=float, default=0.5, help="share of the patches kept in each image")
+    parser.add_argument("--keep", type=float, default=0.25, help="share of the patches kept in each image")
     parser.add_argument("--parts", type=float, default=1.0, help="weight of the loss that uses the part masks")
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--workers", type=int, default=max(1, (os.cpu_count() or 2) // 2), help="processes that draw")

@@ -1,48 +1,35 @@
-"""The ``sotglp`` command: train, evaluate, predict."""
+"""``sotglp train``, ``evaluate`` and ``predict``."""
 
 from __future__ import annotations
 
 import json
-import sys
 from pathlib import Path
 from typing import Annotated
 
 import torch
 import typer
-from rich.console import Console
 from rich.table import Column, Table
 
-from . import figures
-from .backbone import load_backbone
-from .checkpoint import load, save
-from .config import PRESETS, Config, preset
-from .datasets.folders import list_images
-from .datasets.images import read_image
-from .evaluation import Evaluation, evaluate
-from .inspector import shown_pixels
-from .model import SOTGLP
-from .ood import SCORES
-from .pocket import SETTINGS
-from .storage import atomic_path, write_text
-from .tasks import Task, load_task
-from .training import fit
+from .. import figures
+from ..backbone import load_backbone
+from ..checkpoint import load, save
+from ..config import PRESETS, preset
+from ..datasets.folders import list_images
+from ..datasets.images import read_image
+from ..evaluation import Evaluation, evaluate
+from ..inspector import shown_pixels
+from ..model import SOTGLP
+from ..ood import SCORES
+from ..pocket import SETTINGS
+from ..storage import atomic_path, write_text
+from ..tasks import Task, load_task
+from ..training import fit
+from .common import AsJson, Classes, Data, Device, Name, Ood, Skip, Weights, console, errors, listed, parsed
+from .common import device as chosen_device
 
-app = typer.Typer(no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False, rich_markup_mode="markdown",
-                  help="Few-shot image classification with local and global prompts on a frozen CLIP.")
-console, errors = Console(), Console(stderr=True)
 SHOWN = ("MCM", "L-MCM", "GL-MCM")
 
-Data = Annotated[str, typer.Option(help="'pocket' (the embedded task), or a folder with a sub-folder of photos for each class.")]
-Classes = Annotated[str, typer.Option(help="Comma-separated class folders to use; empty: all.")]
-Ood = Annotated[Path | None, typer.Option(help="A folder of photos that belong to no class.")]
-Name = Annotated[str, typer.Option(help="'pocket', or an open_clip ViT such as ViT-B-16.")]
-Weights = Annotated[str | None, typer.Option(help="open_clip tag (downloads) or checkpoint file.")]
-Skip = Annotated[bool, typer.Option(help="Leave out files that can't be read instead of stopping.")]
-Device = Annotated[str, typer.Option(help="cpu or cuda; auto takes a GPU if there is one.")]
-AsJson = Annotated[bool, typer.Option("--json", help="Print JSON instead of tables.")]
 
-
-@app.command()
 def train(
     data: Data = "pocket",
     out: Annotated[Path, typer.Option(help="Folder for the prompts and the metrics.")] = Path("runs/latest"),
@@ -63,9 +50,9 @@ def train(
 
     Example: `sotglp train --data photos --shots 8 --out runs/photos`
     """
-    config = preset(name, **(SETTINGS if backbone == "pocket" else {})).replace(seed=seed, **_parsed(settings or []))
-    task = load_task(data, shots=shots, seed=seed, classes=_listed(classes), ood=ood, allow_fewer=allow_fewer, skip_corrupt=skip_corrupt)
-    model = SOTGLP(load_backbone(backbone, pretrained, device=_device(device)), task.class_names, config)
+    config = preset(name, **(SETTINGS if backbone == "pocket" else {})).replace(seed=seed, **parsed(settings or []))
+    task = load_task(data, shots=shots, seed=seed, classes=listed(classes), ood=ood, allow_fewer=allow_fewer, skip_corrupt=skip_corrupt)
+    model = SOTGLP(load_backbone(backbone, pretrained, device=chosen_device(device)), task.class_names, config)
     write_text(out / "config.json", json.dumps({**config.to_dict(), "data": data, "shots": shots, "backbone": backbone}, indent=1))
     history = fit(model, task.train, progress=not as_json)
     save(model, out / "prompts.safetensors")
@@ -75,7 +62,6 @@ def train(
         console.print(f"saved to {out}; next: sotglp predict {out} PHOTO --heatmap heatmap.png", highlight=False)
 
 
-@app.command("evaluate")
 def evaluate_command(
     run: Annotated[Path, typer.Argument(help="Folder that `sotglp train` wrote.")],
     data: Data = "pocket",
@@ -90,7 +76,7 @@ def evaluate_command(
     Example: `sotglp evaluate runs/photos --data photos --ood other-photos`
     """
     model = _loaded(run, device)
-    task = load_task(data, shots=1, classes=_listed(classes), ood=ood, allow_fewer=True, skip_corrupt=skip_corrupt)
+    task = load_task(data, shots=1, classes=listed(classes), ood=ood, allow_fewer=True, skip_corrupt=skip_corrupt)
     if task.class_names != model.class_names:
         ours, theirs = (", ".join(names[:4]) + (", ..." if len(names) > 4 else "") for names in (model.class_names, task.class_names))
         raise ValueError(f"{run} was trained on {len(model.class_names)} classes ({ours}), {data} has {len(task.class_names)} ({theirs}); "
@@ -98,7 +84,6 @@ def evaluate_command(
     _report(model, task, run if run.is_dir() else run.parent, as_json, "evaluation.json")
 
 
-@app.command()
 def predict(
     run: Annotated[Path, typer.Argument(help="Folder that `sotglp train` wrote.")],
     photos: Annotated[list[Path], typer.Argument(help="Image files, or folders of them.")],
@@ -144,16 +129,6 @@ def predict(
         console.print(table)
 
 
-def main() -> None:
-    """Run the command; a mistake of the user's is one line on standard error and exit code 2."""
-    try:
-        app()
-    except ValueError as error:
-        hint = "; pass --skip-corrupt to go on without it" if str(error).startswith("can't read the image") else ""
-        errors.print(f"sotglp: {error}{hint}", style="red", markup=False, highlight=False, soft_wrap=True)
-        sys.exit(2)
-
-
 def _report(model: SOTGLP, task: Task, out: Path, as_json: bool, file: str) -> None:
     result = evaluate(model, task.test, task.ood, progress=not as_json)
     if as_json:
@@ -174,47 +149,4 @@ def _tables(result: Evaluation, task: Task) -> None:
 
 
 def _loaded(run: Path, device: str) -> SOTGLP:
-    return load(run / "prompts.safetensors" if run.is_dir() else run).to(_device(device))
-
-
-def _device(name: str) -> str:
-    if name == "auto":
-        return "cuda" if torch.cuda.is_available() else "cpu"
-    try:
-        torch.zeros(1, device=name)
-    except (RuntimeError, AssertionError, NotImplementedError):
-        raise ValueError(f"this machine's torch can't use the device {name!r}; try --device cpu") from None
-    return name
-
-
-def _listed(text: str) -> list[str] | None:
-    return [name.strip() for name in text.split(",") if name.strip()] or None
-
-
-def _parsed(settings: list[str]) -> dict:
-    """key=value pairs, values read as JSON where they are JSON and as text where not."""
-    parsed = {}
-    for setting in settings:
-        key, sign, value = setting.partition("=")
-        if not sign:
-            raise ValueError(f"--set {setting} has no '='; write --set name=value, such as --set epochs=20")
-        try:
-            parsed[key] = json.loads(value)
-        except json.JSONDecodeError:
-            parsed[key] = value
-        if key in ("seed", "preset"):
-            raise ValueError(f"--set {setting}: give --{key} instead")
-        if key == "support" and parsed[key] is None:
-            continue
-        known = type(getattr(Config(), key, None))
-        if known is tuple and isinstance(parsed[key], int | list):
-            parsed[key] = tuple(parsed[key]) if isinstance(parsed[key], list) else (parsed[key],)
-            if not all(isinstance(value, int) for value in parsed[key]):
-                raise ValueError(f"--set {setting}: {key} needs whole numbers")
-        elif known in (int, float, bool, str) and not isinstance(parsed[key], (known, int) if known is float else known):
-            raise ValueError(f"--set {setting}: {key} needs a {known.__name__}")
-    return parsed
-
-
-if __name__ == "__main__":
-    main()
+    return load(run / "prompts.safetensors" if run.is_dir() else run).to(chosen_device(device))

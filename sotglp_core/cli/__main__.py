@@ -1,0 +1,5 @@
+"""``python -m sotglp_core.cli``."""
+
+from . import main
+
+main()
