@@ -1,22 +1,30 @@
-"""Draw the front page's picture from a trained model: ``python book/cover.py``."""
+"""Draw the pictures of the pocket world and of a trained model: ``python book/pictures.py [cover.png field-guide.png world.jpg]``."""
 
 from __future__ import annotations
 
+import sys
 from pathlib import Path
 
 import numpy as np
 import torch
+from matplotlib import rc_context
 from matplotlib.figure import Figure
+from matplotlib.patches import Patch
 
 from sotglp_core import SOTGLP, figures, fit, load_backbone, load_task, preset
 from sotglp_core.inspector import shown_pixels
 from sotglp_core.pocket import SETTINGS
+from sotglp_core.pocket.tasks import OOD_KINDS, ood_images, species_images
+from sotglp_core.pocket.traits import PARTS, SPECIES
+from sotglp_core.pocket.world import SHIFTS
 
+STATIC = Path(__file__).parent / "_static"
 ROWS, COLUMNS = 2, 6
 
 
 @torch.no_grad()
-def main() -> None:
+def cover() -> Figure:
+    """Birds, each beside its patches in the colours of the prompts."""
     backbone, task = load_backbone(), load_task(shots=16)
     model = SOTGLP(backbone, task.class_names, preset("sotglp", **SETTINGS, epochs=20))
     with torch.enable_grad():
@@ -33,7 +41,42 @@ def main() -> None:
             if overlay is not None:
                 ax.imshow(overlay, extent=(0, 1, 1, 0), alpha=0.85)
             ax.set_axis_off()
-    figure.savefig(Path(__file__).parent / "_static" / "cover.png")
+    return figure
+
+
+def field_guide() -> Figure:
+    """A test picture of each species and its part mask."""
+    images, shown = species_images("test", 1), []
+    for i in range(len(images)):
+        picture = images.picture(i)
+        shown += [picture.image, figures.part_colours(picture.parts)]
+    titles = [title for name in SPECIES for title in (name, "")]
+    with rc_context({"legend.fontsize": 9}):
+        figure = figures.contact_sheet(shown, titles, columns=8, size=1.25)
+        swatches = [Patch(color=figures.PALETTE[k], label=part) for k, part in enumerate(PARTS[1:])]
+        figure.legend(handles=swatches, loc="outside lower center", ncols=len(swatches), frameon=False)
+    return figure
+
+
+def world() -> Figure:
+    """What is not of the species (five sets), and the four domain shifts of one bird each."""
+    images, titles = [], []
+    for name in ("unseen", *OOD_KINDS):
+        strangers = ood_images(name, 8)
+        images += [np.asarray(strangers[i]) for i in range(8)]
+        titles += [f"out: {name}"] + [""] * 7
+    plain = {shift: species_images("test", 1, shift=shift) for shift in (None, *SHIFTS)}
+    for start in (0, 12):
+        for shift in SHIFTS:
+            images += [np.asarray(plain[kind][start + SHIFTS.index(shift)]) for kind in (None, shift)]
+            titles += ["as trained", f"shift: {shift}"]
+    return figures.contact_sheet(images, titles, columns=8, size=1.25)
+
+
+def main() -> None:
+    drawn = {"cover.png": cover, "field-guide.png": field_guide, "world.jpg": world}
+    for name in sys.argv[1:] or drawn:
+        drawn[name]().savefig(STATIC / name)
 
 
 if __name__ == "__main__":

@@ -74,6 +74,12 @@ def shares(plan: np.ndarray) -> np.ndarray:
     return np.concatenate([colours[best % len(colours)], np.where(mass > 0, 0.25 + 0.75 * strength, 0)[..., None]], -1)
 
 
+def part_colours(parts: np.ndarray) -> np.ndarray:
+    """(H, W, 4) colours of a part mask (H, W): part k in colour k - 1 of the palette, 0 clear."""
+    colours = np.array([(1, 1, 1, 0), *((*(int(c[i:i + 2], 16) / 255 for i in (1, 3, 5)), 1) for c in PALETTE)])
+    return colours[parts]
+
+
 def tradeoff(points: Mapping[str, tuple[Sequence[float], Sequence[float]]], *, score: str = "GL-MCM") -> Figure:
     """Accuracy against AUROC, one mark a method with the deviation over seeds as bars.
 

@@ -66,6 +66,19 @@ def test_species_are_well_named_and_distinct():
                 assert sum(getattr(rival, g) != getattr(bird, g) for g in TRAITS) >= 3
 
 
+def test_birds_of_a_species_vary_in_what_its_name_leaves_open():
+    source = rng(5)
+    for name, bird in ALL.items():
+        flock = [traits.individual(name, source) for _ in range(40)]
+        assert all(getattr(b, g) == v for b in flock for g, v in named_traits(name).items())
+        assert not any(all(getattr(b, g) == v for g, v in named_traits(other).items()) for b in flock for other in ALL if other != name)
+        free = [g for g in TRAITS if g not in named_traits(name)]
+        siblings = [b for b in SPECIES.values() if b.family == bird.family]
+        assert all({getattr(b, g) for b in flock} <= {getattr(b, g) for b in (bird, *siblings)} for g in free)
+        assert np.mean([len({getattr(b, g) for b in flock}) > 1 for g in free]) > 0.8
+        assert traits.individual(name, source, vary=0) == bird
+
+
 def test_random_birds_avoid_every_named_combination_and_cover_every_value():
     source, seen = rng(4), {group: set() for group in TRAITS}
     for _ in range(20_000):

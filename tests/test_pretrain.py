@@ -41,8 +41,8 @@ def test_exported_weights_load_as_any_other(tmp_path):
 def test_pictures_and_captions_never_show_a_test_species():
     stream, birds = module.Stream(0, 0, 300), 0
     for i in range(300):
-        _, caption, traits, patches = stream[i]
-        assert patches.shape == (2, 196)
+        _, caption, traits, grid = stream[i]
+        assert grid.shape == (196,)
         assert not any(name in caption for name in (*SPECIES, *UNSEEN))
         if (traits >= 0).all():
             birds += 1
@@ -50,13 +50,28 @@ def test_pictures_and_captions_never_show_a_test_species():
     assert birds > 150
 
 
-def test_patch_dropout_knows_what_it_kept():
-    dropout = module.PatchDropout(0.5).train()
-    x = torch.arange(2 * 11.0).reshape(2, 11, 1)
-    kept = dropout(x)
-    assert kept.shape == (2, 6, 1) and (kept[:, 0] == x[:, 0]).all()
-    assert (kept[:, 1:, 0] == x[:, 1:, 0].gather(1, dropout.kept)).all()
-    assert dropout.eval()(x) is x
+def test_patch_dropout_keeps_what_it_is_told():
+    dropout, x = module.PatchDropout(), torch.arange(2 * 11.0).reshape(2, 11, 1)
+    assert dropout(x) is x
+    dropout.kept = torch.tensor([[3, 0], [9, 5]])
+    assert dropout(x)[..., 0].tolist() == [[0, 4, 1], [11, 21, 17]]
+
+
+def test_an_animals_patches_are_chosen_first():
+    grid = torch.zeros(50, 196, dtype=torch.long)
+    grid[:, 60:90] = 3
+    plain, favoured = ((module.choose(grid, 0.25, favour) // 30 == 2).float().mean() for favour in (False, True))
+    assert module.choose(grid, 0.25, True).shape == (50, 49) and favoured > 2 * plain > 0
+    assert all(len(set(row)) == 49 for row in module.choose(grid, 0.25, True).tolist())
+
+
+def test_traits_are_told_group_by_group():
+    traits = torch.tensor([[0] * len(TRAITS), [-1] * len(TRAITS)])
+    logits = torch.cat([torch.eye(len(values))[:1] * 50 for values in TRAITS.values()], 1).expand(2, -1)
+    loss, right = module.tell(logits, traits)
+    assert loss < 1e-6 and right == 1
+    loss, right = module.tell(-logits, traits)
+    assert loss > 10 and right == 0
 
 
 def test_pictures_depend_on_their_number_alone():

@@ -42,7 +42,7 @@ BEST_PATCHES = 8
 SHOWN = {"body": ("family", "back"), "crown": ("crown", "crest"), "eye": ("eye",), "beak": ("beak",), "wing": ("wing", "pattern"),
          "belly": ("belly",), "tail": ("tail", "shape"), "legs": ("legs",)}  # the traits that a patch of a part shows
 SHOWS = torch.tensor([[group in SHOWN.get(part, ()) for group in TRAITS] for part in PARTS])
-WHOLE = 0.04  # share of the steps, the last, that see whole images
+WHOLE = 0.02  # share of the steps, the last, that see whole images
 PHRASES = sum(map(len, TRAITS.values()))
 SAVE_EVERY = 250
 
@@ -137,14 +137,11 @@ def pretrain(folder: Path, *, images: int, batch: int, lr: float, keep: float, p
     with torch.no_grad():
         model.logit_scale.fill_(math.log(1 / 0.07))
     backbone.to(device)
-    muon = os.environ.get("MUON")
-    hidden = [p for n, p in learned.named_parameters() if p.ndim == 2 and "resblocks" in n] if muon else []
-    matrices = {id(p) for p in hidden}
-    rest = [p for p in learned.parameters() if id(p) not in matrices]
-    optimizers = [torch.optim.AdamW([{"params": [p for p in rest if p.ndim >= 2], "weight_decay": 0.05},
-                                     {"params": [p for p in rest if p.ndim < 2], "weight_decay": 0.0}], lr=lr, betas=(0.9, 0.98))]
-    if muon:
-        optimizers.append(torch.optim.Muon(hidden, lr=lr, weight_decay=0.05, adjust_lr_fn="match_rms_adamw"))
+    hidden = [p for n, p in learned.named_parameters() if p.ndim == 2 and "resblocks" in n]
+    rest = [p for n, p in learned.named_parameters() if p.ndim != 2 or "resblocks" not in n]
+    optimizers = [torch.optim.Muon(hidden, lr=lr, weight_decay=0.05, adjust_lr_fn="match_rms_adamw"),
+                  torch.optim.AdamW([{"params": [p for p in rest if p.ndim >= 2], "weight_decay": 0.05},
+                                     {"params": [p for p in rest if p.ndim < 2], "weight_decay": 0.0}], betas=(0.9, 0.98))]
     steps, warmup = images // batch, 100
     phrases = backbone.tokenize([phrase(group, value) for group, values in TRAITS.items() for value in values])
     used = torch.zeros(model.vocab_size, dtype=torch.bool)
@@ -214,7 +211,7 @@ def export(model: nn.Module, used: Tensor, path: Path, record: dict) -> Path:
 def main() -> None:
     parser = argparse.ArgumentParser(prog="python -m sotglp_core.pocket.pretrain", description=__doc__.split("\n")[0])
     parser.add_argument("folder", type=Path, help="log, resumable state and weights go here; run again to resume")
-    parser.add_argument("--images", type=int, default=1_000_000)
+    parser.add_argument("--images", type=int, default=352_000)
     parser.add_argument("--batch", type=int, default=64)
     parser.add_argument("--lr", type=float, default=2e-3)
     parser.add_argument("--keep", type=float, default=0.25, help="share of the patches kept in each image")

@@ -13,7 +13,7 @@ import numpy as np
 from PIL import Image
 
 from ..datasets.images import Images
-from .traits import SPECIES, UNSEEN, Bird
+from .traits import SPECIES, UNSEEN, Bird, individual
 from .world import Picture, draw, part_grid
 
 POOL, VAL, TEST, OOD = 64, 16, 50, 500  # images a class, and a set
@@ -63,19 +63,23 @@ def species_images(split: str, per_class: int, *, names: Sequence[str] = tuple(S
     unknown = [name for name in names if name not in SPECIES]
     if unknown:
         raise ValueError(f"the field guide has no species {unknown[0]!r}; it has {', '.join(SPECIES)}")
-    rows = [(Spec("bird", SPECIES[name], shift, (zlib.crc32(split.encode()), list(SPECIES).index(name), i)), label)
-            for label, name in enumerate(names) for i in range(per_class)]
-    return PocketImages(*zip(*rows))
+    seeds = [(label, name, (zlib.crc32(split.encode()), list(SPECIES).index(name), i))
+             for label, name in enumerate(names) for i in range(per_class)]
+    return PocketImages([_bird(name, shift, seed) for _, name, seed in seeds], [label for label, _, _ in seeds])
 
 
 def ood_images(name: str, number: int) -> PocketImages:
     """An out-of-distribution set: "unseen" species, "creatures", "scenes", "objects" or "textures"."""
-    code, unseen = zlib.crc32(name.encode()), list(UNSEEN.values())
+    code, unseen = zlib.crc32(name.encode()), list(UNSEEN)
     if name == "unseen":
-        specs = [Spec("bird", unseen[i % len(unseen)], None, (code, i % len(unseen), i)) for i in range(number)]
+        specs = [_bird(unseen[i % len(unseen)], None, (code, i % len(unseen), i)) for i in range(number)]
     else:
         specs = [Spec(OOD_KINDS[name], None, None, (code, 0, i)) for i in range(number)]
     return PocketImages(specs, [-1] * number)
+
+
+def _bird(name: str, shift: str | None, seed: tuple[int, int, int]) -> Spec:
+    return Spec("bird", individual(name, np.random.default_rng([*seed, 1])), shift, seed)
 
 
 @cache

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 
 import numpy as np
 
@@ -37,6 +37,7 @@ TRAITS: dict[str, tuple[str, ...]] = {
     "legs": ("red", "orange", "yellow", "green", "black", "grey"),
     "back": _ALL,
 }
+VARY = 0.8  # how much the birds of a species vary
 
 _SUFFIX = {"crown": "crowned", "beak": "billed", "eye": "eyed", "wing": "winged", "pattern": "winged",
            "belly": "bellied", "tail": "tailed", "shape": "tailed", "legs": "legged", "back": "backed"}
@@ -167,6 +168,20 @@ def random_bird(rng: np.random.Generator) -> Bird:
                 drawn[group] = _ALL[rng.integers(len(_ALL))]
         bird = Bird(**drawn)
         if not is_reserved(bird):
+            return bird
+
+
+def individual(name: str, rng: np.random.Generator, vary: float = VARY) -> Bird:
+    """A bird of the species: what the name states holds, other traits may be those of a sibling; it fits no other species' name.
+
+    :param vary: chance of each trait that the name does not state to be a random species' of the same family.
+    """
+    kind, stated = _NAMED[name][0], named_traits(name)
+    siblings = [bird for bird in SPECIES.values() if bird.family == kind.family]
+    while True:
+        own = {g: getattr(siblings[rng.integers(len(siblings))], g) for g in TRAITS if g not in stated and rng.random() < vary}
+        bird = replace(kind, **own)
+        if sum(all(getattr(bird, g) == v for g, v in pair) for pair in _RESERVED[bird.family]) == 1:
             return bird
 
 

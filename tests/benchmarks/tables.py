@@ -1,14 +1,16 @@
-"""The tables of the embedded task: ``python tests/benchmarks/tables.py presets|allocations|support [--seeds 3]``.
+"""The tables of the embedded task: ``python tests/benchmarks/tables.py presets|allocations|support|shots|tradeoff [--seeds 3]``.
 
 For every row the learning rate is chosen on the validation images with seed 1; then each seed draws other training
 images and other prompts, and is judged on the test images. Mean and standard deviation over the seeds, in per cent.
+What was measured goes into NAME.json, row by row, and as tables into NAME*.md beside it; rows that are there already are kept.
 """
 
 from __future__ import annotations
 
 import argparse
 import json
-from collections.abc import Iterable
+import platform
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -16,90 +18,185 @@ import torch
 
 from sotglp_core import SOTGLP, evaluate, fit, load_backbone, load_task, partition, preset
 from sotglp_core.config import PRESETS, Config
+from sotglp_core.evaluation import outputs
 from sotglp_core.features import Features, encode
+from sotglp_core.pocket.tasks import TEST, species_images
+from sotglp_core.pocket.world import SHIFTS
+from sotglp_core.storage import write_text
 
-RATES = (0.02, 0.1, 0.5, 2.0)
-EPSILONS = (0.01, 0.03, 0.1, 0.3, 1.0)
+RESULTS = Path(__file__).parent / "results"
+RATES = (0.1, 0.5, 2.0)
+EPOCHS = 20
+SHOTS = (1, 2, 4, 8, 16)
+STRENGTHS = (0.0, 0.25, 0.5, 0.75, 1.0)
+SCORES = ("MCM", "GL-MCM")
 ROWS = {
     "presets": {name: (name, {}) for name in PRESETS},
-    "allocations": {**{f"ot, epsilon {e}": ("sotglp", dict(epsilon=e)) for e in EPSILONS},
-                    "uniform": ("sotglp", dict(allocation="uniform")), "max": ("sotglp", dict(allocation="max")),
-                    "topk": ("sotglp", dict(allocation="topk", top_k=(10,))), "ot, all patches": ("sotglp", dict(support=None))},
+    "allocations": {**{f"ot, epsilon {e}": ("sotglp", dict(epsilon=e)) for e in (0.01, 0.1, 1.0)},
+                    "uniform": ("sotglp", dict(allocation="uniform")), "topk": ("sotglp", dict(allocation="topk", top_k=(10,))),
+                    "max": ("sotglp", dict(allocation="max")), "ot, all patches": ("sotglp", dict(support=None))},
     "support": {f"K = {k}": ("sotglp", dict(support=k)) for k in (1, 3, 10, 30, 100, 196)},
+    "shots": {f"{name}, {k}": (name, {"shots": k}) for name in ("zeroshot", "coop", "gallop", "sotglp", "sotglp-proj") for k in SHOTS},
+    "tradeoff": {f"{name}, {e} epochs": (name, dict(epochs=e)) for name in ("sotglp", "sotglp-proj") for e in (5, 10, 20, 40)},
 }
 
 
-def learned(backbone, task, train: Features, config: Config) -> SOTGLP:
-    model = SOTGLP(backbone, task.class_names, config)
-    fit(model, train, progress=False)
-    return model
+class Bench:
+    """The embedded task, its features and what the test images truly show; every image is encoded once."""
+
+    def __init__(self, seeds: range):
+        self.backbone, self.seeds = load_backbone(), seeds
+        self.task = load_task(shots=16)
+        self.grids = torch.from_numpy(self.task.test.part_grids().reshape(len(self.task.test), -1)).long()
+        self.shifts = {name: species_images("test", TEST, shift=name) for name in SHIFTS}
+
+    def encode(self, images, config: Config) -> Features:
+        return encode(self.backbone, images, shared_first_block=config.shared_first_block)
+
+    def learned(self, config: Config, shots: int) -> SOTGLP:
+        model = SOTGLP(self.backbone, self.task.class_names, config)
+        fit(model, self.encode(load_task(shots=shots, seed=config.seed).train, config), progress=False)
+        return model
+
+    def rate(self, config: Config, shots: int) -> float:
+        """The best learning rate on the validation images, with seed 1."""
+        if not config.epochs:
+            return RATES[0]
+        val = self.encode(self.task.val, config)
+        tried = {lr: evaluate(self.learned(config.replace(lr=lr), shots), val, progress=False).accuracy for lr in RATES}
+        return max(tried, key=tried.get)
+
+    def judged(self, model: SOTGLP, *, shifts: bool) -> dict:
+        config, flat = model.config, {}
+        test = self.encode(self.task.test, config)
+        result = evaluate(model, test, {n: self.encode(images, config) for n, images in self.task.ood.items()}, progress=False)
+        for name, row in result.ood.items():
+            for score in SCORES:
+                flat |= {f"{name} {score} AUROC": row[score]["auroc"], f"{name} {score} FPR95": row[score]["fpr95"]}
+        if shifts:
+            for name, images in self.shifts.items():
+                right = outputs(model, self.encode(images, config), progress=False).logits.argmax(-1) == torch.from_numpy(images.labels)
+                flat[name] = float(right.double().mean())
+        return {"top-1": result.accuracy, "ECE": result.calibration_error, **flat, **result.partition,
+                **(self.against_truth(model, test) if model.local_prompts is not None else {})}
+
+    @torch.no_grad()
+    def against_truth(self, model: SOTGLP, test: Features) -> dict[str, float]:
+        """Purity and NMI of the prompts' patches with the true parts, class by class, over patches that show the bird.
+
+        "purity by chance" deals the same patches out at random, each prompt as many as it had. "on bird" is the share of
+        the plan's patches that show the bird.
+        """
+        text, found, generator = model.text_features(), [], torch.Generator().manual_seed(0)
+        for c in range(len(model.class_names)):
+            own = (test.labels == c).nonzero()[:, 0]
+            alignment = model(test.batch(own), text).alignment
+            prompts = partition.assignment(alignment.plan[:, c])
+            parts = self.grids[own].gather(1, alignment.support[:, c])
+            bird = (prompts >= 0) & (parts > 0)
+            dealt, shown = prompts[bird], parts[bird]
+            shuffled = dealt[torch.randperm(len(dealt), generator=generator)]
+            found.append({"on bird": float(bird.sum() / (prompts >= 0).sum()), "purity": partition.purity(dealt, shown),
+                          "purity by chance": partition.purity(shuffled, shown),
+                          "NMI": partition.normalised_mutual_information(dealt, shown)})
+        return {key: float(np.mean([row[key] for row in found])) for key in found[0]}
+
+    def row(self, name: str, changes: dict, table: str) -> list[dict]:
+        shots = changes.get("shots", 16)
+        settings = {"epochs": PRESETS[name].get("epochs", EPOCHS), "batch_size": 64, **{k: v for k, v in changes.items() if k != "shots"}}
+        config = preset(name, **settings)
+        lr = known_rate(name) if table in ("shots", "tradeoff") else self.rate(config, shots)
+        runs = []
+        for seed in self.seeds if config.epochs else self.seeds[:1]:
+            model = self.learned(config.replace(lr=lr, seed=seed), shots)
+            runs.append({"lr": lr, "seed": seed, **self.judged(model, shifts=table == "presets")})
+            if table == "tradeoff" and model.projection is not None and config.epochs == EPOCHS:
+                runs[-1]["strength"] = self.strengths(model)
+        return runs
+
+    def strengths(self, model: SOTGLP) -> list[dict]:
+        """The learned projection W turned down to I + s (W - I), the prompts as they are."""
+        learned = model.projection.data
+        eye, rows = torch.eye(len(learned)), []
+        for s in STRENGTHS:
+            model.projection.data = eye + s * (learned - eye)
+            rows.append({"strength": s, **self.judged(model, shifts=False)})
+        model.projection.data = learned
+        return rows
 
 
-@torch.no_grad()
-def against_truth(model: SOTGLP, test: Features, grids: np.ndarray) -> dict[str, float]:
-    """Purity and NMI of the prompts' patches with the true parts, class by class, and the share of the support on the bird."""
-    text, purity, nmi, on_bird = model.text_features(), [], [], []
-    for c in range(len(model.class_names)):
-        own = (test.labels == c).nonzero()[:, 0]
-        alignment = model(test.batch(own), text).alignment
-        prompts = partition.assignment(alignment.plan[:, c])
-        parts = torch.from_numpy(grids[own].reshape(len(own), -1)).gather(1, alignment.support[:, c]).long()
-        held = prompts >= 0
-        on_bird.append(float((parts[held] > 0).double().mean()))
-        purity.append(partition.purity(prompts.flatten(), parts.flatten()))
-        nmi.append(partition.normalised_mutual_information(prompts.flatten(), parts.flatten()))
-    return {"on bird": float(np.mean(on_bird)), "purity": float(np.mean(purity)), "NMI": float(np.mean(nmi))}
+def known_rate(name: str) -> float:
+    path = RESULTS / "presets.json"
+    if not path.exists():
+        raise SystemExit(f"{path} is missing: run the table `presets` first, it chooses the learning rates")
+    return json.loads(path.read_text())["rows"][name][0]["lr"]
 
 
-def measure(rows: dict, seeds: Iterable[int], out: Path) -> dict[str, list[dict]]:
-    backbone, results = load_backbone(), {}
-    tasks = {seed: load_task(shots=16, seed=seed) for seed in seeds}
-    grids = tasks[1].test.part_grids()
-    for label, (name, changes) in rows.items():
-        config = preset(name, epochs=PRESETS[name].get("epochs", 20), batch_size=64, **changes)
-        shared = dict(shared_first_block=config.shared_first_block)
-        val, test = (encode(backbone, getattr(tasks[1], split), **shared) for split in ("val", "test"))
-        strangers = {n: encode(backbone, images, **shared) for n, images in tasks[1].ood.items()}
-        train = {seed: encode(backbone, task.train, **shared) for seed, task in tasks.items()}
-        rates = RATES if config.epochs else RATES[:1]
-        tried = {lr: evaluate(learned(backbone, tasks[1], train[1], config.replace(lr=lr)), val, progress=False).accuracy for lr in rates}
-        best = max(tried, key=tried.get)
-        results[label] = []
-        for seed in seeds if config.epochs else [1]:
-            model = learned(backbone, tasks[seed], train[seed], config.replace(lr=best, seed=seed))
-            result = evaluate(model, test, strangers, progress=False)
-            row = {"lr": best, "top-1": result.accuracy, "MCM AUROC": result.ood["mean"]["MCM"]["auroc"],
-                   "GL-MCM AUROC": result.ood["mean"]["GL-MCM"]["auroc"], "GL-MCM FPR95": result.ood["mean"]["GL-MCM"]["fpr95"],
-                   "ECE": result.calibration_error,
-                   **{k: result.partition.get(k, float("nan")) for k in ("prompt_overlap", "entropy_ratio", "effective_prompts")},
-                   **(against_truth(model, test, grids) if model.local_prompts is not None else {})}
-            results[label].append(row)
-        print(label, tried, results[label][-1], flush=True)
-        out.parent.mkdir(parents=True, exist_ok=True)
-        out.write_text(json.dumps(results, indent=1))
-    return results
+def cell(runs: list[dict], column: str) -> str:
+    values = 100 * np.array([run.get(column, np.nan) for run in runs])
+    if np.isnan(values).any():
+        return "–"
+    return f"{values.mean():.1f} ± {values.std(ddof=1):.1f}" if len(values) > 1 else f"{values.mean():.1f}"
 
 
-def markdown(results: dict[str, list[dict]]) -> str:
-    columns = list(max((rows[0] for rows in results.values()), key=len))[1:]
-    lines = ["| |lr|" + "|".join(columns) + "|", "|---" * (len(columns) + 2) + "|"]
-    for label, rows in results.items():
-        cells = []
-        for column in columns:
-            values = np.array([row.get(column, np.nan) for row in rows]) * (1 if column == "effective_prompts" else 100)
-            cells.append("–" if np.isnan(values).any() else f"{values.mean():.1f} ± {values.std():.1f}")
-        lines.append(f"|{label}|{rows[0]['lr']}|" + "|".join(cells) + "|")
-    return "\n".join(lines)
+def markdown(rows: dict[str, list[dict]], columns: dict[str, str], label: str = "") -> str:
+    lines = [f"| {label} | " + " | ".join(columns) + " |", "| --- " + "| ---: " * len(columns) + "|"]
+    for name, runs in rows.items():
+        lines.append(f"| {name} | " + " | ".join(cell(runs, column) for column in columns.values()) + " |")
+    return "\n".join(lines) + "\n"
+
+
+OOD_SETS = ("unseen", "creatures", "scenes", "objects", "textures", "mean")
+DETECTION = {f"{s} {m}": f"mean {s} {m}" for s in SCORES for m in ("AUROC", "FPR95")}
+PARTITION = {"overlap": "prompt_overlap", "entropy": "entropy_ratio", "on bird": "on bird", "purity": "purity",
+             "by chance": "purity by chance", "NMI": "NMI"}
+
+
+def views(table: str, rows: dict[str, list[dict]]) -> dict[str, str]:
+    """File name -> table in markdown."""
+    if table == "presets":
+        return {"presets": markdown(rows, {"top-1": "top-1", "ECE": "ECE", **DETECTION}, "preset"),
+                "shifts": markdown(rows, {"as trained": "top-1", **{s: s for s in SHIFTS}}, "preset"),
+                **{f"ood-{s}-{m}".lower(): markdown(rows, {n: f"{n} {s} {m}" for n in OOD_SETS}, f"{s} {m}")
+                   for s in SCORES for m in ("AUROC", "FPR95")}}
+    if table == "shots":
+        by_shots: dict[str, list[str]] = {}
+        for name, runs in rows.items():
+            by_shots.setdefault(name.split(", ")[0], []).append(cell(runs, "top-1"))
+        lines = ["| preset | " + " | ".join(map(str, SHOTS)) + " |", "| --- " + "| ---: " * len(SHOTS) + "|"]
+        return {"shots": "\n".join([*lines, *(f"| {n} | " + " | ".join(cells) + " |" for n, cells in by_shots.items())]) + "\n"}
+    columns = {"top-1": "top-1", **DETECTION, **(PARTITION if table != "tradeoff" else {})}
+    out = {table: markdown(rows, columns)}
+    strength = {f"strength {s}": [run["strength"][i] for runs in rows.values() for run in runs if "strength" in run]
+                for i, s in enumerate(STRENGTHS)}
+    if any(strength.values()):
+        out["strength"] = markdown(strength, columns)
+    return out
+
+
+def measure(table: str, seeds: range, out: Path, say: Callable[..., None] = print) -> dict:
+    path, bench = out / f"{table}.json", Bench(seeds)
+    about = {"torch": torch.__version__, "python": platform.python_version(), "weights": bench.backbone.fingerprint, "seeds": list(seeds),
+             "epochs": EPOCHS, "rates": list(RATES)}
+    kept = json.loads(path.read_text()) if path.exists() else {}
+    rows = kept["rows"] if kept.get("about") == about else {}
+    for label, (name, changes) in ROWS[table].items():
+        if label not in rows:
+            rows[label] = bench.row(name, changes, table)
+            write_text(path, json.dumps({"about": about, "rows": rows}, indent=1))
+            say(f"{label}: top-1 {cell(rows[label], 'top-1')}, GL-MCM AUROC {cell(rows[label], 'mean GL-MCM AUROC')}", flush=True)
+    for name, text in views(table, rows).items():
+        write_text(out / f"{name}.md", text)
+    return rows
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
     parser.add_argument("table", choices=ROWS)
     parser.add_argument("--seeds", type=int, default=3)
-    parser.add_argument("--out", type=Path, default=Path("runs"))
+    parser.add_argument("--out", type=Path, default=RESULTS)
     options = parser.parse_args()
-    rows = ROWS[options.table]
-    print(markdown(measure(rows, range(1, options.seeds + 1), options.out / f"{options.table}.json")))
+    measure(options.table, range(1, options.seeds + 1), options.out)
 
 
 if __name__ == "__main__":
