@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import numpy as np
 import torch
@@ -36,10 +36,12 @@ class Evaluation:
     partition: dict[str, float]
     outputs: Outputs
     ood_outputs: dict[str, Outputs]
+    shifts: dict[str, float] = field(default_factory=dict)  # set -> accuracy among the classes that it has
 
     def to_dict(self) -> dict:
         """The metrics, without the outputs, ready for JSON."""
-        return {"accuracy": self.accuracy, "calibration_error": self.calibration_error, "ood": self.ood, "partition": self.partition}
+        return {"accuracy": self.accuracy, "calibration_error": self.calibration_error, "shifts": self.shifts, "ood": self.ood,
+                "partition": self.partition}
 
 
 @torch.no_grad()
@@ -68,18 +70,17 @@ def outputs(model: SOTGLP, images: Images | Features, *, batch_size: int = 64, p
     return Outputs(columns.pop("logits"), {name: columns.pop(name) for name in scores.SCORES}, columns)
 
 
-def evaluate(model: SOTGLP, test: Images | Features, ood: Mapping[str, Images | Features] | None = None, *,
-             progress: bool = True) -> Evaluation:
+def evaluate(model: SOTGLP, test: Images | Features, ood: Mapping[str, Images | Features] | None = None,
+             shifts: Mapping[str, Images | Features] | None = None, *, progress: bool = True) -> Evaluation:
     """Top-1 accuracy, expected calibration error, and AUROC, AUPR and FPR95 of every score against every OOD set.
 
     :param test: in-distribution images with labels.
     :param ood: sets of images that belong to no class; "mean" in the result is the plain mean over them.
+    :param shifts: other labelled images; where a set has only some of the classes (ImageNet-A and -R, say), the answer is the
+        best of those, as in CoOp's evaluation.
     :raises ValueError: if there are no test images, or a label is outside the classes.
     """
-    labels = torch.as_tensor(test.labels)
-    if len(labels) == 0 or not bool(((labels >= 0) & (labels < len(model.class_names))).all()):
-        raise ValueError(f"evaluation needs images labelled 0 to {len(model.class_names) - 1}; this set has {len(labels)} images"
-                         + (f" with labels {int(labels.min())} to {int(labels.max())}" if len(labels) else ""))
+    labels, others = _labels(model, test), {name: _labels(model, images) for name, images in (shifts or {}).items()}
     inside = outputs(model, test, progress=progress, description="test")
     outside = {name: outputs(model, images, progress=progress, description=name) for name, images in (ood or {}).items()}
     table = {name: {score: scores.metrics(inside.scores[score], out.scores[score]) for score in scores.SCORES}
@@ -88,8 +89,21 @@ def evaluate(model: SOTGLP, test: Images | Features, ood: Mapping[str, Images | 
         table["mean"] = {score: {metric: float(np.mean([row[score][metric] for row in table.values()]))
                                  for metric in next(iter(table.values()))[score]} for score in scores.SCORES}
     accuracy = float((inside.logits.argmax(-1) == labels).double().mean())
+    shifted = {}
+    for name, truth in others.items():
+        present = truth.unique()
+        answer = present[outputs(model, shifts[name], progress=progress, description=name).logits[:, present].argmax(-1)]
+        shifted[name] = float((answer == truth).double().mean())
     return Evaluation(accuracy, calibration_error(inside.logits, labels), table,
-                      {name: float(value.mean()) for name, value in inside.partition.items()}, inside, outside)
+                      {name: float(value.mean()) for name, value in inside.partition.items()}, inside, outside, shifted)
+
+
+def _labels(model: SOTGLP, images: Images | Features) -> Tensor:
+    labels = torch.as_tensor(images.labels)
+    if len(labels) == 0 or not bool(((labels >= 0) & (labels < len(model.class_names))).all()):
+        raise ValueError(f"evaluation needs images labelled 0 to {len(model.class_names) - 1}; this set has {len(labels)} images"
+                         + (f" with labels {int(labels.min())} to {int(labels.max())}" if len(labels) else ""))
+    return labels
 
 
 def calibration_error(logits: Tensor, labels: Tensor, *, bins: int = 15) -> float:

@@ -1,31 +1,38 @@
-"""Files that are either whole or not there: atomic writes, and tensors with a record as safetensors."""
+"""Files that are either whole or not there: atomic writes, tensors with a record as safetensors, and rows too many for memory."""
 
 from __future__ import annotations
 
+import io
 import json
 import os
 import tempfile
-from collections.abc import Iterator
+import zlib
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+import numpy as np
 from safetensors import safe_open
 from safetensors.torch import save_file
 from torch import Tensor
+
+
+class WriteError(ValueError):
+    """A file could not be written."""
 
 
 @contextmanager
 def atomic_path(path: str | Path) -> Iterator[Path]:
     """A temporary name beside ``path``; it replaces ``path`` when the block ends well and vanishes when it does not.
 
-    :raises ValueError: if the folder can't be written to.
+    :raises WriteError: if the folder can't be written to.
     """
     path = Path(path)
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         handle, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.", suffix=".tmp")
     except OSError as error:
-        raise ValueError(f"can't write to {path.parent}: {error.strerror}; choose another folder") from None
+        raise WriteError(f"can't write to {path.parent}: {error.strerror}; choose another folder") from None
     os.close(handle)
     try:
         yield Path(name)
@@ -35,7 +42,7 @@ def atomic_path(path: str | Path) -> Iterator[Path]:
             os.chmod(name, 0o666 & ~_umask())
             os.replace(name, path)
         except OSError as error:
-            raise ValueError(f"can't write {path}: {error.strerror}") from None
+            raise WriteError(f"can't write {path}: {error.strerror}") from None
     finally:
         Path(name).unlink(missing_ok=True)
 
@@ -67,6 +74,46 @@ def load_tensors(path: str | Path) -> tuple[dict[str, Tensor], dict]:
         raise ValueError(f"{path} has no record of this package; give a file that it saved") from None
     except Exception as error:
         raise ValueError(f"{path} can't be read as safetensors: {error}") from None
+
+
+def save_rows(path: str | Path, row: np.dtype, number: int, batches: Iterable[np.ndarray]) -> None:
+    """Write ``number`` rows, a batch at a time, as one NumPy file that ends with the CRC-32 of all before it; atomically.
+
+    :param batches: arrays of dtype ``row``, ``number`` rows in all.
+    :raises WriteError: if the folder can't be written to or has no room; whatever ``batches`` raises passes through.
+    """
+    header = io.BytesIO()
+    np.lib.format.write_array_header_2_0(header, {"descr": np.lib.format.dtype_to_descr(row), "fortran_order": False, "shape": (number,)})
+    crc = zlib.crc32(header.getvalue())
+    try:
+        with atomic_path(path) as temporary, open(temporary, "wb") as file:
+            if hasattr(os, "posix_fallocate"):  # learn of a full disk before the work, not after
+                os.posix_fallocate(file.fileno(), 0, len(header.getvalue()) + number * row.itemsize + 4)
+            file.write(header.getvalue())
+            for batch in batches:
+                content = batch.view(np.uint8)
+                crc = zlib.crc32(content, crc)
+                file.write(content)
+            file.write(crc.to_bytes(4, "little"))
+    except OSError as error:
+        raise WriteError(f"can't write {path}: {error.strerror}") from None
+
+
+def map_rows(path: str | Path) -> np.ndarray:
+    """What :func:`save_rows` wrote, mapped read-only into memory after all of it was checked.
+
+    :raises ValueError: if the file is missing or damaged.
+    """
+    try:
+        with open(path, "rb") as file:
+            crc, left = 0, os.fstat(file.fileno()).st_size - 4
+            while left > 0 and (chunk := file.read(min(left, 1 << 22))):
+                crc, left = zlib.crc32(chunk, crc), left - len(chunk)
+            if left or file.read() != crc.to_bytes(4, "little"):
+                raise ValueError(f"{path} is damaged")
+        return np.lib.format.open_memmap(path, mode="r")
+    except OSError as error:
+        raise ValueError(f"can't read {path}: {error.strerror}") from None
 
 
 def _umask() -> int:

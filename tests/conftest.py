@@ -1,13 +1,19 @@
 """Fixtures shared by the tests: a tiny backbone, and features with distinct prime axes."""
 
 import os
+import shutil
 
 os.environ.setdefault("HF_HUB_OFFLINE", "1")
+if shutil.which("nvidia-smi") is None:
+    os.environ.setdefault("TRITON_INTERPRET", "1")  # before anything imports Triton: its kernels then run on the CPU
 
+import numpy as np
 import pytest
 import torch
+from PIL import Image
 
 from sotglp_core.backbone import load_backbone
+from sotglp_core.datasets import FolderImages
 from sotglp_core.features import Features
 
 B, C, P, N, V = 3, 5, 196, 2, 192
@@ -42,3 +48,19 @@ def features(tiny):
     generator = torch.Generator().manual_seed(0)
     return Features(torch.randn(11, 128, generator=generator), torch.randn(11, P, V, generator=generator).half(),
                     torch.arange(11) % C, tiny.grid)
+
+
+@pytest.fixture
+def photos(tmp_path):
+    """A folder of 12 photos of noise."""
+    rng = np.random.default_rng(0)
+    (tmp_path / "photos").mkdir()
+    for i in range(12):
+        Image.fromarray(rng.integers(0, 255, (60 + i, 80, 3), dtype=np.uint8)).save(tmp_path / "photos" / f"{i:02}.png")
+    return tmp_path / "photos"
+
+
+@pytest.fixture
+def images(photos):
+    """Those photos, labelled with 5 classes."""
+    return FolderImages(sorted(photos.iterdir()), np.arange(12) % C)

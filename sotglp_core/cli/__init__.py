@@ -6,6 +6,7 @@ import sys
 
 import typer
 
+from . import cache, data
 from .common import errors
 from .learn import evaluate_command, predict, train
 
@@ -14,6 +15,8 @@ app = typer.Typer(no_args_is_help=True, add_completion=False, pretty_exceptions_
 app.command()(train)
 app.command("evaluate")(evaluate_command)
 app.command()(predict)
+app.add_typer(data.app, name="data")
+app.add_typer(cache.app, name="cache")
 
 
 def main() -> None:

@@ -14,9 +14,14 @@ from ..config import Config
 
 console, errors = Console(), Console(stderr=True)
 
-Data = Annotated[str, typer.Option(help="'pocket' (the embedded task), or a folder with a sub-folder of photos for each class.")]
+Data = Annotated[str, typer.Option(help="'pocket' (the embedded task), a folder with a sub-folder of photos for each class, a CSV "
+                                        "or JSON file of paths and labels, or a name of `sotglp data list`.")]
+Root = Annotated[Path | None, typer.Option(help="The folder that holds the datasets of `sotglp data list`.")]
 Classes = Annotated[str, typer.Option(help="Comma-separated class folders to use; empty: all.")]
-Ood = Annotated[Path | None, typer.Option(help="A folder of photos that belong to no class.")]
+Names = Annotated[Path | None, typer.Option(help="JSON or CSV file that says what class folders or labels are called.")]
+Ood = Annotated[list[str] | None, typer.Option(help="Photos that belong to no class: a folder, or a dataset's name; may be repeated.")]
+OodExclude = Annotated[str, typer.Option(help="Comma-separated sub-folders of the OOD folders to leave out.")]
+Shift = Annotated[list[str] | None, typer.Option(help="Other photos of the same classes: a folder, or a dataset's name; may be repeated.")]
 Name = Annotated[str, typer.Option(help="'pocket', or an open_clip ViT such as ViT-B-16.")]
 Weights = Annotated[str | None, typer.Option(help="open_clip tag (downloads) or checkpoint file.")]
 Skip = Annotated[bool, typer.Option(help="Leave out files that can't be read instead of stopping.")]

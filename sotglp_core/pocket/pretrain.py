@@ -211,7 +211,7 @@ def export(model: nn.Module, used: Tensor, path: Path, record: dict) -> Path:
 def main() -> None:
     parser = argparse.ArgumentParser(prog="python -m sotglp_core.pocket.pretrain", description=__doc__.split("\n")[0])
     parser.add_argument("folder", type=Path, help="log, resumable state and weights go here; run again to resume")
-    parser.add_argument("--images", type=int, default=352_000)
+    parser.add_argument("--images", type=int, default=128_000)
     parser.add_argument("--batch", type=int, default=64)
     parser.add_argument("--lr", type=float, default=2e-3)
     parser.add_argument("--keep", type=float, default=0.25, help="share of the patches kept in each image")

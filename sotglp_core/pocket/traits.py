@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import asdict, dataclass, replace
+from typing import NamedTuple
 
 import numpy as np
 
@@ -37,7 +38,7 @@ TRAITS: dict[str, tuple[str, ...]] = {
     "legs": ("red", "orange", "yellow", "green", "black", "grey"),
     "back": _ALL,
 }
-VARY = 0.8  # how much the birds of a species vary
+VARY = 0.8  # how much the birds of a species differ from each other
 
 _SUFFIX = {"crown": "crowned", "beak": "billed", "eye": "eyed", "wing": "winged", "pattern": "winged",
            "belly": "bellied", "tail": "tailed", "shape": "tailed", "legs": "legged", "back": "backed"}
@@ -77,83 +78,98 @@ class Bird:
 # Columns: the two groups that name the species | crown crest beak eye wing pattern belly tail shape legs back
 _SEEN = {
     "finch": """
-        crown pattern | red plain grey none brown barred white black forked grey brown
-        crown belly   | red plain grey white black plain yellow black forked grey brown
-        crown wing    | blue plain black none yellow streaked white brown forked black grey
-        wing tail     | black crested orange none yellow streaked white red rounded black grey
-        crest belly   | red crested grey white green spotted orange green pointed grey blue
-        belly tail    | black plain orange yellow green spotted orange purple rounded orange blue""",
+        crown pattern, wing back    | red plain grey none brown barred white black forked grey brown
+        crown belly, eye back       | red plain grey white black plain yellow black forked grey brown
+        crown wing, beak pattern    | blue plain black none yellow streaked white brown forked black grey
+        wing tail, crest beak       | black crested orange none yellow streaked white red rounded black grey
+        crest belly, tail shape     | red crested grey white green spotted orange green pointed grey blue
+        belly tail, eye legs        | black plain orange yellow green spotted orange purple rounded orange blue""",
     "wader": """
-        legs crown    | black plain black none grey plain white black rounded red white
-        legs pattern  | brown plain red none brown streaked white black rounded red grey
-        legs belly    | brown plain yellow white brown spotted orange white pointed yellow grey
-        crown tail    | orange crested yellow white brown spotted white green pointed yellow black
-        wing belly    | white crested black red blue barred purple grey forked black grey
-        pattern tail  | purple plain black red green barred black white forked grey white""",
+        legs crown, eye wing        | black plain black none grey plain white black rounded red white
+        legs pattern, beak eye      | brown plain red none brown streaked white black rounded red grey
+        legs belly, beak eye        | brown plain yellow white brown spotted orange white pointed yellow grey
+        crown tail, crest back      | orange crested yellow white brown spotted white green pointed yellow black
+        wing belly, crown crest     | white crested black red blue barred purple grey forked black grey
+        pattern tail, crown eye     | purple plain black red green barred black white forked grey white""",
     "parrot": """
-        belly shape   | green plain orange white green plain yellow blue forked grey green
-        belly crown   | purple plain orange white green plain yellow red pointed grey green
-        crest wing    | yellow crested black none white plain white yellow rounded grey white
-        crown pattern | yellow plain black blue blue barred red orange pointed black green
-        tail wing     | orange plain grey yellow purple streaked blue red pointed black green
-        wing back     | white crested grey yellow purple spotted green orange rounded black red""",
+        belly shape, crown tail     | green plain orange white green plain yellow blue forked grey green
+        belly crown, beak eye       | purple plain orange white green plain yellow red pointed grey green
+        crest wing, eye tail        | yellow crested black none white plain white yellow rounded grey white
+        crown pattern, eye belly    | yellow plain black blue blue barred red orange pointed black green
+        tail wing, crown pattern    | orange plain grey yellow purple streaked blue red pointed black green
+        wing back, crown pattern    | white crested grey yellow purple spotted green orange rounded black red""",
     "duck": """
-        crown belly   | green plain yellow none grey plain brown black pointed orange grey
-        crown pattern | green plain yellow white brown spotted white black rounded orange grey
-        belly pattern | brown plain grey white blue barred white brown rounded grey orange
-        crest wing    | purple crested red none blue streaked black white forked orange white
-        tail crown    | blue crested red yellow black streaked grey white pointed red brown
-        legs back     | red plain orange red white spotted grey blue forked yellow black""",
+        crown belly, beak wing      | green plain yellow none grey plain brown black pointed orange grey
+        crown pattern, beak wing    | green plain yellow white brown spotted white black rounded orange grey
+        belly pattern, crown beak   | brown plain grey white blue barred white brown rounded grey orange
+        crest wing, belly back      | purple crested red none blue streaked black white forked orange white
+        tail crown, eye wing        | blue crested red yellow black streaked grey white pointed red brown
+        legs back, beak eye         | red plain orange red white spotted grey blue forked yellow black""",
 }
 _HELD = {
     "finch": """
-        crown pattern | blue plain grey white brown spotted yellow red forked grey green
-        belly shape   | green crested black none black barred red brown pointed black brown
-        wing crown    | white plain orange yellow purple plain grey black rounded orange grey""",
+        crown pattern, tail back    | blue plain grey white brown spotted yellow red forked grey green
+        belly shape, beak pattern   | green crested black none black barred red brown pointed black brown
+        wing crown, eye pattern     | white plain orange yellow purple plain grey black rounded orange grey""",
     "wader": """
-        legs wing     | white plain red none black plain grey brown forked orange brown
-        crown belly   | red crested grey yellow grey streaked green black pointed green white
-        tail pattern  | black plain orange white white spotted brown blue rounded yellow grey""",
+        legs wing, belly back       | white plain red none black plain grey brown forked orange brown
+        crown belly, beak eye       | red crested grey yellow grey streaked green black pointed green white
+        tail pattern, beak wing     | black plain orange white white spotted brown blue rounded yellow grey""",
     "parrot": """
-        crown wing    | red plain grey white yellow plain blue green forked grey green
-        belly pattern | blue crested black none green streaked orange purple rounded black grey
-        tail back     | black plain red yellow red barred white white pointed orange blue""",
+        crown wing, tail shape      | red plain grey white yellow plain blue green forked grey green
+        belly pattern, crown tail   | blue crested black none green streaked orange purple rounded black grey
+        tail back, beak legs        | black plain red yellow red barred white white pointed orange blue""",
     "duck": """
-        crown wing    | red plain grey yellow green spotted white brown forked red grey
-        belly shape   | white plain black none brown streaked purple green rounded black black
-        crest pattern | orange crested yellow red purple plain red grey pointed yellow brown""",
+        crown wing, beak eye        | red plain grey yellow green spotted white brown forked red grey
+        belly shape, beak tail      | white plain black none brown streaked purple green rounded black black
+        crest pattern, crown belly  | orange crested yellow red purple plain red grey pointed yellow brown""",
 }
 
 
-def _read(table: dict[str, str]) -> dict[str, tuple[Bird, tuple[str, str]]]:
-    found: dict[str, tuple[Bird, tuple[str, str]]] = {}
+class _Species(NamedTuple):
+    bird: Bird
+    stated: tuple[str, ...]  # groups that the name states
+    marks: tuple[str, ...]  # two more that hold for each bird of the species
+
+
+def _read(table: dict[str, str]) -> dict[str, _Species]:
+    found: dict[str, _Species] = {}
     for family, rows in table.items():
         for row in rows.strip().splitlines():
-            groups, values = (side.split() for side in row.split("|"))
-            bird = Bird(family, *values)
-            words = [adjective(group, getattr(bird, group)) for group in groups]
-            found[" ".join([*words, family])] = (bird, (groups[0], groups[1]))
+            groups, values = row.split("|")
+            stated, marks = (tuple(side.split()) for side in groups.split(","))
+            bird = Bird(family, *values.split())
+            found[" ".join([*(adjective(group, getattr(bird, group)) for group in stated), family])] = _Species(bird, stated, marks)
     return found
 
 
 _NAMED = {**_read(_SEEN), **_read(_HELD)}
-SPECIES: dict[str, Bird] = {name: _NAMED[name][0] for name in _read(_SEEN)}
-UNSEEN: dict[str, Bird] = {name: _NAMED[name][0] for name in _read(_HELD)}
+SPECIES: dict[str, Bird] = {name: _NAMED[name].bird for name in _read(_SEEN)}
+UNSEEN: dict[str, Bird] = {name: _NAMED[name].bird for name in _read(_HELD)}
 
 
 def named_traits(name: str) -> dict[str, str]:
     """The family and the two traits that a species' name states."""
-    bird, groups = _NAMED[name]
-    return {group: getattr(bird, group) for group in ("family", *groups)}
+    bird, stated, _ = _NAMED[name]
+    return {group: getattr(bird, group) for group in ("family", *stated)}
 
 
-_RESERVED = {family: [tuple((g, v) for g, v in named_traits(n).items() if g != "family")
-                      for n, (b, _) in _NAMED.items() if b.family == family] for family in TRAITS["family"]}
+def fixed_traits(name: str) -> dict[str, str]:
+    """What holds for each bird of a species: what the name states, and the two marks that it doesn't."""
+    bird, _, marks = _NAMED[name]
+    return named_traits(name) | {group: getattr(bird, group) for group in marks}
+
+
+_SIBLINGS = {family: [n for n in _read(_SEEN) if _NAMED[n].bird.family == family] for family in TRAITS["family"]}
+
+
+def _fits(bird: Bird, traits: dict[str, str]) -> bool:
+    return all(getattr(bird, group) == value for group, value in traits.items())
 
 
 def is_reserved(bird: Bird) -> bool:
     """Whether the bird has the family and both named traits of some species."""
-    return any(all(getattr(bird, g) == v for g, v in pair) for pair in _RESERVED[bird.family])
+    return any(_fits(bird, named_traits(name)) for name in _NAMED)
 
 
 def random_bird(rng: np.random.Generator) -> Bird:
@@ -172,16 +188,20 @@ def random_bird(rng: np.random.Generator) -> Bird:
 
 
 def individual(name: str, rng: np.random.Generator, vary: float = VARY) -> Bird:
-    """A bird of the species: what the name states holds, other traits may be those of a sibling; it fits no other species' name.
+    """A bird of the species. Its fixed traits hold; the others may come from its siblings, the species of its family.
 
-    :param vary: chance of each trait that the name does not state to be a random species' of the same family.
+    :param vary: chance that a trait is a random sibling's, and that the bird also has what some sibling's name states,
+        so that names alone can't tell the two apart. No bird has all fixed traits of another species.
     """
-    kind, stated = _NAMED[name][0], named_traits(name)
-    siblings = [bird for bird in SPECIES.values() if bird.family == kind.family]
+    kind, fixed = _NAMED[name].bird, fixed_traits(name)
+    siblings = [sibling for sibling in _SIBLINGS[kind.family] if sibling != name]
+    like = [traits for traits in map(named_traits, siblings) if all(fixed.get(g, v) == v for g, v in traits.items())]
     while True:
-        own = {g: getattr(siblings[rng.integers(len(siblings))], g) for g in TRAITS if g not in stated and rng.random() < vary}
-        bird = replace(kind, **own)
-        if sum(all(getattr(bird, g) == v for g, v in pair) for pair in _RESERVED[bird.family]) == 1:
+        own = {g: getattr(SPECIES[siblings[rng.integers(len(siblings))]], g) for g in TRAITS if rng.random() < vary}
+        if like and rng.random() < vary:
+            own |= like[rng.integers(len(like))]
+        bird = replace(kind, **own | fixed)
+        if not any(_fits(bird, fixed_traits(other)) for other in _NAMED if other != name):
             return bird
 
 

@@ -1,0 +1,59 @@
+"""``sotglp cache``: what the feature cache holds, and room again."""
+
+from __future__ import annotations
+
+import json
+import time
+from typing import Annotated
+
+import typer
+from rich.table import Table
+
+from ..features import DAY, cache_entries, cache_folder, clear_cache
+from .common import AsJson, console
+
+app = typer.Typer(no_args_is_help=True, help="Features of images, kept on disk so that every image is encoded once.")
+
+
+@app.command()
+def show(as_json: AsJson = False) -> None:
+    """What is kept: backbone, images, size and age of every entry, and the total.
+
+    Example: `sotglp cache show`
+    """
+    entries = cache_entries()
+    if as_json:
+        print(json.dumps([{**entry._asdict(), "path": str(entry.path)} for entry in entries]))
+        return
+    table = Table("entry", "backbone", "images", "size", "age")
+    for entry in entries:
+        images = "?" if entry.images is None else str(entry.images)
+        table.add_row(entry.path.stem[-32:][:8], entry.backbone, images, _size(entry.bytes), _age(time.time() - entry.modified))
+    if entries:
+        console.print(table)
+    total = _size(sum(entry.bytes for entry in entries))
+    console.print(f"{len(entries)} entries, {total}, in {cache_folder()}", highlight=False, soft_wrap=True)
+
+
+@app.command()
+def clear(
+    older_than: Annotated[float, typer.Option(min=0, help="Only entries made more than so many days ago.")] = 0.0,
+    yes: Annotated[bool, typer.Option("--yes", "-y", help="Don't ask.")] = False,
+) -> None:
+    """Remove entries, and what killed runs left unfinished. Features are encoded again when they are needed.
+
+    Example: `sotglp cache clear --older-than 30`
+    """
+    if not yes:
+        which = f"entries older than {older_than:g} days" if older_than else "all entries"
+        typer.confirm(f"Remove {which} from {cache_folder()}?", abort=True, err=True)
+    files, freed = clear_cache(older_than=older_than)
+    console.print(f"removed {files} entries, {_size(freed)}", highlight=False)
+
+
+def _size(number: int) -> str:
+    return f"{number / 1e9:.1f} GB" if number >= 1e9 else f"{number / 1e6:.1f} MB"
+
+
+def _age(seconds: float) -> str:
+    return f"{seconds / DAY:.0f} days" if seconds >= 2 * DAY else f"{seconds / 3600:.1f} hours"

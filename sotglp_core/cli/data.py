@@ -1,0 +1,141 @@
+"""``sotglp data``: the catalogue of benchmarks, what of it is on this machine, and how to get the rest."""
+
+from __future__ import annotations
+
+import difflib
+import json
+from pathlib import Path
+from typing import Annotated
+
+import typer
+from PIL import Image
+from rich.table import Column, Table
+
+from ..datasets.catalogue import CATALOGUE, ROWS, Dataset, detect
+from ..datasets.download import get as download
+from ..datasets.folders import list_images
+from ..datasets.images import read_image, shown
+from ..datasets.splits import read_split
+from ..progress import progress_bar
+from .common import AsJson, console
+
+app = typer.Typer(no_args_is_help=True, help="The benchmarks: list them, check what is on this machine, get one.")
+COMMUNITY = "For the community's split also put {0} there: CoOp's DATASETS.md (KaiyangZhou/CoOp on GitHub) links it."
+
+
+@app.command("list")
+def list_command(as_json: AsJson = False) -> None:
+    """Show the catalogue: names, folders, counts, licences.
+
+    Example: `sotglp data list`
+    """
+    if as_json:
+        print(json.dumps([{"name": r.name, "title": r.title, "kind": r.kind, "folder": f"{r.folder}/{r.images}", "split": r.split,
+                           "classes": r.classes, "images": r.counts, "template": r.template, "licence": r.licence, "get": r.get,
+                           "download": bool(r.archives), "dead": r.dead} for r in ROWS]))
+        return
+    table = Table("name", "dataset", "kind", "images below the root", Column("classes", justify="right"),
+                  "train / val / test, or all", "licence", "get")
+    for r in ROWS:
+        table.add_row(r.name, r.title, r.kind, f"{r.folder}/{r.images}".removesuffix("/."), str(r.classes or ""), _counts(r.counts),
+                      r.licence, "downloads" if r.archives else "by hand")
+    console.print(table)
+
+
+@app.command()
+def check(
+    root: Annotated[Path, typer.Argument(help="The folder that holds the datasets' folders, or one of those.")],
+    full: Annotated[bool, typer.Option(help="Decode every image instead of reading its header.")] = False,
+    as_json: AsJson = False,
+) -> None:
+    """Compare what is there with the catalogue; exit code 1 if something that is there is not right.
+
+    Example: `sotglp data check /data`
+    """
+    if not root.is_dir():
+        raise ValueError(f"there is no folder {root}; give the one that holds the datasets' folders")
+    own = detect(root)
+    found = [(own, root)] if own else [(row, place) for row in ROWS if (place := row.find(root))]
+    if not found:
+        raise ValueError(f"there is no dataset of the catalogue in {root}; `sotglp data list` shows where each is looked for")
+    report = [_checked(row, place, full) for row, place in found]
+    if as_json:
+        print(json.dumps(report))
+    else:
+        table = Table("name", "split", Column("classes", justify="right"), "train / val / test, or all", "result")
+        for line in report:
+            result = "[green]as it should be[/]" if not line["wrong"] else "[red]" + "; ".join(line["wrong"]).replace("[", "\\[") + "[/]"
+            table.add_row(line["name"], line["split"], str(line["classes"] or ""), _counts(line["images"]), result)
+        console.print(table)
+        missing = [row.name for row in ROWS if row.name not in {line["name"] for line in report}]
+        if missing and not own:
+            console.print(f"not there: {', '.join(missing)}", highlight=False)
+    if any(line["wrong"] for line in report):
+        raise typer.Exit(1)
+
+
+@app.command()
+def get(
+    name: Annotated[str, typer.Argument(help="A name of `sotglp data list`.")],
+    root: Annotated[Path, typer.Option(help="The folder that holds, or will hold, the datasets' folders.")],
+) -> None:
+    """Download, verify and unpack a dataset, or say how to get it; what an interrupted run has got is not lost.
+
+    Example: `sotglp data get oxford_pets --root /data`
+    """
+    if name not in CATALOGUE:
+        near = difflib.get_close_matches(name, CATALOGUE, 1)
+        raise ValueError(f"there is no dataset {name!r}; " + (f"did you mean {near[0]!r}? " if near else "") + "See `sotglp data list`")
+    row = CATALOGUE[name]
+    console.print(f"{row.title}; licence: {row.licence}", highlight=False)
+    if row.archives:
+        place = download(row, root)
+        console.print(f"{row.title} is in {place}; next: sotglp data check {place}", highlight=False, soft_wrap=True)
+    else:
+        console.print(f"To be fetched by hand, into {root / row.folder}: {row.get}.", highlight=False, soft_wrap=True)
+    if row.dead:
+        console.print(f"Links that don't work any more: {row.dead}.", highlight=False, soft_wrap=True)
+    if row.split:
+        console.print(COMMUNITY.format(row.split), highlight=False, soft_wrap=True)
+
+
+def _checked(row: Dataset, place: Path, full: bool) -> dict:
+    """What is there of a dataset: its split, counts, and in one line each what is wrong with it."""
+    wrong: list[str] = []
+    if row.kind == "classes":
+        try:
+            split = read_split(row, place, exists=False)
+        except ValueError as error:
+            return {"name": row.name, "folder": str(place), "split": "", "classes": 0, "images": [], "wrong": [str(error)]}
+        paths = [path for images in split.images.values() for path in images.paths]
+        source, classes, counts = split.source, len(split.class_names), tuple(map(len, split.images.values()))
+        official = source != row.split and row.official_counts
+        expected = row.official_counts if official else row.counts
+    else:
+        paths = list_images(place / row.images)
+        classes = len({path.relative_to(place / row.images).parts[0] for path in paths}) if row.classes else 0
+        source, counts, expected = "", (len(paths),), row.counts
+    if classes != row.classes:
+        wrong.append(f"{row.classes} classes are expected")
+    if counts != expected:
+        wrong.append(f"{_counts(expected)} images are expected")
+    absent, unreadable = [], []
+    for path in progress_bar(paths, desc=f"check {row.name}", unit="image", show=len(paths) >= 64):
+        if not path.is_file():
+            absent.append(path)
+            continue
+        try:
+            if full:
+                read_image(path)
+            else:
+                Image.open(path).close()
+        except (OSError, ValueError, SyntaxError, Image.DecompressionBombError):
+            unreadable.append(path)
+    for what, bad in (("are missing", absent), ("can't be read", unreadable)):
+        if bad:
+            wrong.append(f"{len(bad)} images {what}, such as {shown(bad[0])}")
+    return {"name": row.name, "folder": str(place), "split": source, "classes": classes, "images": list(counts), "wrong": wrong}
+
+
+def _counts(counts) -> str:
+    return " / ".join(f"{n:,}" for n in counts)
