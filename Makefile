@@ -37,6 +37,7 @@ serve: book ## build the book and show it on http://localhost:8000 (PORT=)
 
 bench: $(STAMP) ## measure speed and memory on this machine
 	$(PY) tests/benchmarks/bench.py
+	$(PY) tests/benchmarks/speed.py
 
 lint: $(STAMP) ## check the style of code and notebooks
 	$(PY) -m ruff check .

@@ -1,7 +1,8 @@
-"""Draw the pictures of the pocket world and of a trained model: ``python book/pictures.py [cover.png field-guide.png world.jpg]``."""
+"""Draw the book's pictures of the pocket world, of a trained model and of what was measured: ``python book/pictures.py [NAME.png ...]``."""
 
 from __future__ import annotations
 
+import json
 import sys
 from pathlib import Path
 
@@ -19,6 +20,7 @@ from sotglp_core.pocket.traits import PARTS, SPECIES
 from sotglp_core.pocket.world import SHIFTS
 
 STATIC = Path(__file__).parent / "_static"
+RESULTS = Path(__file__).parents[1] / "tests" / "benchmarks" / "results"
 ROWS, COLUMNS = 2, 6
 
 
@@ -73,8 +75,28 @@ def world() -> Figure:
     return figures.contact_sheet(images, titles, columns=8, size=1.25)
 
 
+def measured(table: str) -> dict[str, list[dict]]:
+    """The runs of each row of a table that tests/benchmarks/tables.py measured."""
+    return {row["label"]: row["runs"] for row in (json.loads(p.read_text()) for p in sorted((RESULTS / table).glob("*.json")))}
+
+
+def shots() -> Figure:
+    """Accuracy by the number of training pictures."""
+    rows, numbers = measured("shots"), (1, 2, 4, 8, 16)
+    lines = {name: np.array([[run["top-1"] for run in rows[f"{name}, {k}"]] for k in numbers]).T
+             for name in ("zeroshot", "coop", "gallop", "sotglp", "sotglp-proj")}
+    return figures.curves(numbers, lines, xlabel="training pictures of each species", ylabel="top-1 accuracy, %")
+
+
+def tradeoff() -> Figure:
+    """Accuracy against detection, with and without the projection, by length of training."""
+    rows = measured("tradeoff")
+    return figures.tradeoff({label: ([run["top-1"] for run in rows[label]], [run["mean GL-MCM AUROC"] for run in rows[label]])
+                             for label in sorted(rows, key=lambda label: (label.split(",")[0], int(label.split()[1])))})
+
+
 def main() -> None:
-    drawn = {"cover.png": cover, "field-guide.png": field_guide, "world.jpg": world}
+    drawn = {"cover.png": cover, "field-guide.png": field_guide, "world.jpg": world, "shots.png": shots, "tradeoff.png": tradeoff}
     for name in sys.argv[1:] or drawn:
         drawn[name]().savefig(STATIC / name)
 

@@ -20,6 +20,7 @@ from open_clip.transform import PreprocessCfg, image_transform_v2
 from torch import Tensor, nn
 
 from .attention import vv_attention
+from .packing import project
 from .weights import read_weights
 
 POCKET = files("sotglp_core") / "pocket"
@@ -130,7 +131,7 @@ class Backbone(nn.Module):
         x = (embeddings + text.positional_embedding[:L]).to(text.transformer.get_cast_dtype())
         x = text.transformer(x, attn_mask=text.attn_mask[:L, :L])
         x = text.ln_final(x[torch.arange(len(x), device=x.device), end])
-        return text.text_projection(x) if isinstance(text.text_projection, nn.Linear) else x @ text.text_projection
+        return project(text, x)
 
     @torch.no_grad()
     def encode_text(self, texts: list[str]) -> Tensor:
@@ -222,7 +223,7 @@ def _check_name(name: str) -> None:
 
 
 def _check_towers(visual: nn.Module, text: nn.Module, name: str) -> None:
-    blocks = visual.transformer.resblocks
+    blocks = [*visual.transformer.resblocks, *getattr(text, "transformer", visual.transformer).resblocks]
     reasons = {
         "its image tower pools by attention or averaging": visual.attn_pool is not None or visual.pool_type != "tok",
         "its blocks are not plain attention": not all(isinstance(getattr(b, "attn", None), nn.MultiheadAttention) for b in blocks),

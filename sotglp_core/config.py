@@ -47,7 +47,11 @@ class Config:
     lr: float = 0.002
     momentum: float = 0.9
     weight_decay: float = 0.01
+    views: int = 1  # of each training image: the plain one and views - 1 random crops
     seed: int = 1
+    # memory, with no effect on the result
+    text_chunk: int | None = None  # prompts whose graph is held at once; the backward pass encodes them again. None: all, encoded once
+    local_memory: int = 16  # MiB that the local branch may use beside its result
 
     def __post_init__(self):
         for name in ("global_prompts", "local_prompts", "global_context", "local_context", "epochs"):
@@ -59,8 +63,10 @@ class Config:
         _need(self.template.count("{}") == 1, f"template is {self.template!r}; it needs one {{}} for the class name")
         _need(self.support is None or self.support > 0, f"support is {self.support}; give a positive number of patches, or None for all")
         _need(self.top_k and min(self.top_k) > 0, f"top_k is {self.top_k}; give positive numbers of patches")
-        for name in ("epsilon", "lr", "batch_size"):
+        for name in ("epsilon", "lr", "batch_size", "views", "local_memory"):
             _need(getattr(self, name) > 0, f"{name} is {getattr(self, name)}; it must be positive")
+        _need(self.text_chunk is None or isinstance(self.text_chunk, int) and self.text_chunk > 0,
+              f"text_chunk is {self.text_chunk}; give a number of prompts, or None for all")
         for name in ("global_dropout", "local_dropout"):
             _need(0 <= getattr(self, name) < 1, f"{name} is {getattr(self, name)}; it must be in [0, 1)")
 

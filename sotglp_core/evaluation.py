@@ -11,6 +11,7 @@ from torch import Tensor
 
 from . import ood as scores
 from .datasets import Images
+from .distributed import Processes
 from .features import Features, encode
 from .model import SOTGLP
 from .partition import effective_prompts, entropy_ratio, prompt_overlap
@@ -46,17 +47,22 @@ class Evaluation:
 
 @torch.no_grad()
 def outputs(model: SOTGLP, images: Images | Features, *, batch_size: int = 64, progress: bool = True,
-            description: str = "evaluate") -> Outputs:
+            description: str = "evaluate", accelerator=None) -> Outputs:
     """Logits, every score of :data:`sotglp_core.ood.SCORES`, and the partition metrics of each image.
 
-    :raises ValueError: if there is no image.
+    :param accelerator: an ``accelerate.Accelerator``: its processes share images and prompts, and each has all rows, none twice.
+    :raises ValueError: if there is no image, or fewer than processes.
     """
     model.eval()
-    if not len(images):
-        raise ValueError(f"the set {description!r} has no images; leave it out, or add some")
+    processes, number = Processes(accelerator), len(images)
+    if number < processes.number:
+        raise ValueError(f"the set {description!r} has {number or 'no'} images" + (
+            f", too few for {processes.number} processes" if number else "; leave it out, or add some"))
+    progress = progress and processes.rank == 0
+    images = images.subset(range(number)[processes.own(number)]) if processes.number > 1 else images
     features = encode(model.backbone, images, shared_first_block=model.config.shared_first_block, progress=progress,
                       description=f"encode {description}")
-    text, rows = model.text_features(), []
+    text, rows = model.text_features(processes.share), []
     for start in progress_bar(range(0, len(features), batch_size), desc=description, unit="batch", show=progress):
         index = slice(start, start + batch_size)
         p = model(features.batch(index, model.backbone.device), text)
@@ -65,24 +71,26 @@ def outputs(model: SOTGLP, images: Images | Features, *, batch_size: int = 64, p
             plan = p.alignment.plan[torch.arange(len(p.logits)), p.logits.argmax(-1)].double()  # (B, K, N)
             row |= {"effective_prompts": effective_prompts(plan), "entropy_ratio": entropy_ratio(plan)}
             row |= {"prompt_overlap": prompt_overlap(plan)} if plan.shape[-1] > 1 else {}
-        rows.append({key: value.cpu() for key, value in row.items()})
-    columns = {key: torch.cat([row[key] for row in rows]) for key in rows[0]}
+        rows.append(row)
+    columns = {key: processes.gather(torch.cat([row[key] for row in rows]), number).cpu() for key in rows[0]}
     return Outputs(columns.pop("logits"), {name: columns.pop(name) for name in scores.SCORES}, columns)
 
 
 def evaluate(model: SOTGLP, test: Images | Features, ood: Mapping[str, Images | Features] | None = None,
-             shifts: Mapping[str, Images | Features] | None = None, *, progress: bool = True) -> Evaluation:
+             shifts: Mapping[str, Images | Features] | None = None, *, progress: bool = True, accelerator=None) -> Evaluation:
     """Top-1 accuracy, expected calibration error, and AUROC, AUPR and FPR95 of every score against every OOD set.
 
     :param test: in-distribution images with labels.
     :param ood: sets of images that belong to no class; "mean" in the result is the plain mean over them.
     :param shifts: other labelled images; where a set has only some of the classes (ImageNet-A and -R, say), the answer is the
         best of those, as in CoOp's evaluation.
+    :param accelerator: as in :func:`outputs`.
     :raises ValueError: if there are no test images, or a label is outside the classes.
     """
+    settings = {"progress": progress, "accelerator": accelerator}
     labels, others = _labels(model, test), {name: _labels(model, images) for name, images in (shifts or {}).items()}
-    inside = outputs(model, test, progress=progress, description="test")
-    outside = {name: outputs(model, images, progress=progress, description=name) for name, images in (ood or {}).items()}
+    inside = outputs(model, test, description="test", **settings)
+    outside = {name: outputs(model, images, description=name, **settings) for name, images in (ood or {}).items()}
     table = {name: {score: scores.metrics(inside.scores[score], out.scores[score]) for score in scores.SCORES}
              for name, out in outside.items()}
     if table:
@@ -92,7 +100,7 @@ def evaluate(model: SOTGLP, test: Images | Features, ood: Mapping[str, Images | 
     shifted = {}
     for name, truth in others.items():
         present = truth.unique()
-        answer = present[outputs(model, shifts[name], progress=progress, description=name).logits[:, present].argmax(-1)]
+        answer = present[outputs(model, shifts[name], description=name, **settings).logits[:, present].argmax(-1)]
         shifted[name] = float((answer == truth).double().mean())
     return Evaluation(accuracy, calibration_error(inside.logits, labels), table,
                       {name: float(value.mean()) for name, value in inside.partition.items()}, inside, outside, shifted)

@@ -8,7 +8,7 @@ import os
 import re
 import time
 import warnings
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -56,6 +56,12 @@ class Features:
         """
         image, patches = (rows.unflatten(0, (len(self), self.views))[index, view] for rows in (self.image, self.patches))
         return ImageFeatures(image.to(device), patches.to(device), self.grid)
+
+    def subset(self, indices: Sequence[int]) -> Features:
+        """The images of these indices, in their order, with all their views."""
+        rows = torch.as_tensor(list(indices), dtype=torch.int64)
+        image, patches = (x.unflatten(0, (len(self), self.views))[rows].flatten(0, 1) for x in (self.image, self.patches))
+        return Features(image, patches, self.labels[rows], self.grid)
 
     def to(self, device: torch.device) -> Features:
         return Features(self.image.to(device), self.patches.to(device), self.labels.to(device), self.grid)

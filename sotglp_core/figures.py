@@ -98,6 +98,26 @@ def tradeoff(points: Mapping[str, tuple[Sequence[float], Sequence[float]]], *, s
     return figure
 
 
+def curves(x: Sequence[float], lines: Mapping[str, np.ndarray], *, xlabel: str, ylabel: str) -> Figure:
+    """One line a method: the mean over seeds, with the deviation as bars; x on a logarithmic axis.
+
+    :param lines: name -> (seeds, len(x)), as fractions.
+    """
+    with rc_context(STYLE):
+        figure = Figure(figsize=(5.6, 3.8), layout="constrained")
+        ax = figure.subplots()
+        for i, (name, values) in enumerate(lines.items()):
+            values = 100 * np.asarray(values)
+            ax.errorbar(x, values.mean(0), values.std(0, ddof=1) if len(values) > 1 else None, marker="osD^vPX*"[i % 8], markersize=5,
+                        capsize=2, color=PALETTE[i % len(PALETTE)], label=name)
+        ax.set_xscale("log", base=2)
+        ax.set_xticks(x, [str(v) for v in x])
+        ax.set_xlabel(xlabel)
+        ax.set_ylabel(ylabel)
+        ax.legend(fontsize=8)
+    return figure
+
+
 def history(histories: Mapping[str, Sequence]) -> Figure:
     """Loss and training accuracy by epoch, one line a run; histories are what ``fit`` returns."""
     with rc_context(STYLE):

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import torch
 from torch import Tensor
 from torch.nn.functional import cross_entropy
@@ -24,7 +26,8 @@ def prompt_loss(global_logits: Tensor | None, local_logits: Tensor | None, label
     return total
 
 
-def irrelevant_patch_entropy(patch_logits: Tensor, labels: Tensor, *, rank: float) -> Tensor:
+def irrelevant_patch_entropy(patch_logits: Tensor, labels: Tensor, *, rank: float,
+                             total: Callable[[Tensor], Tensor] = lambda count: count) -> Tensor:
     """-mean H(softmax_c(l_bp)) over the patches whose true class ranks below the first ``rank * C`` classes.
 
     Minimised, it keeps patches of the background undecided between the classes.
@@ -32,6 +35,7 @@ def irrelevant_patch_entropy(patch_logits: Tensor, labels: Tensor, *, rank: floa
     :param patch_logits: (B, P, C).
     :param labels: (B,) int64.
     :param rank: share of the classes within which the true class marks a patch as relevant.
+    :param total: sums the number of irrelevant patches over several processes, each with a part of the batch.
     :return: scalar; 0 when every patch is relevant.
 
     Source: LoCoOp (Miyai et al., arXiv 2306.01293), eq. 6 and 7.
@@ -41,4 +45,4 @@ def irrelevant_patch_entropy(patch_logits: Tensor, labels: Tensor, *, rank: floa
     irrelevant = above >= max(1, round(rank * patch_logits.shape[-1]))
     log_p = patch_logits.log_softmax(-1)
     negative_entropy = (log_p.exp() * log_p).sum(-1)  # (B, P)
-    return (negative_entropy * irrelevant).sum() / irrelevant.sum().clamp_min(1)
+    return (negative_entropy * irrelevant).sum() / total(irrelevant.sum()).clamp_min(1)

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from functools import cached_property
 from typing import NamedTuple
 
 import torch
@@ -12,7 +14,7 @@ from torch.nn.functional import normalize
 from .alignment import Alignment, align
 from .backbone import Backbone, ImageFeatures
 from .config import Config
-from .prompts import PromptLearner
+from .prompts import PromptLearner, Share
 from .sinkhorn import Transport, sinkhorn
 
 
@@ -23,16 +25,30 @@ class TextFeatures(NamedTuple):
     local: Tensor | None  # (C, N, D)
 
 
-class Prediction(NamedTuple):
+class Kept(NamedTuple):
+    """Prompt dropout's draw for a batch: True counts; None where nothing is dropped."""
+
+    shared: Tensor | None  # (B, M)
+    local: Tensor | None  # (B, N)
+
+
+@dataclass(frozen=True, eq=False)
+class Prediction:
     """All that a forward pass knows; losses, scores, figures and the inspector take it from here."""
 
     logits: Tensor  # (B, C) scale * mean of the branches
     similarity: Tensor  # (B, C) cosine with the classes: the global branch's, or the local score if there is none
-    patch_similarity: Tensor  # (B, C, P) cosine of every patch with the classes, averaged over their prompts
     alignment: Alignment | None  # support, plan and score of the local branch
     global_logits: Tensor | None  # (B, C)
     local_logits: Tensor | None  # (B, C)
+    patches: Tensor  # (B, P, D) unit vectors
+    mean_prompt: Tensor  # (C, D) of the local prompts, or of the global ones if there are none
     grid: tuple[int, int]
+
+    @cached_property
+    def patch_similarity(self) -> Tensor:
+        """Cosine of every patch with the classes, averaged over their prompts: (B, C, P), computed when first asked for."""
+        return self.mean_prompt @ self.patches.mT
 
     def plan_on_grid(self) -> Tensor:
         """The local prompts' mass on every patch of the image: (B, C, N, h, w), zero off the support.
@@ -83,44 +99,56 @@ class SOTGLP(nn.Module):
         self.backbone._apply(function)  # so that model.to(device) takes the backbone along
         return super()._apply(function, recurse)
 
-    def text_features(self) -> TextFeatures:
-        """Encode all prompts; pass the result to the forward pass when the prompts do not change between calls."""
-        return TextFeatures(*(learner and learner(self.backbone) for learner in (self.global_prompts, self.local_prompts)))
+    def text_features(self, share: Share | None = None) -> TextFeatures:
+        """Encode all prompts; pass the result to the forward pass when the prompts do not change between calls.
 
-    def forward(self, x: Tensor | ImageFeatures, text: TextFeatures | None = None) -> Prediction:
-        """All that the model knows of a batch.
+        :param share: how several processes divide the classes, see :mod:`sotglp_core.distributed`.
+        """
+        return TextFeatures(*(learner and learner(self.backbone, chunk=self.config.text_chunk, share=share)
+                              for learner in (self.global_prompts, self.local_prompts)))
+
+    def draw_kept(self, images: int) -> Kept:
+        """Which prompts each of a batch's images keeps for a step of training, from torch's generator on the CPU."""
+        return Kept(self._keep(images, self.config.global_prompts, self.config.global_dropout),
+                    self._keep(images, self.config.local_prompts, self.config.local_dropout))
+
+    def forward(self, x: Tensor | ImageFeatures, text: TextFeatures | None = None, kept: Kept | None = None) -> Prediction:
+        """All that the model knows of a batch; what follows the towers is computed in float32, also under autocast.
 
         :param x: (B, 3, H, W) preprocessed images, or their :class:`~sotglp_core.backbone.ImageFeatures`.
         :param text: what :meth:`text_features` returned; None: encode the prompts.
+        :param kept: what :meth:`draw_kept` returned; None: draw it.
         :return: :class:`Prediction`.
         :raises ValueError: if a cosine is not a finite number.
         """
-        config, backbone = self.config, self.backbone
         if isinstance(x, Tensor):
-            x = backbone.encode_image(x, shared_first_block=config.shared_first_block)
+            x = self.backbone.encode_image(x, shared_first_block=self.config.shared_first_block)
         text = text or self.text_features()
+        with torch.autocast(x.image.device.type, enabled=False):
+            return self._compare(x, text, kept or self.draw_kept(len(x.image)))
+
+    def _compare(self, x: ImageFeatures, text: TextFeatures, kept: Kept) -> Prediction:
+        config, backbone = self.config, self.backbone
         image = normalize(x.image.float(), dim=-1)
         patches = normalize(backbone.project(x.patches.float(), self.projection), dim=-1)  # (B, P, D)
         scale, global_similarity, alignment = backbone.logit_scale, None, None
         if text.shared is not None:
             by_prompt = torch.einsum("bd,cmd->bcm", image, text.shared)
-            keep = self._keep(len(image), by_prompt.shape[-1], config.global_dropout)
-            global_similarity = by_prompt.mean(-1) if keep is None else (by_prompt * keep[:, None]).sum(-1) / keep.sum(-1, keepdim=True)
+            global_similarity = by_prompt.mean(-1) if kept.shared is None else (
+                (by_prompt * kept.shared[:, None]).sum(-1) / kept.shared.sum(-1, keepdim=True))
         if text.local is not None:
             alignment = align(patches, text.local, allocation=config.allocation, support=config.support, top_k=config.top_k,
-                              epsilon=config.epsilon, keep=self._keep(len(image), text.local.shape[1], config.local_dropout),
-                              divide_by_prompts=config.divide_by_prompts, differentiable=config.differentiable_plan, solver=self.solver)
-            patch_similarity = alignment.patch_similarity
-        else:
-            patch_similarity = torch.einsum("bpd,cmd->bcp", patches, text.shared) / text.shared.shape[1]
+                              epsilon=config.epsilon, keep=kept.local, divide_by_prompts=config.divide_by_prompts,
+                              differentiable=config.differentiable_plan, memory=config.local_memory, solver=self.solver)
         branches = [b for b in (global_similarity, alignment.score if alignment else None) if b is not None]
-        return Prediction(scale * torch.stack(branches).mean(0), branches[0], patch_similarity, alignment,
+        return Prediction(scale * torch.stack(branches).mean(0), branches[0], alignment,
                           None if global_similarity is None else scale * global_similarity,
-                          None if alignment is None else scale * alignment.score, x.grid)
+                          None if alignment is None else scale * alignment.score,
+                          patches, (text.shared if text.local is None else text.local).mean(1), x.grid)
 
     def _keep(self, images: int, prompts: int, dropout: float) -> Tensor | None:
         """(images, prompts) bool, at least one True a row; None where nothing is dropped."""
-        if not self.training or dropout == 0 or prompts == 1:
+        if not self.training or dropout == 0 or prompts <= 1:
             return None
         draw = torch.rand(images, prompts)
         keep = (draw >= dropout) | (draw == draw.amax(-1, keepdim=True))

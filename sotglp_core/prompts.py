@@ -2,11 +2,18 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from itertools import groupby
+
 import torch
 from torch import Tensor, nn
 from torch.nn.functional import normalize
+from torch.utils.checkpoint import checkpoint
 
 from .backbone import Backbone
+from .packing import read
+
+Share = Callable[[Callable[[slice], Tensor], int], Tensor]  # (a function of a slice of rows, how many there are) -> all rows
 
 
 class PromptLearner(nn.Module):
@@ -26,15 +33,16 @@ class PromptLearner(nn.Module):
         super().__init__()
         before, after = template.split("{}")
         tokens = backbone.tokenize([name + after for name in class_names])  # (C, 1 + R), start token first
-        words = backbone.embed(tokens).float()
+        words, ends = backbone.embed(tokens).float(), tokens.argmax(-1)
+        order = ends.argsort(stable=True)  # shortest names first, so that equal lengths stand together
+        self.lengths = ends[order].tolist()  # of the sorted names, end token included
         self.register_buffer("start", words[:1, :1], persistent=False)  # (1, 1, W)
-        self.register_buffer("names", words[:, 1:], persistent=False)  # (C, R, W)
-        self.register_buffer("end", tokens.argmax(-1) + length, persistent=False)  # (C,)
+        self.register_buffer("names", words[order, 1:], persistent=False)  # (C, R, W), sorted
+        self.register_buffer("order", order, persistent=False)  # (C,)
         window = backbone.text.positional_embedding.shape[0]
-        if int(self.end.max()) >= window:
-            longest = class_names[int(self.end.argmax())]
-            raise ValueError(f"the prompt of class {longest!r} has {int(self.end.max()) + 1} tokens, the text tower reads {window}; "
-                             "shorten the name or the context")
+        if self.lengths[-1] + length >= window:
+            raise ValueError(f"the prompt of class {class_names[int(order[-1])]!r} has {self.lengths[-1] + length + 1} tokens, "
+                             f"the text tower reads {window}; shorten the name or the context")
         spread = backbone.text.token_embedding.weight.float().std().cpu()
         owners = len(class_names) if class_specific else 1
         context = spread * torch.randn(owners, number, length, backbone.text_width, generator=generator)
@@ -48,11 +56,36 @@ class PromptLearner(nn.Module):
             context = given + 0.5 * context
         self.context = nn.Parameter(context)  # (C or 1, N, T, W)
 
-    def forward(self, backbone: Backbone) -> Tensor:
-        """Unit text features, (C, N, D)."""
-        C, R, W = self.names.shape
-        _, N, T, _ = self.context.shape
-        sequences = torch.cat([self.start.expand(C, N, 1, W), self.context.expand(C, N, T, W),
-                               self.names[:, None].expand(C, N, R, W)], 2)  # (C, N, 1 + T + R, W)
-        features = backbone.encode_sequences(sequences.flatten(0, 1), self.end.repeat_interleave(N))
-        return normalize(features.float(), dim=-1).unflatten(0, (C, N))
+    def forward(self, backbone: Backbone, *, chunk: int | None = None, share: Share | None = None) -> Tensor:
+        """Unit text features, (C, N, D).
+
+        :param chunk: prompts whose graph is in memory at once: each chunk's features are computed without a graph, and again
+            with one when its gradient has come. None: all prompts, computed once.
+        :param share: splits the classes between processes and gathers their features; None: this process encodes all.
+        """
+        own, N = self.context.shape[0] > 1, self.context.shape[1]
+        begin = self.start[None] if own else torch.cat([self.start.expand(1, N, 1, -1), self.context], 2)  # (1, 1 or N, ..., W)
+        past = read(backbone.text, [begin])[1]
+        contexts = self.context[self.order] if own else None
+        step = max(1, (chunk or N * len(self.lengths)) // N)  # classes at once
+
+        def encode(rows: slice) -> Tensor:
+            names, lengths, owned = self.names[rows], self.lengths[rows], contexts[rows] if own else None
+
+            def some(lo: int, hi: int) -> Tensor:
+                groups, at = [], lo
+                for length, same in groupby(lengths[lo:hi]):
+                    here = slice(at, at := at + len(list(same)))
+                    group = names[here, None, :length].expand(-1, N, -1, -1)  # (c, N, R, W)
+                    groups.append(torch.cat([owned[here], group], 2) if own else group)
+                return torch.cat(read(backbone.text, groups, past)[0])
+
+            if not chunk or not torch.is_grad_enabled():
+                done = [some(at, at + step) for at in range(0, len(lengths), step)]
+            else:
+                done = [checkpoint(some, at, at + step, use_reentrant=False, preserve_rng_state=False)
+                        for at in range(0, len(lengths), step)]
+            return normalize(torch.cat(done).float(), dim=-1)
+
+        features = share(encode, len(self.lengths)) if share else encode(slice(None))
+        return features[self.order.argsort()]

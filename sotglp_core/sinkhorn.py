@@ -10,14 +10,16 @@ steps on the dual (Brauer, Clason, Lorenz and Wirth 2017) follow a decreasing te
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import NamedTuple
 
 import torch
 from torch import Tensor
 
-CHECK_EVERY = 5  # iterations between two looks at the marginals: one host synchronisation each
+CHECK_EVERY = 4  # iterations between two looks at the marginals: one host synchronisation each
 SCALING_ITERATIONS = 60  # what the scaling form may spend before the Newton steps take over
 CHUNK = 1 << 16  # problems a Newton batch
+CACHED = 1 << 18  # entries of the kernels that the CPU iterates on at once, so that they stay in its cache
 
 
 class Transport(NamedTuple):
@@ -48,6 +50,16 @@ def sinkhorn(cost: Tensor, *, epsilon: float, a: Tensor | None = None, b: Tensor
 
     Source: Cuturi, "Sinkhorn Distances", NeurIPS 2013; SOT-GLP (arXiv 2603.08347).
     """
+    return solve(_scale, cost, epsilon, a, b, tolerance, max_iterations, differentiable)
+
+
+def solve(scale: Callable, cost: Tensor, epsilon: float, a: Tensor | None, b: Tensor | None, tolerance: float, max_iterations: int,
+          differentiable: bool) -> Transport:
+    """:func:`sinkhorn` with another first stage.
+
+    :param scale: (C, a, b, tolerance, budget) -> (plan, log p, log q, violation, iterations) for (S, K, N) costs in units of epsilon;
+        what it leaves above the tolerance goes to the Newton steps.
+    """
     if cost.ndim < 2 or not cost.shape[-1] or not cost.shape[-2]:
         raise ValueError(f"cost has shape {tuple(cost.shape)}; it needs (..., K, N) with K, N >= 1")
     if not epsilon > 0:
@@ -57,21 +69,21 @@ def sinkhorn(cost: Tensor, *, epsilon: float, a: Tensor | None = None, b: Tensor
     *batch, K, N = cost.shape
     with torch.no_grad(), torch.autocast(cost.device.type, enabled=False):
         C = cost.detach().to(torch.promote_types(cost.dtype, torch.float32))
+        given = a is not None or b is not None
         a, b = _marginal("a", a, C, K), _marginal("b", b, C, N)
-        if not bool(C.isfinite().all()):
+        if not bool(C.sum().isfinite()) and not bool(C.isfinite().all()):  # the sum is cheap, and rarely infinite alone
             raise ValueError("the cost holds NaN or infinity; check what it was computed from")
-        if not bool(((a.sum(-1) - b.sum(-1)).abs() <= 1e-5 * a.sum(-1)).all()):
+        if given and not bool(((a.sum(-1) - b.sum(-1)).abs() <= 1e-5 * a.sum(-1)).all()):
             raise ValueError("a and b differ in their totals; scale them to the same total in every problem")
         C, a, b = (x.reshape(-1, *x.shape[len(batch):]) for x in (C / epsilon, a, b))
-        plan, u, v, iterations = _scale(C, a, b, tolerance, min(max_iterations, SCALING_ITERATIONS))
-        violation = marginal_violation(plan, a, b)
+        plan, u, v, violation, iterations = scale(C, a, b, tolerance, min(max_iterations, SCALING_ITERATIONS))
         if max_iterations > SCALING_ITERATIONS:
             hard = (~(violation <= tolerance)).nonzero()[:, 0]
             for rest in hard.split(CHUNK) if len(hard) else ():
                 solved = _newton(C[rest], a[rest], b[rest], tolerance, max_iterations - SCALING_ITERATIONS)
                 plan[rest], u[rest], v[rest] = (x.to(plan.dtype) for x in solved[:3])
                 iterations[rest] += solved[3]
-            violation = marginal_violation(plan, a, b)
+                violation[rest] = marginal_violation(plan[rest], a[rest], b[rest])
         flat = Transport(plan, epsilon * u, epsilon * v, violation, iterations, violation <= tolerance)
         result = Transport(*(x.reshape((*batch, *x.shape[1:])) for x in flat))
     if differentiable and cost.requires_grad:
@@ -104,12 +116,22 @@ def _marginal(name: str, value: Tensor | None, C: Tensor, size: int) -> Tensor:
 
 
 def _scale(C: Tensor, a: Tensor, b: Tensor, tolerance: float, budget: int):
+    """The first stage in pieces that stay in the processor's cache; on a GPU, in one."""
+    size = max(1, CACHED // C[0].numel()) if C.device.type == "cpu" and len(C) else max(1, len(C))
+    result = (torch.empty_like(C), torch.empty_like(a), torch.empty_like(b), C.new_empty(len(C)),
+              C.new_empty(len(C), dtype=torch.int64))
+    for part in (slice(at, at + size) for at in range(0, len(C), size)):
+        for whole, piece in zip(result, _scale_together(C[part], a[part], b[part], tolerance, budget)):
+            whole[part] = piece
+    return result
+
+
+def _scale_together(C: Tensor, a: Tensor, b: Tensor, tolerance: float, budget: int):
     """P = diag(p) exp(min_n C - C) diag(q), p and q in turn; problems last, so that every operation is one long vector."""
-    C, a, b = C.permute(1, 2, 0), a.T, b.T  # (K, N, S), (K, S), (N, S)
+    C, a, b = C.permute(1, 2, 0).contiguous(), a.T.contiguous(), b.T.contiguous()  # (K, N, S), (K, S), (N, S)
     lowest = C.amin(1)  # (K, S)
-    kernel = (lowest[:, None] - C).exp()
-    q = torch.ones_like(b)
-    p, iterations = a / (kernel * q).sum(1), 0
+    kernel = (lowest[:, None] - C).exp_()
+    p, q, iterations = a / kernel.sum(1), b, 0
     done = torch.full(a.shape[1:], budget, dtype=torch.int64, device=C.device)
     while iterations < budget:
         for _ in range(min(CHECK_EVERY, budget - iterations)):
@@ -117,13 +139,13 @@ def _scale(C: Tensor, a: Tensor, b: Tensor, tolerance: float, budget: int):
             row = (kernel * q).sum(1)
             last, p = p, a / row
             iterations += 1
-        met = (last * row - a).abs().sum(0) <= tolerance / 2
+        met = (last * row - a).abs_().sum(0) <= tolerance / 2
         done = done.where(~met | (done < iterations), iterations)
         if bool(met.all()):
             break
-    p = last
-    plan = p[:, None] * kernel * q
-    return plan.permute(2, 0, 1).contiguous(), (lowest + p.log()).T.clone(), q.log().T.clone(), done
+    plan = kernel.mul_(last[:, None]).mul_(q)
+    violation = (plan.sum(1) - a).abs_().sum(0) + (plan.sum(0) - b).abs_().sum(0)
+    return plan.permute(2, 0, 1), (lowest + last.log()).T, q.log().T, violation, done
 
 
 def _newton(C: Tensor, a: Tensor, b: Tensor, tolerance: float, budget: int):

@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from contextlib import nullcontext
 from typing import NamedTuple
 
 import torch
+from torch import Tensor
 
 from .datasets import Images
+from .distributed import Processes
 from .features import Features, encode
 from .losses import irrelevant_patch_entropy, prompt_loss
-from .model import SOTGLP, Prediction
+from .model import SOTGLP, Kept, TextFeatures
 from .progress import progress_bar
 
 
@@ -23,19 +26,23 @@ class Epoch(NamedTuple):
     lr: float
 
 
-def fit(model: SOTGLP, train: Images | Features, *, progress: bool = True, on_epoch: Callable[[Epoch], None] | None = None) -> list[Epoch]:
+def fit(model: SOTGLP, train: Images | Features, *, progress: bool = True, on_epoch: Callable[[Epoch], None] | None = None,
+        accelerator=None) -> list[Epoch]:
     """Minimise L = CE(s g, y) + lambda CE(s u, y) + mu L_entropy by SGD with a cosine schedule, in place.
 
-    Epochs, batch size, learning rate and seed come from ``model.config``; the model is left in evaluation mode.
+    Epochs, batch size, learning rate and seed come from ``model.config``; the model is left in evaluation mode. The losses of a
+    backbone in fp16 are scaled, so that small gradients do not vanish.
 
     :param train: the few-shot images, or their features.
     :param on_epoch: called with every :class:`Epoch` as it ends.
+    :param accelerator: an ``accelerate.Accelerator``: its autocast precision holds for the text tower, and its processes share the
+        images and the classes' prompts; the losses are those of one process. None: this process, the backbone's precision.
     :return: the history, empty for a config of 0 epochs.
     :raises ValueError: if a label is outside the classes, a feature is not finite, or the prompts grow without bound.
     """
-    config = model.config
-    features = encode(model.backbone, train, shared_first_block=config.shared_first_block, progress=progress)
-    features = features.to(model.backbone.device)
+    config, processes = model.config, Processes(accelerator)
+    progress = progress and processes.rank == 0
+    features = _features(model, train, processes, progress).to(model.backbone.device)
     if len(features) == 0 or not bool(((features.labels >= 0) & (features.labels < len(model.class_names))).all()):
         raise ValueError(f"training needs images labelled 0 to {len(model.class_names) - 1}; "
                          "check that the task and the model have the same classes")
@@ -46,6 +53,8 @@ def fit(model: SOTGLP, train: Images | Features, *, progress: bool = True, on_ep
         model.eval()
         return history
     optimizer = torch.optim.SGD(model.parameters(), lr=config.lr, momentum=config.momentum, weight_decay=config.weight_decay)
+    fp16 = model.backbone.dtype == torch.float16 or (accelerator and accelerator.mixed_precision == "fp16")
+    scaler = torch.amp.GradScaler(model.backbone.device.type, init_scale=1024, enabled=fp16)
     schedule = torch.optim.lr_scheduler.CosineAnnealingLR(optimizer, config.epochs)
     model.train()
     bar = progress_bar(range(config.epochs), desc=f"train {config.preset}", unit="epoch", show=progress)
@@ -54,21 +63,25 @@ def fit(model: SOTGLP, train: Images | Features, *, progress: bool = True, on_ep
         for epoch in bar:
             total, right = 0.0, 0
             for index in torch.randperm(len(features)).split(config.batch_size):
-                labels = features.labels[index]
+                kept, views, own = model.draw_kept(len(index)), features.draw_views(len(index)), processes.own(len(index))
                 try:
-                    prediction = model(features.batch(index))
+                    with accelerator.autocast() if accelerator else nullcontext():
+                        text = model.text_features(processes.share)
+                        loss, hits = _loss(model, features, index[own], views[own], text,
+                                           Kept(*(x if x is None else x[own] for x in kept)), len(index[own]) / len(index), processes)
                 except ValueError as error:
                     if history or total:  # the first step went well, so it is the prompts
                         raise ValueError(f"training broke down in epoch {epoch + 1} ({error}); lower lr (now {config.lr})") from None
                     raise
-                loss = _loss(model, prediction, labels)
                 optimizer.zero_grad(set_to_none=True)
-                loss.backward()
-                optimizer.step()
+                scaler.scale(loss).backward()
+                processes.sum_gradients(model.parameters())
+                scaler.step(optimizer)
+                scaler.update()
                 if not bool(torch.stack([p.isfinite().all() for p in model.parameters()]).all()):
                     raise ValueError(f"the prompts became infinite in epoch {epoch + 1}; lower lr (now {config.lr})")
-                total += loss.item() * len(index)
-                right += int((prediction.logits.argmax(-1) == labels).sum())
+                total += processes.total(loss).item() * len(index)
+                right += int(processes.total(hits))
             history.append(Epoch(epoch + 1, total / len(features), right / len(features), optimizer.param_groups[0]["lr"]))
             schedule.step()
             bar.set_postfix(loss=f"{history[-1].loss:.3f}", accuracy=f"{history[-1].accuracy:.3f}")
@@ -78,10 +91,29 @@ def fit(model: SOTGLP, train: Images | Features, *, progress: bool = True, on_ep
     return history
 
 
-def _loss(model: SOTGLP, prediction: Prediction, labels: torch.Tensor) -> torch.Tensor:
+def _features(model: SOTGLP, train: Images | Features, processes: Processes, progress: bool) -> Features:
     config = model.config
-    loss = prompt_loss(prediction.global_logits, prediction.local_logits, labels, local_weight=config.local_weight)
+    settings = {"shared_first_block": config.shared_first_block, "views": config.views, "seed": config.seed, "progress": progress}
+    if processes.number == 1 or isinstance(train, Features):
+        return encode(model.backbone, train, **settings)
+    rows = range(len(train))[processes.own(len(train))]
+    part = encode(model.backbone, train.subset(rows), **settings).to(model.backbone.device)
+    seen = (processes.gather(x.unflatten(0, (len(part), part.views)), len(train)).flatten(0, 1) for x in (part.image, part.patches))
+    return Features(*seen, processes.gather(part.labels, len(train)), model.backbone.grid)
+
+
+def _loss(model: SOTGLP, features: Features, mine: Tensor, views: Tensor, text: TextFeatures, kept: Kept, weight: float,
+          processes: Processes) -> tuple[Tensor, Tensor]:
+    """This process's part of the batch's loss, and how many of its images are right."""
+    config, labels = model.config, features.labels[mine]
+    total = processes.total
+    if not len(mine):  # the others have images: take part in what they sum
+        if config.entropy_weight:
+            total(labels.sum())
+        return sum(x.sum() * 0 for x in (*text, model.projection) if x is not None), labels.sum()
+    prediction = model(features.batch(mine, view=views), text, kept)
+    loss = weight * prompt_loss(prediction.global_logits, prediction.local_logits, labels, local_weight=config.local_weight)
     if config.entropy_weight:
         patch_logits = model.backbone.logit_scale * prediction.patch_similarity.mT
-        loss = loss + config.entropy_weight * irrelevant_patch_entropy(patch_logits, labels, rank=config.entropy_rank)
-    return loss
+        loss = loss + config.entropy_weight * irrelevant_patch_entropy(patch_logits, labels, rank=config.entropy_rank, total=total)
+    return loss, (prediction.logits.argmax(-1) == labels).sum()

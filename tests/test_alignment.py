@@ -31,7 +31,6 @@ def test_support_is_the_largest_mean_cosine_and_shared_by_the_prompts(unit):
     assert result.plan.shape == result.similarity.shape == (B, C, K, N) and result.support.shape == (B, C, K)
     for b, c, s, best in loops(*unit, K):
         assert result.support[b, c].tolist() == best
-        torch.testing.assert_close(result.patch_similarity[b, c], s.mean(1))
         torch.testing.assert_close(result.similarity[b, c], s[best])
 
 
@@ -108,6 +107,59 @@ def test_plan_on_the_grid(unit):
     assert grid.shape == (B, C, P, N)
     torch.testing.assert_close(grid.gather(2, result.support[..., None].expand(-1, -1, -1, N)), result.plan)
     torch.testing.assert_close(grid.sum((-1, -2)), torch.ones(B, C).double(), atol=1e-6, rtol=0)
+
+
+def dense(patches, prompts, k, epsilon=0.1):
+    """The naive formula: the similarity of every patch with every prompt, ranked and gathered."""
+    similarity = torch.einsum("bpd,cnd->bcpn", patches, prompts)
+    index = similarity.mean(-1).topk(k, -1).indices
+    similarity = similarity.gather(2, index[..., None].expand(-1, -1, -1, prompts.shape[1]))
+    plan = sinkhorn(1 - similarity.detach(), epsilon=epsilon).plan
+    return index, similarity, plan, (plan * similarity).sum((-1, -2))
+
+
+@pytest.mark.parametrize("exact", [False, True])
+@pytest.mark.parametrize("memory", [0, 1, 16])
+def test_equals_the_dense_formula(memory, exact):
+    """Support, plan, score and both gradients; with few exact values, ties come in the same order, too."""
+    g = torch.Generator().manual_seed(1)
+    patches, prompts = torch.randn(2, 97, 13, generator=g), torch.randn(11, 4, 13, generator=g)
+    if exact:  # dyadic numbers, without rounding in either formula
+        patches, prompts = (x.round().clamp(-1, 1) / 8 for x in (patches, prompts))
+    else:
+        patches, prompts = (normalize(x.double(), dim=-1) for x in (patches, prompts))
+    weight, leaves = torch.randn(2, 11, generator=g).to(patches), [x.requires_grad_() for x in (patches, prompts)]
+    ours, (index, similarity, plan, score) = align(patches, prompts, support=K, memory=memory), dense(patches, prompts, K)
+    if exact:
+        ranked = torch.einsum("bpd,cd->bcp", patches, prompts.mean(1)).sort(-1, descending=True).values
+        assert (ranked[..., K - 1] == ranked[..., K]).any(), "there must be ties at the edge of the support"
+    assert (ours.support == index).all()
+    tolerance = {"atol": 1e-6, "rtol": 0}
+    for a, b in ((ours.similarity, similarity), (ours.plan, plan), (ours.score, score)):
+        torch.testing.assert_close(a, b, **tolerance)
+    for a, b in zip(*(torch.autograd.grad((s * weight).sum(), leaves) for s in (ours.score, score))):
+        torch.testing.assert_close(a, b, **tolerance)
+
+
+def test_memory_of_the_local_branch():
+    """No tensor of the forward or backward pass is as large as a quarter of the dense similarity."""
+    from torch.utils._python_dispatch import TorchDispatchMode
+
+    class Largest(TorchDispatchMode):
+        seen = 0
+
+        def __torch_dispatch__(self, function, types, args=(), kwargs=None):
+            out = function(*args, **(kwargs or {}))
+            for x in out if isinstance(out, (tuple, list)) else [out]:
+                if isinstance(x, torch.Tensor) and x._base is None:
+                    self.seen = max(self.seen, x.untyped_storage().nbytes())
+            return out
+
+    patches = normalize(torch.randn(7, 196, 64), dim=-1)
+    prompts = normalize(torch.randn(211, 4, 64), dim=-1).requires_grad_()
+    with Largest() as largest:
+        align(patches, prompts, support=10, memory=1).score.sum().backward()
+    assert largest.seen < 7 * 211 * 196 * 4 * 4 / 4
 
 
 def test_takes_the_solver_as_an_argument(unit):

@@ -23,6 +23,7 @@ def test_frozen():
     (dict(allocation="hungarian"), "choose one of ot, uniform"), (dict(global_prompts=0, local_prompts=0), "both 0"),
     (dict(template="a photo"), "needs one {}"), (dict(support=0), "support is 0"), (dict(global_dropout=1.0), r"in \[0, 1\)"),
     (dict(local_init="xavier"), "template or random"), (dict(top_k=()), "top_k"), (dict(epochs=-1), "negative"),
+    (dict(text_chunk=0), "number of prompts"), (dict(text_chunk="all"), "number of prompts"), (dict(local_memory=0), "must be positive"),
 ])
 def test_errors(changes, message):
     with pytest.raises(ValueError, match=message):

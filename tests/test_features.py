@@ -63,6 +63,15 @@ def test_views(tiny, images):
     assert (by_image.diff(dim=1).abs().amax(-1) > 1e-3).all()
 
 
+def test_a_subset_keeps_all_views(tiny, images):
+    features = encode(tiny, images, views=3, seed=1, cache=False)
+    some = features.subset([7, 2])
+    assert len(some) == 2 and some.views == 3 and some.labels.tolist() == [features.labels[7], features.labels[2]]
+    for view in range(3):
+        whole, part = features.batch(torch.tensor([7, 2]), view=view), some.batch(torch.tensor([0, 1]), view=view)
+        assert torch.equal(whole.image, part.image) and torch.equal(whole.patches, part.patches)
+
+
 def test_views_depend_on_seed_and_content_alone(tiny, images, monkeypatch):
     first = encode(tiny, images, views=2, seed=1, cache=False).image.unflatten(0, (12, 2))
     turned = encode(tiny, images.subset([11, 4]), views=2, seed=1, cache=False).image.unflatten(0, (2, 2))

@@ -7,8 +7,9 @@ import pytest
 
 ROOT = Path(__file__).parents[1] / "sotglp_core"
 FLOORS = [
-    ["config", "sinkhorn", "attention", "losses", "ood", "partition", "figures", "storage", "weights", "progress"],
-    ["alignment", "backbone", "datasets", "pocket"],
+    ["config", "sinkhorn", "attention", "packing", "distributed", "losses", "ood", "partition", "figures", "storage", "weights",
+     "progress"],
+    ["alignment", "sinkhorn_triton", "backbone", "datasets", "pocket"],
     ["prompts", "tasks"],
     ["model"],
     ["features", "training", "evaluation", "checkpoint"],

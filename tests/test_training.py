@@ -32,6 +32,12 @@ def test_leaves_the_global_generator_alone(tiny, names, features):
     assert torch.rand(1) == expected
 
 
+def test_trains_on_drawn_views(tiny, names, images):
+    first, again, plain = (SOTGLP(tiny, names, preset("sotglp", epochs=2, views=views)) for views in (3, 3, 1))
+    losses = [[epoch.loss for epoch in fit(model, images, progress=False)] for model in (first, again, plain)]
+    assert losses[0] == losses[1] != losses[2]
+
+
 def test_history_and_callback(tiny, names, features):
     seen = []
     model = SOTGLP(tiny, names, preset("sotglp", epochs=3))

@@ -1,8 +1,9 @@
-"""The tables of the embedded task: ``python tests/benchmarks/tables.py presets|allocations|support|shots|tradeoff [--seeds 3]``.
+"""The tables of the embedded task: ``python tests/benchmarks/tables.py rates presets allocations shots tradeoff [--seeds 3]``.
 
-For every row the learning rate is chosen on the validation images with seed 1; then each seed draws other training
-images and other prompts, and is judged on the test images. Mean and standard deviation over the seeds, in per cent.
-What was measured goes into NAME.json, row by row, and as tables into NAME*.md beside it; rows that are there already are kept.
+`rates` comes first: it chooses each preset's learning rate on the validation images, with seed 1. For the other tables each seed
+draws training images and prompts of its own, and is judged on the test images. Every row measured is a file in results/TABLE, and
+kept: run again to go on, or run `--part 1/2` and `--part 2/2` side by side. The tables, mean and standard deviation over the seeds
+in per cent, are written as soon as all rows are there.
 """
 
 from __future__ import annotations
@@ -10,7 +11,6 @@ from __future__ import annotations
 import argparse
 import json
 import platform
-from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -18,7 +18,6 @@ import torch
 
 from sotglp_core import SOTGLP, evaluate, fit, load_backbone, load_task, partition, preset
 from sotglp_core.config import PRESETS, Config
-from sotglp_core.evaluation import outputs
 from sotglp_core.features import Features, encode
 from sotglp_core.pocket.tasks import TEST, species_images
 from sotglp_core.pocket.world import SHIFTS
@@ -31,13 +30,14 @@ SHOTS = (1, 2, 4, 8, 16)
 STRENGTHS = (0.0, 0.25, 0.5, 0.75, 1.0)
 SCORES = ("MCM", "GL-MCM")
 ROWS = {
+    "rates": {name: (name, {}) for name in PRESETS if name != "zeroshot"},
     "presets": {name: (name, {}) for name in PRESETS},
     "allocations": {**{f"ot, epsilon {e}": ("sotglp", dict(epsilon=e)) for e in (0.01, 0.1, 1.0)},
                     "uniform": ("sotglp", dict(allocation="uniform")), "topk": ("sotglp", dict(allocation="topk", top_k=(10,))),
                     "max": ("sotglp", dict(allocation="max")), "ot, all patches": ("sotglp", dict(support=None))},
     "support": {f"K = {k}": ("sotglp", dict(support=k)) for k in (1, 3, 10, 30, 100, 196)},
     "shots": {f"{name}, {k}": (name, {"shots": k}) for name in ("zeroshot", "coop", "gallop", "sotglp", "sotglp-proj") for k in SHOTS},
-    "tradeoff": {f"{name}, {e} epochs": (name, dict(epochs=e)) for name in ("sotglp", "sotglp-proj") for e in (5, 10, 20, 40)},
+    "tradeoff": {f"{name}, {e} epochs": (name, dict(epochs=e)) for name in ("sotglp", "sotglp-proj") for e in (5, 10, 20)},
 }
 
 
@@ -58,27 +58,23 @@ class Bench:
         fit(model, self.encode(load_task(shots=shots, seed=config.seed).train, config), progress=False)
         return model
 
-    def rate(self, config: Config, shots: int) -> float:
-        """The best learning rate on the validation images, with seed 1."""
-        if not config.epochs:
-            return RATES[0]
+    def rate(self, name: str) -> dict:
+        """The validation accuracy of each learning rate, with seed 1, and the best rate."""
+        config = preset(name, epochs=EPOCHS, batch_size=64)
         val = self.encode(self.task.val, config)
-        tried = {lr: evaluate(self.learned(config.replace(lr=lr), shots), val, progress=False).accuracy for lr in RATES}
-        return max(tried, key=tried.get)
+        tried = {lr: evaluate(self.learned(config.replace(lr=lr), 16), val, progress=False).accuracy for lr in RATES}
+        return {"lr": max(tried, key=tried.get), "tried": tried}
 
-    def judged(self, model: SOTGLP, *, shifts: bool) -> dict:
+    def judged(self, model: SOTGLP, *, ood: bool = True, shifts: bool = False) -> dict:
         config, flat = model.config, {}
-        test = self.encode(self.task.test, config)
-        result = evaluate(model, test, {n: self.encode(images, config) for n, images in self.task.ood.items()}, progress=False)
+        test, *sets = (self.encode(images, config) for images in (self.task.test, *(self.task.ood.values() if ood else ())))
+        moved = {name: self.encode(images, config) for name, images in self.shifts.items()} if shifts else {}
+        result = evaluate(model, test, dict(zip(self.task.ood, sets)), moved, progress=False)
         for name, row in result.ood.items():
             for score in SCORES:
                 flat |= {f"{name} {score} AUROC": row[score]["auroc"], f"{name} {score} FPR95": row[score]["fpr95"]}
-        if shifts:
-            for name, images in self.shifts.items():
-                right = outputs(model, self.encode(images, config), progress=False).logits.argmax(-1) == torch.from_numpy(images.labels)
-                flat[name] = float(right.double().mean())
-        return {"top-1": result.accuracy, "ECE": result.calibration_error, **flat, **result.partition,
-                **(self.against_truth(model, test) if model.local_prompts is not None else {})}
+        truth = self.against_truth(model, test) if ood and model.local_prompts is not None else {}
+        return {"top-1": result.accuracy, "ECE": result.calibration_error, **flat, **result.shifts, **result.partition, **truth}
 
     @torch.no_grad()
     def against_truth(self, model: SOTGLP, test: Features) -> dict[str, float]:
@@ -102,14 +98,12 @@ class Bench:
         return {key: float(np.mean([row[key] for row in found])) for key in found[0]}
 
     def row(self, name: str, changes: dict, table: str) -> list[dict]:
-        shots = changes.get("shots", 16)
         settings = {"epochs": PRESETS[name].get("epochs", EPOCHS), "batch_size": 64, **{k: v for k, v in changes.items() if k != "shots"}}
         config = preset(name, **settings)
-        lr = known_rate(name) if table in ("shots", "tradeoff") else self.rate(config, shots)
-        runs = []
+        config, runs = config.replace(lr=known_rate(name)) if config.epochs else config, []
         for seed in self.seeds if config.epochs else self.seeds[:1]:
-            model = self.learned(config.replace(lr=lr, seed=seed), shots)
-            runs.append({"lr": lr, "seed": seed, **self.judged(model, shifts=table == "presets")})
+            model = self.learned(config.replace(seed=seed), changes.get("shots", 16))
+            runs.append({"lr": config.lr, "seed": seed, **self.judged(model, ood=table != "shots", shifts=table == "presets")})
             if table == "tradeoff" and model.projection is not None and config.epochs == EPOCHS:
                 runs[-1]["strength"] = self.strengths(model)
         return runs
@@ -120,16 +114,16 @@ class Bench:
         eye, rows = torch.eye(len(learned)), []
         for s in STRENGTHS:
             model.projection.data = eye + s * (learned - eye)
-            rows.append({"strength": s, **self.judged(model, shifts=False)})
+            rows.append({"strength": s, **self.judged(model)})
         model.projection.data = learned
         return rows
 
 
 def known_rate(name: str) -> float:
-    path = RESULTS / "presets.json"
+    path = RESULTS / "rates" / f"{name}.json"
     if not path.exists():
-        raise SystemExit(f"{path} is missing: run the table `presets` first, it chooses the learning rates")
-    return json.loads(path.read_text())["rows"][name][0]["lr"]
+        raise SystemExit(f"{path} is missing: run the table `rates` first")
+    return json.loads(path.read_text())["runs"]["lr"]
 
 
 def cell(runs: list[dict], column: str) -> str:
@@ -174,29 +168,37 @@ def views(table: str, rows: dict[str, list[dict]]) -> dict[str, str]:
     return out
 
 
-def measure(table: str, seeds: range, out: Path, say: Callable[..., None] = print) -> dict:
-    path, bench = out / f"{table}.json", Bench(seeds)
-    about = {"torch": torch.__version__, "python": platform.python_version(), "weights": bench.backbone.fingerprint, "seeds": list(seeds),
-             "epochs": EPOCHS, "rates": list(RATES)}
-    kept = json.loads(path.read_text()) if path.exists() else {}
-    rows = kept["rows"] if kept.get("about") == about else {}
-    for label, (name, changes) in ROWS[table].items():
-        if label not in rows:
-            rows[label] = bench.row(name, changes, table)
-            write_text(path, json.dumps({"about": about, "rows": rows}, indent=1))
-            say(f"{label}: top-1 {cell(rows[label], 'top-1')}, GL-MCM AUROC {cell(rows[label], 'mean GL-MCM AUROC')}", flush=True)
-    for name, text in views(table, rows).items():
-        write_text(out / f"{name}.md", text)
-    return rows
+def measure(table: str, bench: Bench, rows: dict) -> None:
+    """Measure the rows that are not there yet, with this version of the weights and these seeds."""
+    about = {"torch": torch.__version__, "python": platform.python_version(), "weights": bench.backbone.fingerprint,
+             "seeds": list(bench.seeds), "epochs": EPOCHS}
+    for label, (name, changes) in rows.items():
+        path = RESULTS / table / f"{label.replace(', ', '-').replace(' ', '_')}.json"
+        if not path.exists() or json.loads(path.read_text())["about"] != about:
+            runs = bench.rate(name) if table == "rates" else bench.row(name, changes, table)
+            write_text(path, json.dumps({"label": label, "about": about, "runs": runs}, indent=1))
+            said = runs if table == "rates" else f"top-1 {cell(runs, 'top-1')}, GL-MCM AUROC {cell(runs, 'mean GL-MCM AUROC')}"
+            print(f"{table}, {label}: {said}", flush=True)
+
+
+def write_tables(table: str) -> None:
+    found = {row["label"]: row["runs"] for row in (json.loads(p.read_text()) for p in (RESULTS / table).glob("*.json"))}
+    if table != "rates" and set(ROWS[table]) <= set(found):
+        for name, text in views(table, {label: found[label] for label in ROWS[table]}).items():
+            write_text(RESULTS / f"{name}.md", text)
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
-    parser.add_argument("table", choices=ROWS)
+    parser.add_argument("tables", nargs="+", choices=ROWS)
     parser.add_argument("--seeds", type=int, default=3)
-    parser.add_argument("--out", type=Path, default=RESULTS)
+    parser.add_argument("--part", default="1/1", help="measure every n-th row alone: 1/2 and 2/2 may run side by side")
     options = parser.parse_args()
-    measure(options.table, range(1, options.seeds + 1), options.out)
+    part, parts = map(int, options.part.split("/"))
+    bench = Bench(range(1, options.seeds + 1))
+    for table in options.tables:
+        measure(table, bench, dict(list(ROWS[table].items())[part - 1::parts]))
+        write_tables(table)
 
 
 if __name__ == "__main__":
