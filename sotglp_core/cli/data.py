@@ -9,6 +9,7 @@ from typing import Annotated
 
 import typer
 from PIL import Image
+from rich.markup import escape
 from rich.table import Column, Table
 
 from ..datasets.catalogue import CATALOGUE, ROWS, Dataset, detect
@@ -34,11 +35,13 @@ def list_command(as_json: AsJson = False) -> None:
                            "classes": r.classes, "images": r.counts, "template": r.template, "licence": r.licence, "get": r.get,
                            "download": bool(r.archives), "dead": r.dead} for r in ROWS]))
         return
-    table = Table("name", "dataset", "kind", "images below the root", Column("classes", justify="right"),
-                  "train / val / test, or all", "licence", "get")
+    table = Table(Column("name", no_wrap=True), Column("dataset, folder below the root, licence", overflow="fold"), Column("train / val / test, or all"), "get")
     for r in ROWS:
-        table.add_row(r.name, r.title, r.kind, f"{r.folder}/{r.images}".removesuffix("/."), str(r.classes or ""), _counts(r.counts),
-                      r.licence, "downloads" if r.archives else "by hand")
+        if r.kind != "classes" and r.kind not in (row.kind for row in ROWS[: ROWS.index(r)]):
+            table.add_section()
+        what = r.title + (f", {r.classes} classes" if r.classes else "")
+        place = escape(f"{r.folder}/{r.images}".removesuffix("/."))
+        table.add_row(r.name, f"{what}\n[dim]{place}; {r.licence}[/]", _counts(r.counts), "downloads" if r.archives else "by hand")
     console.print(table)
 
 
@@ -62,7 +65,7 @@ def check(
     if as_json:
         print(json.dumps(report))
     else:
-        table = Table("name", "split", Column("classes", justify="right"), "train / val / test, or all", "result")
+        table = Table(Column("name", no_wrap=True), "split", Column("classes", justify="right"), "train / val / test, or all", "result")
         for line in report:
             result = "[green]as it should be[/]" if not line["wrong"] else "[red]" + "; ".join(line["wrong"]).replace("[", "\\[") + "[/]"
             table.add_row(line["name"], line["split"], str(line["classes"] or ""), _counts(line["images"]), result)
