@@ -35,7 +35,8 @@ def list_command(as_json: AsJson = False) -> None:
                            "classes": r.classes, "images": r.counts, "template": r.template, "licence": r.licence, "get": r.get,
                            "download": bool(r.archives), "dead": r.dead} for r in ROWS]))
         return
-    table = Table(Column("name", no_wrap=True), Column("dataset, folder below the root, licence", overflow="fold"), Column("train / val / test, or all"), "get")
+    table = Table(Column("name", no_wrap=True), Column("dataset, folder below the root, licence", overflow="fold"),
+                  "train / val / test, or all", "get")
     for r in ROWS:
         if r.kind != "classes" and r.kind not in (row.kind for row in ROWS[: ROWS.index(r)]):
             table.add_section()

@@ -81,7 +81,7 @@ class Bench:
         """Purity and NMI of the prompts' patches with the true parts, class by class, over patches that show the bird.
 
         "purity by chance" deals the same patches out at random, each prompt as many as it had. "on bird" is the share of
-        the plan's patches that show the bird.
+        the plan's patches that show the bird; a class of which none does counts there alone.
         """
         text, found, generator = model.text_features(), [], torch.Generator().manual_seed(0)
         for c in range(len(model.class_names)):
@@ -90,12 +90,13 @@ class Bench:
             prompts = partition.assignment(alignment.plan[:, c])
             parts = self.grids[own].gather(1, alignment.support[:, c])
             bird = (prompts >= 0) & (parts > 0)
-            dealt, shown = prompts[bird], parts[bird]
-            shuffled = dealt[torch.randperm(len(dealt), generator=generator)]
-            found.append({"on bird": float(bird.sum() / (prompts >= 0).sum()), "purity": partition.purity(dealt, shown),
-                          "purity by chance": partition.purity(shuffled, shown),
-                          "NMI": partition.normalised_mutual_information(dealt, shown)})
-        return {key: float(np.mean([row[key] for row in found])) for key in found[0]}
+            found.append({"on bird": float(bird.sum() / (prompts >= 0).sum())})
+            if bird.any():
+                dealt, shown = prompts[bird], parts[bird]
+                shuffled = dealt[torch.randperm(len(dealt), generator=generator)]
+                found[-1] |= {"purity": partition.purity(dealt, shown), "purity by chance": partition.purity(shuffled, shown),
+                              "NMI": partition.normalised_mutual_information(dealt, shown)}
+        return {key: float(np.mean([row[key] for row in found if key in row])) for key in ("on bird", "purity", "purity by chance", "NMI")}
 
     def row(self, name: str, changes: dict, table: str) -> list[dict]:
         settings = {"epochs": PRESETS[name].get("epochs", EPOCHS), "batch_size": 64, **{k: v for k, v in changes.items() if k != "shots"}}
