@@ -90,7 +90,8 @@ def tradeoff(points: Mapping[str, tuple[Sequence[float], Sequence[float]]], *, s
         ax = figure.subplots()
         for i, (name, (accuracy, auroc)) in enumerate(points.items()):
             x, y = 100 * np.asarray(accuracy), 100 * np.asarray(auroc)
-            ax.errorbar(x.mean(), y.mean(), xerr=x.std(), yerr=y.std(), fmt="osD^vPX*"[i % 8], markersize=7, capsize=2,
+            spread = {"xerr": x.std(ddof=1), "yerr": y.std(ddof=1)} if len(x) > 1 else {}
+            ax.errorbar(x.mean(), y.mean(), **spread, fmt="osD^vPX*"[i % 8], markersize=7, capsize=2,
                         color=PALETTE[i % len(PALETTE)], label=name)
         ax.set_xlabel("top-1 accuracy, %")
         ax.set_ylabel(f"AUROC of {score}, mean over OOD sets, %")

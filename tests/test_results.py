@@ -33,4 +33,4 @@ def test_tables_are_what_the_runs_say(table, tmp_path, monkeypatch):
 
 def test_a_cell_is_mean_and_deviation():
     runs = [{"x": 0.1}, {"x": 0.2}, {"x": 0.3}]
-    assert tables.cell(runs, "x") == "20.0 ± 10.0" and tables.cell(runs[:1], "x") == "10.0" and tables.cell(runs, "y") == "–"
+    assert tables.cell(runs, "x") == "20.0\u00a0±\u00a010.0" and tables.cell(runs[:1], "x") == "10.0" and tables.cell(runs, "y") == "–"

@@ -131,7 +131,7 @@ def cell(runs: list[dict], column: str) -> str:
     values = 100 * np.array([run.get(column, np.nan) for run in runs])
     if np.isnan(values).any():
         return "–"
-    return f"{values.mean():.1f} ± {values.std(ddof=1):.1f}" if len(values) > 1 else f"{values.mean():.1f}"
+    return f"{values.mean():.1f}\u00a0±\u00a0{values.std(ddof=1):.1f}" if len(values) > 1 else f"{values.mean():.1f}"
 
 
 def markdown(rows: dict[str, list[dict]], columns: dict[str, str], label: str = "") -> str:
