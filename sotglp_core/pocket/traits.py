@@ -167,9 +167,12 @@ def _fits(bird: Bird, traits: dict[str, str]) -> bool:
     return all(getattr(bird, group) == value for group, value in traits.items())
 
 
+_STATED = [named_traits(name) for name in _NAMED]
+
+
 def is_reserved(bird: Bird) -> bool:
     """Whether the bird has the family and both named traits of some species."""
-    return any(_fits(bird, named_traits(name)) for name in _NAMED)
+    return any(_fits(bird, stated) for stated in _STATED)
 
 
 def random_bird(rng: np.random.Generator) -> Bird:
