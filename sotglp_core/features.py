@@ -49,18 +49,22 @@ class Features:
         """(number,) views drawn by torch's generator, which is left alone where there is only one."""
         return torch.randint(self.views, (number,)) if self.views > 1 else torch.zeros(number, dtype=torch.int64)
 
+    def by_image(self) -> tuple[Tensor, Tensor]:
+        """The image features as (n, views, D) and the patches as (n, views, P, V)."""
+        return self.image.unflatten(0, (len(self), self.views)), self.patches.unflatten(0, (len(self), self.views))
+
     def batch(self, index: Tensor | slice, device: torch.device | None = None, *, view: Tensor | int = 0) -> ImageFeatures:
         """The features of some images.
 
         :param view: which view of each; a tensor goes with an ``index`` that is one, too. 0: the plain ones.
         """
-        image, patches = (rows.unflatten(0, (len(self), self.views))[index, view] for rows in (self.image, self.patches))
+        image, patches = (rows[index, view] for rows in self.by_image())
         return ImageFeatures(image.to(device), patches.to(device), self.grid)
 
     def subset(self, indices: Sequence[int]) -> Features:
         """The images of these indices, in their order, with all their views."""
         rows = torch.as_tensor(list(indices), dtype=torch.int64)
-        image, patches = (x.unflatten(0, (len(self), self.views))[rows].flatten(0, 1) for x in (self.image, self.patches))
+        image, patches = (x[rows].flatten(0, 1) for x in self.by_image())
         return Features(image, patches, self.labels[rows], self.grid)
 
     def to(self, device: torch.device) -> Features:

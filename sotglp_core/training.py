@@ -98,7 +98,7 @@ def _features(model: SOTGLP, train: Images | Features, processes: Processes, pro
         return encode(model.backbone, train, **settings)
     rows = range(len(train))[processes.own(len(train))]
     part = encode(model.backbone, train.subset(rows), **settings).to(model.backbone.device)
-    seen = (processes.gather(x.unflatten(0, (len(part), part.views)), len(train)).flatten(0, 1) for x in (part.image, part.patches))
+    seen = (processes.gather(x, len(train)).flatten(0, 1) for x in part.by_image())
     return Features(*seen, processes.gather(part.labels, len(train)), model.backbone.grid)
 
 

@@ -2,7 +2,6 @@
 
 import io
 import json
-import sys
 from collections import Counter
 from dataclasses import replace
 from pathlib import Path
@@ -11,9 +10,10 @@ import numpy as np
 import pytest
 import torch
 import torchvision
+from commands import run
 from PIL import Image
 
-from sotglp_core import SOTGLP, cli, evaluate, load_task, preset
+from sotglp_core import SOTGLP, evaluate, load_task, preset
 from sotglp_core.cli.learn import _with_template
 from sotglp_core.datasets.catalogue import CATALOGUE, ROWS, detect
 from sotglp_core.datasets.sampling import few_shot
@@ -151,18 +151,6 @@ def make(row, root):
 
 def counts(task_or_split):
     return tuple(len(task_or_split[part]) for part in ("train", "val", "test"))
-
-
-def run(monkeypatch, capsys, *arguments):
-    monkeypatch.setattr(sys, "argv", ["sotglp", *map(str, arguments)])
-    monkeypatch.setenv("COLUMNS", "250")
-    code = 0
-    try:
-        cli.main()
-    except SystemExit as stop:
-        code = stop.code or 0
-    out = capsys.readouterr()
-    return code, out.out, out.err
 
 
 @pytest.mark.parametrize("row", CLASSES, ids=lambda row: row.name)

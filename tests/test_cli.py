@@ -7,28 +7,10 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from commands import run
 from PIL import Image
 
-from sotglp_core import cli
-
 CALTECH = Path(__file__).parents[2] / "shared" / "data" / "caltech-101" / "101_ObjectCategories"
-
-
-def run(monkeypatch, capsys, *arguments):
-    """(exit code, standard output, standard error) of one command, in this process."""
-    monkeypatch.setattr(sys, "argv", ["sotglp", *map(str, arguments)])
-    code = 0
-    try:
-        cli.main()
-    except SystemExit as stop:
-        code = stop.code or 0
-    out = capsys.readouterr()
-    return code, out.out, out.err
-
-
-@pytest.fixture(autouse=True)
-def wide(monkeypatch):
-    monkeypatch.setenv("COLUMNS", "200")
 
 
 @pytest.fixture(scope="module")

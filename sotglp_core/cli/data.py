@@ -37,8 +37,8 @@ def list_command(as_json: AsJson = False) -> None:
         return
     table = Table(Column("name", no_wrap=True), Column("dataset, folder below the root, licence", overflow="fold"),
                   "train / val / test, or all", "get")
-    for r in ROWS:
-        if r.kind != "classes" and r.kind not in (row.kind for row in ROWS[: ROWS.index(r)]):
+    for before, r in zip((ROWS[0], *ROWS), ROWS):
+        if before.kind != r.kind:
             table.add_section()
         what = r.title + (f", {r.classes} classes" if r.classes else "")
         place = escape(f"{r.folder}/{r.images}".removesuffix("/."))
@@ -68,7 +68,7 @@ def check(
     else:
         table = Table(Column("name", no_wrap=True), "split", Column("classes", justify="right"), "train / val / test, or all", "result")
         for line in report:
-            result = "[green]as it should be[/]" if not line["wrong"] else "[red]" + "; ".join(line["wrong"]).replace("[", "\\[") + "[/]"
+            result = "[green]as it should be[/]" if not line["wrong"] else f"[red]{escape('; '.join(line['wrong']))}[/]"
             table.add_row(line["name"], line["split"], str(line["classes"] or ""), _counts(line["images"]), result)
         console.print(table)
         missing = [row.name for row in ROWS if row.name not in {line["name"] for line in report}]

@@ -142,6 +142,7 @@ def pretrain(folder: Path, *, images: int, batch: int, lr: float, keep: float, p
     optimizers = [torch.optim.Muon(hidden, lr=lr, weight_decay=0.05, adjust_lr_fn="match_rms_adamw"),
                   torch.optim.AdamW([{"params": [p for p in rest if p.ndim >= 2], "weight_decay": 0.05},
                                      {"params": [p for p in rest if p.ndim < 2], "weight_decay": 0.0}], betas=(0.9, 0.98))]
+    names = {parameter: name for name, parameter in learned.named_parameters()}
     steps, warmup = images // batch, 100
     phrases = backbone.tokenize([phrase(group, value) for group, values in TRAITS.items() for value in values])
     used = torch.zeros(model.vocab_size, dtype=torch.bool)
@@ -151,7 +152,6 @@ def pretrain(folder: Path, *, images: int, batch: int, lr: float, keep: float, p
         tensors, record = load_tensors(state)
         first, used = record["step"], tensors.pop("used").bool()
         learned.load_state_dict({k: v for k, v in tensors.items() if k.startswith(("model.", "heads."))})
-        names = {parameter: name for name, parameter in learned.named_parameters()}
         for optimizer in optimizers:
             for parameter in (p for group in optimizer.param_groups for p in group["params"]):
                 kept = {k: tensors.get(f"{k}.{names[parameter]}") for k in ("step", "exp_avg", "exp_avg_sq", "momentum_buffer")}
@@ -192,7 +192,6 @@ def pretrain(folder: Path, *, images: int, batch: int, lr: float, keep: float, p
                 log.flush()
                 bar.set_postfix({k: f"{v.item():.2f}" for k, v in loss.items()})
             if (step + 1) % SAVE_EVERY == 0 or step + 1 == steps:
-                names = {parameter: name for name, parameter in learned.named_parameters()}
                 moments = {f"{k}.{names[p]}": v for optimizer in optimizers for p, kept in optimizer.state.items() for k, v in kept.items()}
                 save_tensors(state, {**learned.state_dict(), **moments, "used": used}, {"step": step + 1})
     settings = {"images": steps * batch, "batch": batch, "lr": lr, "keep": keep, "parts": parts, "seed": seed}
