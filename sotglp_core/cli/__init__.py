@@ -8,7 +8,9 @@ import typer
 
 from . import cache, data
 from .common import errors
-from .learn import evaluate_command, predict, train
+from .judge import evaluate_command
+from .predict import predict
+from .train import train
 
 app = typer.Typer(no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False, rich_markup_mode="markdown",
                   help="Few-shot image classification with local and global prompts on a frozen CLIP.")

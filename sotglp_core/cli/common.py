@@ -10,7 +10,9 @@ import torch
 import typer
 from rich.console import Console
 
+from ..checkpoint import load
 from ..config import Config
+from ..model import SOTGLP
 
 console, errors = Console(), Console(stderr=True)
 
@@ -66,3 +68,8 @@ def parsed(settings: list[str]) -> dict:
         elif known in (int, float, bool, str) and not isinstance(parsed[key], (known, int) if known is float else known):
             raise ValueError(f"--set {setting}: {key} needs a {known.__name__}")
     return parsed
+
+
+def loaded(run: Path, name: str) -> SOTGLP:
+    """The model of a run folder, or of a file of prompts, on the device that was asked for."""
+    return load(run / "prompts.safetensors" if run.is_dir() else run).to(device(name))
