@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import sys
 from pathlib import Path
 
@@ -18,9 +17,9 @@ from sotglp_core.pocket import SETTINGS
 from sotglp_core.pocket.tasks import OOD_KINDS, ood_images, species_images
 from sotglp_core.pocket.traits import PARTS, SPECIES
 from sotglp_core.pocket.world import SHIFTS
+from sotglp_core.reproduce.rows import MEASURED, read_rows
 
 STATIC = Path(__file__).parent / "_static"
-RESULTS = Path(__file__).parents[1] / "tests" / "benchmarks" / "results"
 ROWS, COLUMNS = 2, 6
 
 
@@ -75,14 +74,9 @@ def world() -> Figure:
     return figures.contact_sheet(images, titles, columns=8, size=1.25)
 
 
-def measured(table: str) -> dict[str, list[dict]]:
-    """The runs of each row of a table that tests/benchmarks/tables.py measured."""
-    return {row["label"]: row["runs"] for row in (json.loads(p.read_text()) for p in sorted((RESULTS / table).glob("*.json")))}
-
-
 def shots() -> Figure:
     """Accuracy by the number of training pictures."""
-    rows, numbers = measured("shots"), (1, 2, 4, 8, 16)
+    rows, numbers = read_rows(MEASURED, "shots"), (1, 2, 4, 8, 16)
     lines = {name: np.array([[run["top-1"] for run in rows[f"{name}, {k}"]] for k in numbers]).T
              for name in ("zeroshot", "coop", "gallop", "sotglp", "sotglp-proj")}
     return figures.curves(numbers, lines, xlabel="training pictures of each species", ylabel="top-1 accuracy, %")
@@ -90,7 +84,7 @@ def shots() -> Figure:
 
 def tradeoff() -> Figure:
     """Accuracy against detection, with and without the projection, by length of training."""
-    rows = measured("tradeoff")
+    rows = read_rows(MEASURED, "tradeoff")
     return figures.tradeoff({label: ([run["top-1"] for run in rows[label]], [run["mean GL-MCM AUROC"] for run in rows[label]])
                              for label in sorted(rows, key=lambda label: (label.split(",")[0], int(label.split()[1])))})
 

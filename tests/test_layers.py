@@ -8,15 +8,16 @@ import pytest
 ROOT = Path(__file__).parents[1] / "sotglp_core"
 FLOORS = [
     ["config", "sinkhorn", "attention", "packing", "distributed", "losses", "ood", "partition", "figures", "storage", "weights",
-     "progress"],
+     "progress", "published"],
     ["alignment", "sinkhorn_triton", "backbone", "datasets", "pocket"],
     ["prompts", "tasks"],
     ["model"],
-    ["features", "training", "evaluation", "checkpoint"],
-    ["inspector", "cli", "pocket.pretrain"],
+    ["features", "training", "evaluation", "checkpoint", "calibration", "resume", "runs", "export", "onnx"],
+    ["inspector", "cli", "pocket.pretrain", "report", "reproduce"],
 ]
 WITHIN = {  # rooms of one floor that may call each other, in one direction
-    ("training", "features"), ("evaluation", "features"), ("cli", "inspector"), ("pocket", "datasets"),
+    ("training", "features"), ("evaluation", "features"), ("cli", "inspector"), ("cli", "report"), ("cli", "reproduce"), ("report", "inspector"), ("pocket", "datasets"),
+    ("calibration", "evaluation"), ("calibration", "features"), ("checkpoint", "calibration"), ("training", "resume"), ("evaluation", "features"),
 }
 FLOOR = {room: level for level, rooms in enumerate(FLOORS) for room in rooms}
 FILES = sorted(p for p in ROOT.rglob("*.py") if p != ROOT / "__init__.py")

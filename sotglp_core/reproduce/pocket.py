@@ -1,29 +1,29 @@
-"""The tables of the embedded task: ``python tests/benchmarks/tables.py rates presets allocations shots tradeoff [--seeds 3]``.
+"""The tables of the embedded task.
 
-`rates` comes first: it chooses each preset's learning rate on the validation images, with seed 1. For the other tables each seed
-draws training images and prompts of its own, and is judged on the test images. Every row measured is a file in results/TABLE, and
-kept: run again to go on, or run `--part 1/2` and `--part 2/2` side by side. The tables, mean and standard deviation over the seeds
-in per cent, are written as soon as all rows are there.
+``rates`` chooses each preset's learning rate on the validation images, with seed 1. For the other tables each seed draws training
+images and prompts of its own, and is judged on the test images.
 """
 
 from __future__ import annotations
 
-import argparse
 import json
-import platform
 from pathlib import Path
 
 import numpy as np
 import torch
 
-from sotglp_core import SOTGLP, evaluate, fit, load_backbone, load_task, partition, preset
-from sotglp_core.config import PRESETS, Config
-from sotglp_core.features import Features, encode
-from sotglp_core.pocket.tasks import TEST, species_images
-from sotglp_core.pocket.world import SHIFTS
-from sotglp_core.storage import write_text
+from .. import partition
+from ..backbone import Backbone, load_backbone
+from ..config import PRESETS, Config, preset
+from ..evaluation import evaluate
+from ..features import Features, encode
+from ..model import SOTGLP
+from ..pocket.tasks import TEST, species_images
+from ..pocket.world import SHIFTS
+from ..tasks import load_task
+from ..training import fit
+from .rows import MEASURED, row_path
 
-RESULTS = Path(__file__).parent / "results"
 RATES = (0.1, 0.5, 2.0)
 EPOCHS = 20
 SHOTS = (1, 2, 4, 8, 16)
@@ -44,8 +44,8 @@ ROWS = {
 class Bench:
     """The embedded task, its features and what the test images truly show; every image is encoded once."""
 
-    def __init__(self, seeds: range):
-        self.backbone, self.seeds = load_backbone(), seeds
+    def __init__(self, seeds: range, folder: Path, backbone: Backbone | None = None):
+        self.backbone, self.seeds, self.folder = backbone or load_backbone(), seeds, folder
         self.task = load_task(shots=16)
         self.grids = torch.from_numpy(self.task.test.part_grids().reshape(len(self.task.test), -1)).long()
         self.shifts = {name: species_images("test", TEST, shift=name) for name in SHIFTS}
@@ -101,13 +101,23 @@ class Bench:
     def row(self, name: str, changes: dict, table: str) -> list[dict]:
         settings = {"epochs": PRESETS[name].get("epochs", EPOCHS), "batch_size": 64, **{k: v for k, v in changes.items() if k != "shots"}}
         config = preset(name, **settings)
-        config, runs = config.replace(lr=known_rate(name)) if config.epochs else config, []
+        config, runs = config.replace(lr=self.known_rate(name)) if config.epochs else config, []
         for seed in self.seeds if config.epochs else self.seeds[:1]:
             model = self.learned(config.replace(seed=seed), changes.get("shots", 16))
             runs.append({"lr": config.lr, "seed": seed, **self.judged(model, ood=table != "shots", shifts=table == "presets")})
             if table == "tradeoff" and model.projection is not None and config.epochs == EPOCHS:
                 runs[-1]["strength"] = self.strengths(model)
         return runs
+
+    def known_rate(self, name: str) -> float:
+        """What the table `rates` of this folder chose, else what the book's chose."""
+        mine = row_path(self.folder, "rates", name)
+        return json.loads((mine if mine.is_file() else row_path(MEASURED, "rates", name)).read_text(encoding="utf-8"))["runs"]["lr"]
+
+    def measure(self, table: str, label: str) -> list[dict] | dict:
+        """The runs of one row."""
+        name, changes = ROWS[table][label]
+        return self.rate(name) if table == "rates" else self.row(name, changes, table)
 
     def strengths(self, model: SOTGLP) -> list[dict]:
         """The learned projection W turned down to I + s (W - I), the prompts as they are."""
@@ -118,89 +128,3 @@ class Bench:
             rows.append({"strength": s, **self.judged(model)})
         model.projection.data = learned
         return rows
-
-
-def known_rate(name: str) -> float:
-    path = RESULTS / "rates" / f"{name}.json"
-    if not path.exists():
-        raise SystemExit(f"{path} is missing: run the table `rates` first")
-    return json.loads(path.read_text())["runs"]["lr"]
-
-
-def cell(runs: list[dict], column: str) -> str:
-    values = 100 * np.array([run.get(column, np.nan) for run in runs])
-    if np.isnan(values).any():
-        return "–"
-    return f"{values.mean():.1f}\u00a0±\u00a0{values.std(ddof=1):.1f}" if len(values) > 1 else f"{values.mean():.1f}"
-
-
-def markdown(rows: dict[str, list[dict]], columns: dict[str, str], label: str = "") -> str:
-    lines = [f"| {label} | " + " | ".join(columns) + " |", "| --- " + "| ---: " * len(columns) + "|"]
-    for name, runs in rows.items():
-        lines.append(f"| {name} | " + " | ".join(cell(runs, column) for column in columns.values()) + " |")
-    return "\n".join(lines) + "\n"
-
-
-OOD_SETS = ("unseen", "creatures", "scenes", "objects", "textures", "mean")
-DETECTION = {f"{s} {m}": f"mean {s} {m}" for s in SCORES for m in ("AUROC", "FPR95")}
-PARTITION = {"overlap": "prompt_overlap", "entropy": "entropy_ratio", "on bird": "on bird", "purity": "purity",
-             "by chance": "purity by chance", "NMI": "NMI"}
-
-
-def views(table: str, rows: dict[str, list[dict]]) -> dict[str, str]:
-    """File name -> table in markdown."""
-    if table == "presets":
-        return {"presets": markdown(rows, {"top-1": "top-1", "ECE": "ECE", **DETECTION}, "preset"),
-                "shifts": markdown(rows, {"as trained": "top-1", **{s: s for s in SHIFTS}}, "preset"),
-                **{f"ood-{s}-{m}".lower(): markdown(rows, {n: f"{n} {s} {m}" for n in OOD_SETS}, f"{s} {m}")
-                   for s in SCORES for m in ("AUROC", "FPR95")}}
-    if table == "shots":
-        by_shots: dict[str, list[str]] = {}
-        for name, runs in rows.items():
-            by_shots.setdefault(name.split(", ")[0], []).append(cell(runs, "top-1"))
-        lines = ["| preset | " + " | ".join(map(str, SHOTS)) + " |", "| --- " + "| ---: " * len(SHOTS) + "|"]
-        return {"shots": "\n".join([*lines, *(f"| {n} | " + " | ".join(cells) + " |" for n, cells in by_shots.items())]) + "\n"}
-    columns = {"top-1": "top-1", **DETECTION, **(PARTITION if table != "tradeoff" else {})}
-    out = {table: markdown(rows, columns)}
-    strength = {f"strength {s}": [run["strength"][i] for runs in rows.values() for run in runs if "strength" in run]
-                for i, s in enumerate(STRENGTHS)}
-    if any(strength.values()):
-        out["strength"] = markdown(strength, columns)
-    return out
-
-
-def measure(table: str, bench: Bench, rows: dict) -> None:
-    """Measure the rows that are not there yet, with this version of the weights and these seeds."""
-    about = {"torch": torch.__version__, "python": platform.python_version(), "weights": bench.backbone.fingerprint,
-             "seeds": list(bench.seeds), "epochs": EPOCHS}
-    for label, (name, changes) in rows.items():
-        path = RESULTS / table / f"{label.replace(', ', '-').replace(' ', '_')}.json"
-        if not path.exists() or json.loads(path.read_text())["about"] != about:
-            runs = bench.rate(name) if table == "rates" else bench.row(name, changes, table)
-            write_text(path, json.dumps({"label": label, "about": about, "runs": runs}, indent=1))
-            said = runs if table == "rates" else f"top-1 {cell(runs, 'top-1')}, GL-MCM AUROC {cell(runs, 'mean GL-MCM AUROC')}"
-            print(f"{table}, {label}: {said}", flush=True)
-
-
-def write_tables(table: str) -> None:
-    found = {row["label"]: row["runs"] for row in (json.loads(p.read_text()) for p in (RESULTS / table).glob("*.json"))}
-    if table != "rates" and set(ROWS[table]) <= set(found):
-        for name, text in views(table, {label: found[label] for label in ROWS[table]}).items():
-            write_text(RESULTS / f"{name}.md", text)
-
-
-def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
-    parser.add_argument("tables", nargs="+", choices=ROWS)
-    parser.add_argument("--seeds", type=int, default=3)
-    parser.add_argument("--part", default="1/1", help="measure every n-th row alone: 1/2 and 2/2 may run side by side")
-    options = parser.parse_args()
-    part, parts = map(int, options.part.split("/"))
-    bench = Bench(range(1, options.seeds + 1))
-    for table in options.tables:
-        measure(table, bench, dict(list(ROWS[table].items())[part - 1::parts]))
-        write_tables(table)
-
-
-if __name__ == "__main__":
-    main()

@@ -1,0 +1,176 @@
+"""``sotglp reproduce``: the tables measured again, ours beside the book's or the published figures."""
+
+from __future__ import annotations
+
+import difflib
+import json
+import math
+from collections.abc import Collection
+from pathlib import Path
+from typing import Annotated
+
+import typer
+from rich.table import Column, Table
+
+from ..backbone import Backbone, load_backbone
+from ..config import PRESETS, preset
+from ..datasets.catalogue import CATALOGUE
+from ..pocket.traits import SPECIES
+from ..reproduce import benchmarks, pocket
+from ..reproduce.estimate import seconds_a_step, seconds_an_image
+from ..reproduce.markdown import cell, tables, write_tables
+from ..reproduce.rows import MEASURED, about, is_kept, kept, read_rows
+from .common import AsJson, Device, Root, Weights, console, listed
+from .common import device as chosen_device
+
+POCKET = {"rates": "each preset's learning rate, chosen on validation pictures", "presets": "all presets, five OOD sets, four shifts",
+          "allocations": "how patches are shared", "support": "patches kept of each image", "shots": "1 to 16 training pictures",
+          "tradeoff": "with and without projection, by length of training"}
+KNOWN = {**POCKET, **benchmarks.TABLES}
+
+
+def reproduce(
+    table: Annotated[str | None, typer.Argument(help=f"One of {', '.join(KNOWN)}; none: list them.")] = None,
+    rows: Annotated[str, typer.Option(help="Comma-separated rows (of few-shot: datasets); empty: all.")] = "",
+    presets: Annotated[str, typer.Option(help="Comma-separated presets of the tables on real data.")] = "sotglp,sotglp-proj",
+    seeds: Annotated[int, typer.Option(min=1, help="Draws of training images.")] = 3,
+    out: Annotated[Path, typer.Option(help="Folder that keeps every finished row; a second call goes on.")] = Path("runs/reproduce"),
+    root: Root = None,
+    backbone: Annotated[str, typer.Option(help="open_clip ViT for the tables on real data.")] = benchmarks.BACKBONE[0],
+    pretrained: Weights = benchmarks.BACKBONE[1],
+    plan: Annotated[bool, typer.Option("--plan", help="Only say what would run, and how long it would take.")] = False,
+    device: Device = "auto",
+    as_json: AsJson = False,
+) -> None:
+    """Measure a table of the book, or a published one, again; ours is printed beside theirs.
+
+    Examples: `sotglp reproduce`, `sotglp reproduce presets --rows sotglp,coop`, `sotglp reproduce few-shot --rows eurosat,dtd --root /data`
+    """
+    if table is None:
+        _list(out)
+    elif _known([table], KNOWN, "table")[0] in POCKET:
+        names = _known(listed(rows) or list(pocket.ROWS[table]), pocket.ROWS[table], "row")
+        _pocket(table, names, range(1, seeds + 1), out, load_backbone(device=chosen_device(device)), plan, as_json)
+    else:
+        known = ["imagenet"] if table == "ood" else list(benchmarks.DATASETS)
+        names = _known(listed(rows) or known, known, "dataset")
+        methods = _known(listed(presets) or [], PRESETS, "preset")
+        there = [name for name in names if not benchmarks.missing(table, name, root)]
+        for name in names:
+            if name not in there:
+                absent = ", ".join(benchmarks.missing(table, name, root))
+                console.print(f"{name}: {absent} not in {root or '--root, which was not given'}; `sotglp data get` gets it, or says how",
+                              style="yellow", markup=False, highlight=False, soft_wrap=True)
+        if not there:
+            raise ValueError(f"none of the datasets of {table} is there; name the folder that holds them with --root")
+        _published(table, there, methods, range(1, seeds + 1), out, root,
+                   load_backbone(backbone, pretrained, device=chosen_device(device)), plan, as_json)
+
+
+def _known(names: list[str], known: Collection[str], kind: str) -> list[str]:
+    for name in names:
+        if name not in known:
+            near = difflib.get_close_matches(name, known, 1)
+            hint = f"did you mean {near[0]!r}? " if near else ""
+            raise ValueError(f"there is no {kind} {name!r}; {hint}There are: {', '.join(known)}")
+    return names
+
+
+def _list(out: Path) -> None:
+    shown = Table("table", "what", Column("rows kept", justify="right"), "data")
+    for name, what in POCKET.items():
+        shown.add_row(name, what, f"{len(read_rows(out, name))} of {len(pocket.ROWS[name])}", "drawn, embedded weights")
+    for name, what in benchmarks.TABLES.items():
+        shown.add_row(name, what, str(len(read_rows(out, name))), f"real, below --root; weights {'/'.join(benchmarks.BACKBONE)}")
+    console.print(shown)
+
+
+def _pocket(table: str, names: list[str], seeds: range, out: Path, backbone: Backbone, plan: bool, as_json: bool) -> None:
+    facts = about(backbone.fingerprint, seeds=list(seeds), epochs=pocket.EPOCHS)
+    todo = [name for name in names if not is_kept(out, table, name, facts)]
+    if todo or plan:
+        _say(todo, names, sum(_pocket_seconds(table, name, len(seeds), backbone) for name in todo), as_json)
+    if plan:
+        return
+    bench, found = pocket.Bench(seeds, out, backbone) if todo else None, {}
+    for name in names:
+        found[name], _ = kept(out, table, name, facts, lambda name=name: bench.measure(table, name))
+    write_tables(out, table)
+    if as_json:
+        print(json.dumps(found))
+    elif table == "rates":
+        for name, row in found.items():
+            console.print(f"{name}: lr {row['lr']}, of " + ", ".join(f"{lr} ({accuracy:.1%})" for lr, accuracy in row["tried"].items()),
+                          highlight=False)
+    else:
+        _beside(table, found, {name: runs for name, runs in read_rows(MEASURED, table).items() if name in found})
+
+
+def _beside(table: str, ours: dict, book: dict) -> None:
+    """Each of a table's views, ours above the book's where they differ."""
+    if table == "shots" and set(ours) != set(pocket.ROWS["shots"]):
+        for name, runs in ours.items():
+            console.print(f"{name}: {cell(runs, 'top-1')}; book: {cell(book.get(name, []), 'top-1')}", highlight=False)
+        return
+    theirs, same = tables(table, book) if set(book) == set(ours) else {}, True
+    for name, (heading, *rows) in tables(table, ours).items():
+        shown = Table(*heading, title=name)
+        for row in rows:
+            other = next((line for line in theirs.get(name, [])[1:] if line[0] == row[0]), None)
+            same &= row == other
+            shown.add_row(*(mine if other is None or mine == its else f"{mine}\n[yellow]book {its}[/]"
+                            for mine, its in zip(row, other or row)))
+        console.print(shown)
+    console.print("equal to the book's" if same else "where the book's figure differs, it stands below ours", highlight=False)
+
+
+def _published(table: str, datasets: list[str], methods: list[str], seeds: range, out: Path, root: Path, backbone: Backbone,
+               plan: bool, as_json: bool) -> None:
+    facts = about(backbone.fingerprint, seeds=list(seeds))
+    pairs = {f"{dataset}, {method}": (dataset, method) for dataset in datasets for method in methods}
+    todo = [label for label in pairs if not is_kept(out, table, label, facts)]
+    _say(todo, list(pairs), sum(_published_seconds(*pairs[label], len(seeds), backbone) for label in todo), as_json)
+    if plan:
+        return
+    shown = Table("dataset", "preset", "measure", Column("ours", justify="right"), Column("published", justify="right"), "source")
+    found = {}
+    for label, (dataset, method) in pairs.items():
+        found[label], _ = kept(out, table, label, facts,
+                               lambda d=dataset, m=method: benchmarks.measure(table, d, m, root, backbone, seeds))
+        for column in ("top-1",) if table == "few-shot" else ("top-1", "MCM AUROC", "MCM FPR95", "GL-MCM AUROC", "GL-MCM FPR95"):
+            value, source = benchmarks.quoted(table, dataset, method, column)
+            shown.add_row(dataset, method, column, cell(found[label], column), "" if value is None else f"{value:g}", source)
+    if as_json:
+        print(json.dumps(found))
+    else:
+        console.print(shown)
+        console.print("published figures are quoted, not measured here; they are of ViT-B/16 with OpenAI's weights", highlight=False)
+
+
+def _pocket_seconds(table: str, name: str, seeds: int, backbone: Backbone) -> float:
+    method, changes = pocket.ROWS[table][name]
+    config = preset(method, batch_size=64, **{k: v for k, v in changes.items() if k != "shots"})
+    config = config.replace(epochs=changes.get("epochs", pocket.EPOCHS)) if config.epochs else config
+    step, judged = seconds_a_step(backbone, tuple(SPECIES), config)
+    runs = len(pocket.RATES) if table == "rates" else seeds
+    images = {"rates": 384, "shots": 1200, "presets": 8500}.get(table, 3700)
+    return runs * (config.epochs * math.ceil(len(SPECIES) * changes.get("shots", 16) / 64) * step + images * judged)
+
+
+def _published_seconds(dataset: str, method: str, seeds: int, backbone: Backbone) -> float:
+    row, config = CATALOGUE[dataset], preset(method)
+    names = tuple(f"class {i}" for i in range(row.classes))
+    step, judged = seconds_a_step(backbone, names, config, config.batch_size)
+    test, train = row.counts[-1], 16 * row.classes
+    steps = config.epochs * math.ceil(train / config.batch_size)
+    return seeds * (steps * step + test * judged) + (test + seeds * train) * seconds_an_image(backbone)
+
+
+def _say(todo: list[str], rows: list[str], seconds: float, as_json: bool) -> None:
+    if not as_json:
+        console.print(f"{len(rows) - len(todo)} of {len(rows)} rows are kept; to measure: {', '.join(todo) or 'none'}"
+                      + (f"; about {_time(seconds)}, encoding of new images not counted" if todo else ""), highlight=False, soft_wrap=True)
+
+
+def _time(seconds: float) -> str:
+    return f"{seconds:.0f} s" if seconds < 100 else f"{seconds / 60:.0f} min" if seconds < 6000 else f"{seconds / 3600:.1f} h"

@@ -1,0 +1,42 @@
+"""How long a row will take here: a few steps and images timed, times their number."""
+
+from __future__ import annotations
+
+import time
+
+import torch
+
+from ..backbone import Backbone
+from ..config import Config
+from ..features import Features
+from ..model import SOTGLP
+from ..training import fit
+
+
+def seconds_an_image(backbone: Backbone, number: int = 16) -> float:
+    """Of the image tower, timed on noise."""
+    height, width = backbone.model.visual.image_size
+    pixels = torch.randn(number, 3, height, width, device=backbone.device)
+    return _timed(lambda: backbone.encode_image(pixels)) / number
+
+
+def seconds_a_step(backbone: Backbone, class_names: tuple[str, ...], config: Config, number: int = 64) -> tuple[float, float]:
+    """Of a training step, and of judging one encoded image."""
+    generator = torch.Generator().manual_seed(0)
+    patches = backbone.grid[0] * backbone.grid[1]
+    features = Features(torch.randn(number, backbone.joint_width, generator=generator),
+                        torch.randn(number, patches, backbone.patch_width, generator=generator).half(),
+                        torch.arange(number) % len(class_names), backbone.grid)
+    model = SOTGLP(backbone, class_names, config.replace(epochs=1, batch_size=number, lr=1e-9))
+    step = _timed(lambda: fit(model, features, progress=False)) if config.epochs else 0.0
+    with torch.no_grad():
+        text, batch = model.text_features(), features.batch(slice(None), backbone.device)
+        judge = _timed(lambda: model(batch, text).patch_similarity) / number
+    return step * config.batch_size / number, judge
+
+
+def _timed(work) -> float:
+    work()
+    start = time.perf_counter()
+    work()
+    return time.perf_counter() - start
