@@ -12,7 +12,7 @@ export PIP_DISABLE_PIP_VERSION_CHECK = 1
 export PIP_ROOT_USER_ACTION = ignore
 
 .DEFAULT_GOAL := help
-.PHONY: install book test serve bench lint clean help
+.PHONY: install book test pages links serve bench lint clean help
 
 $(STAMP): requirements.txt constraints.txt pyproject.toml
 	@command -v $(PYTHON) >/dev/null || { echo "$(PYTHON) was not found; install Python 3.11, 3.12 or 3.13, or name one with PYTHON=" >&2; exit 1; }
@@ -32,6 +32,12 @@ test: $(STAMP) ## test the package, then run every CPU notebook
 	$(PY) -m pytest
 	$(PY) -m pytest --nbmake --nbmake-timeout=120 --ignore-glob='*_gpu.ipynb' notebooks
 
+pages: $(STAMP) ## look at every page of the built book in Chromium, if there is one
+	$(PY) -m pytest tests/test_book_pages.py
+
+links: $(STAMP) ## follow every link of the book into the network
+	$(PY) book/build.py --builder linkcheck
+
 serve: book ## build the book and show it on http://localhost:8000 (PORT=)
 	$(PY) -m http.server --bind localhost --directory _build/html $(PORT)
 
@@ -39,8 +45,9 @@ bench: $(STAMP) ## measure speed and memory on this machine
 	$(PY) tests/benchmarks/bench.py
 	$(PY) tests/benchmarks/speed.py
 
-lint: $(STAMP) ## check the style of code and notebooks
+lint: $(STAMP) ## check style and types
 	$(PY) -m ruff check .
+	$(PY) -m mypy sotglp_core
 	$(PY) book/setup_cell.py --check
 
 clean: ## remove what was built; the virtual environment stays

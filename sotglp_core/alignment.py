@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor
@@ -85,7 +85,7 @@ class _GatheredSimilarity(torch.autograd.Function):
     """S_bckn = <x_(b, I_bck), t_cn>; the gathered patches exist for a few classes at a time, again in the backward pass."""
 
     @staticmethod
-    def forward(ctx, patches: Tensor, prompts: Tensor, index: Tensor, memory: int) -> Tensor:
+    def forward(ctx: Any, patches: Tensor, prompts: Tensor, index: Tensor, memory: int) -> Tensor:
         ctx.save_for_backward(patches, prompts, index)
         ctx.memory = memory
         similarity = prompts.new_empty(*index.shape, prompts.shape[1])  # (B, C, K, N)
@@ -97,7 +97,7 @@ class _GatheredSimilarity(torch.autograd.Function):
 
     @staticmethod
     @torch.autograd.function.once_differentiable
-    def backward(ctx, grad: Tensor):
+    def backward(ctx: Any, grad: Tensor) -> tuple[Tensor | None, Tensor | None, None, None]:
         patches, prompts, index = ctx.saved_tensors
         of_patches = torch.zeros_like(patches) if ctx.needs_input_grad[0] else None
         of_prompts = torch.empty_like(prompts) if ctx.needs_input_grad[1] else None

@@ -12,7 +12,7 @@ from contextlib import contextmanager
 from functools import cached_property
 from importlib.resources import files
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import open_clip
 import torch
@@ -39,13 +39,13 @@ class ImageFeatures(NamedTuple):
 class Backbone(nn.Module):
     """A frozen CLIP. Made by :func:`load_backbone`."""
 
-    def __init__(self, model: nn.Module, name: str, pretrained: str, precision: str = "fp32"):
+    def __init__(self, model: Any, name: str, pretrained: str, precision: str = "fp32"):
         super().__init__()
         text = getattr(model, "text", model)
         _check_towers(model.visual, text, name)
-        self.model, self.name, self.pretrained = model.eval().requires_grad_(False), name, pretrained
-        self.precision = precision
-        self.text, self.text_width = text, text.token_embedding.embedding_dim
+        self.model: Any = model.eval().requires_grad_(False)
+        self.text: Any = text
+        self.name, self.pretrained, self.precision, self.text_width = name, pretrained, precision, text.token_embedding.embedding_dim
         self.patch_width, self.joint_width = model.visual.proj.shape
         self.grid = tuple(model.visual.grid_size)
         self.tokenizer = open_clip.get_tokenizer(name)
@@ -176,7 +176,7 @@ def load_backbone(name: str = "pocket", pretrained: str | None = None, *, device
     return backbone.to(device)
 
 
-def _create(name: str, tag: str | None, precision: str) -> nn.Module:
+def _create(name: str, tag: str | None, precision: str) -> Any:
     level = logging.root.manager.disable
     logging.disable(logging.ERROR)  # open_clip logs what is raised here, and warns of random weights that are replaced later
     try:
@@ -195,7 +195,7 @@ def contrastive_loss(image: Tensor, text: Tensor, scale: Tensor) -> Tensor:
     return open_clip.ClipLoss()(image, text, scale)
 
 
-def _load_file(model: nn.Module, path: Path, name: str) -> None:
+def _load_file(model: Any, path: Path, name: str) -> None:
     weights = read_weights(path, model.vocab_size)
     if weights.openai:
         _check_activation(name, True, f"{path.name} is in OpenAI's own format: its weights")
@@ -222,7 +222,7 @@ def _check_name(name: str) -> None:
         raise ValueError(f"{name} is not supported: its text tower is not open_clip's own; {SUPPORTED}")
 
 
-def _check_towers(visual: nn.Module, text: nn.Module, name: str) -> None:
+def _check_towers(visual: Any, text: Any, name: str) -> None:
     blocks = [*visual.transformer.resblocks, *getattr(text, "transformer", visual.transformer).resblocks]
     reasons = {
         "its image tower pools by attention or averaging": visual.attn_pool is not None or visual.pool_type != "tok",
@@ -235,18 +235,18 @@ def _check_towers(visual: nn.Module, text: nn.Module, name: str) -> None:
         raise ValueError(f"{name} is not supported: {found[0]}; {SUPPORTED}")
 
 
-def _value_attention(block: nn.Module, x: Tensor) -> Tensor:
+def _value_attention(block: Any, x: Tensor) -> Tensor:
     attention, width = block.attn, x.shape[-1]
     return vv_attention(block.ln_1(x), attention.in_proj_weight[-width:], attention.in_proj_bias[-width:],
                         attention.out_proj.weight, attention.out_proj.bias, heads=attention.num_heads)
 
 
 @contextmanager
-def _stream(transformer: nn.Module) -> Iterator[list[Tensor]]:
+def _stream(transformer: Any) -> Iterator[list[Tensor]]:
     """Collect the ordinary stream of a forward pass: each block's input, then the last one's output, (B, 1 + P, V)."""
     stream: list[Tensor] = []
 
-    def note(x):
+    def note(x: Tensor) -> None:
         stream.append(x if transformer.resblocks[0].attn.batch_first else x.transpose(0, 1))
 
     blocks = transformer.resblocks

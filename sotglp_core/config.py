@@ -5,6 +5,7 @@ from __future__ import annotations
 import difflib
 import random
 from dataclasses import asdict, dataclass, fields, replace
+from typing import Any
 
 import numpy as np
 import torch
@@ -53,7 +54,7 @@ class Config:
     text_chunk: int | None = None  # prompts whose graph is held at once; the backward pass encodes them again. None: all, encoded once
     local_memory: int = 16  # MiB that the local branch may use beside its result
 
-    def __post_init__(self):
+    def __post_init__(self) -> None:
         for name in ("global_prompts", "local_prompts", "global_context", "local_context", "epochs"):
             _need(getattr(self, name) >= 0, f"{name} is {getattr(self, name)}; it can't be negative")
         _need(self.global_prompts + self.local_prompts > 0, "global_prompts and local_prompts are both 0; give at least one")
@@ -70,7 +71,7 @@ class Config:
         for name in ("global_dropout", "local_dropout"):
             _need(0 <= getattr(self, name) < 1, f"{name} is {getattr(self, name)}; it must be in [0, 1)")
 
-    def replace(self, **changes) -> Config:
+    def replace(self, **changes: Any) -> Config:
         """A copy with some settings changed.
 
         :raises ValueError: on an unknown setting (with the nearest name) or an impossible value.
@@ -107,7 +108,7 @@ PRESETS: dict[str, dict] = {
 }
 
 
-def preset(name: str, **changes) -> Config:
+def preset(name: str, **changes: Any) -> Config:
     """The named preset, with some settings changed.
 
     :raises ValueError: on an unknown preset or setting, with the nearest name.
@@ -126,6 +127,6 @@ def seed_everything(seed: int) -> None:
     torch.manual_seed(seed)
 
 
-def _need(condition, message: str) -> None:
+def _need(condition: Any, message: str) -> None:
     if not condition:
         raise ValueError(message)

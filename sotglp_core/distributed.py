@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
+from typing import Any
 
 import torch
 import torch.distributed as dist
-from torch import Tensor
+from torch import Tensor, nn
 
 
 class Processes:
@@ -16,8 +17,9 @@ class Processes:
     no row twice, whatever the number of rows.
     """
 
-    def __init__(self, accelerator=None):
-        self.rank, self.number = (accelerator.process_index, accelerator.num_processes) if accelerator else (0, 1)
+    def __init__(self, accelerator: Any = None):
+        self.rank: int = accelerator.process_index if accelerator else 0
+        self.number: int = accelerator.num_processes if accelerator else 1
 
     def own(self, rows: int) -> slice:
         """The rows of this process."""
@@ -43,7 +45,7 @@ class Processes:
             dist.all_reduce(mine)
         return mine
 
-    def sum_gradients(self, parameters) -> None:
+    def sum_gradients(self, parameters: Iterable[nn.Parameter]) -> None:
         """Replace every gradient by its sum over the processes."""
         for parameter in parameters if self.number > 1 else ():
             parameter.grad = self.total(torch.zeros_like(parameter) if parameter.grad is None else parameter.grad)
@@ -51,7 +53,7 @@ class Processes:
 
 class _Gather(torch.autograd.Function):
     @staticmethod
-    def forward(ctx, mine: Tensor, rows: int, rank: int, number: int) -> Tensor:
+    def forward(ctx: Any, mine: Tensor, rows: int, rank: int, number: int) -> Tensor:
         ctx.own = slice(rank, rows, number)
         padded = mine.new_zeros(-(-rows // number), *mine.shape[1:])
         padded[: len(mine)] = mine
@@ -60,7 +62,7 @@ class _Gather(torch.autograd.Function):
         return torch.stack(parts, 1).flatten(0, 1)[:rows]
 
     @staticmethod
-    def backward(ctx, grad: Tensor):
+    def backward(ctx: Any, grad: Tensor) -> tuple[Tensor, None, None, None]:
         grad = grad.contiguous().clone()
         dist.all_reduce(grad)
         return grad[ctx.own], None, None, None

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from typing import Any
 
 import numpy as np
 import torch
@@ -47,7 +48,7 @@ class Evaluation:
 
 @torch.no_grad()
 def outputs(model: SOTGLP, images: Images | Features, *, batch_size: int = 64, progress: bool = True,
-            description: str = "evaluate", accelerator=None) -> Outputs:
+            description: str = "evaluate", accelerator: Any = None) -> Outputs:
     """Logits, every score of :data:`sotglp_core.ood.SCORES`, and the partition metrics of each image.
 
     :param accelerator: an ``accelerate.Accelerator``: its processes share images and prompts, and each has all rows, none twice.
@@ -77,7 +78,7 @@ def outputs(model: SOTGLP, images: Images | Features, *, batch_size: int = 64, p
 
 
 def evaluate(model: SOTGLP, test: Images | Features, ood: Mapping[str, Images | Features] | None = None,
-             shifts: Mapping[str, Images | Features] | None = None, *, progress: bool = True, accelerator=None) -> Evaluation:
+             shifts: Mapping[str, Images | Features] | None = None, *, progress: bool = True, accelerator: Any = None) -> Evaluation:
     """Top-1 accuracy, expected calibration error, and AUROC, AUPR and FPR95 of every score against every OOD set.
 
     :param test: in-distribution images with labels.
@@ -88,7 +89,8 @@ def evaluate(model: SOTGLP, test: Images | Features, ood: Mapping[str, Images | 
     :raises ValueError: if there are no test images, or a label is outside the classes.
     """
     settings = {"progress": progress, "accelerator": accelerator}
-    labels, others = _labels(model, test), {name: _labels(model, images) for name, images in (shifts or {}).items()}
+    shifts = shifts or {}
+    labels, others = _labels(model, test), {name: _labels(model, images) for name, images in shifts.items()}
     inside = outputs(model, test, description="test", **settings)
     outside = {name: outputs(model, images, description=name, **settings) for name, images in (ood or {}).items()}
     table = {name: {score: scores.metrics(inside.scores[score], out.scores[score]) for score in scores.SCORES}
@@ -98,9 +100,10 @@ def evaluate(model: SOTGLP, test: Images | Features, ood: Mapping[str, Images | 
                                  for metric in next(iter(table.values()))[score]} for score in scores.SCORES}
     accuracy = float((inside.logits.argmax(-1) == labels).double().mean())
     shifted = {}
-    for name, truth in others.items():
+    for name, images in shifts.items():
+        truth = others[name]
         present = truth.unique()
-        answer = present[outputs(model, shifts[name], description=name, **settings).logits[:, present].argmax(-1)]
+        answer = present[outputs(model, images, description=name, **settings).logits[:, present].argmax(-1)]
         shifted[name] = float((answer == truth).double().mean())
     return Evaluation(accuracy, calibration_error(inside.logits, labels), table,
                       {name: float(value.mean()) for name, value in inside.partition.items()}, inside, outside, shifted)

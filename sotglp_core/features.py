@@ -204,4 +204,4 @@ class _Preprocessed(torch.utils.data.Dataset):
 
 def _stacked(rows: list[Tensor | str]) -> Tensor | str:
     """The batch, or the first message about an image that can't be read."""
-    return next((row for row in rows if isinstance(row, str)), None) or torch.cat(rows)
+    return next((row for row in rows if isinstance(row, str)), None) or torch.cat([row for row in rows if isinstance(row, Tensor)])

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import cached_property
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor, nn
@@ -81,7 +81,7 @@ class SOTGLP(nn.Module):
         self.class_names, self.config, self.solver = tuple(class_names), config, solver
         generator = torch.Generator().manual_seed(config.seed)
 
-        def learner(number: int, **settings) -> PromptLearner | None:
+        def learner(number: int, **settings: Any) -> PromptLearner | None:
             settings |= {"template": config.template, "generator": generator}
             return PromptLearner(backbone, self.class_names, number=number, **settings) if number else None
 
@@ -95,7 +95,7 @@ class SOTGLP(nn.Module):
     def backbone(self) -> Backbone:
         return self._held[0]
 
-    def _apply(self, function, recurse=True):
+    def _apply(self, function: Callable, recurse: bool = True) -> SOTGLP:
         self.backbone._apply(function)  # so that model.to(device) takes the backbone along
         return super()._apply(function, recurse)
 
@@ -104,7 +104,7 @@ class SOTGLP(nn.Module):
 
         :param share: how several processes divide the classes, see :mod:`sotglp_core.distributed`.
         """
-        return TextFeatures(*(learner and learner(self.backbone, chunk=self.config.text_chunk, share=share)
+        return TextFeatures(*(None if learner is None else learner(self.backbone, chunk=self.config.text_chunk, share=share)
                               for learner in (self.global_prompts, self.local_prompts)))
 
     def draw_kept(self, images: int) -> Kept:
@@ -144,7 +144,7 @@ class SOTGLP(nn.Module):
         return Prediction(scale * torch.stack(branches).mean(0), branches[0], alignment,
                           None if global_similarity is None else scale * global_similarity,
                           None if alignment is None else scale * alignment.score,
-                          patches, (text.shared if text.local is None else text.local).mean(1), x.grid)
+                          patches, next(prompts.mean(1) for prompts in (text.local, text.shared) if prompts is not None), x.grid)
 
     def _keep(self, images: int, prompts: int, dropout: float) -> Tensor | None:
         """(images, prompts) bool, at least one True a row; None where nothing is dropped."""

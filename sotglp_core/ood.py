@@ -63,6 +63,7 @@ def negative_entropy(logits: Tensor) -> Tensor:
     return (log_p.exp() * log_p).sum(-1)
 
 
+Scores = Tensor | np.ndarray
 SCORES: dict[str, Callable[[Tensor, Tensor, Tensor], Tensor]] = {  # of (similarity, patch_similarity, logits)
     "MCM": lambda g, s, l: mcm(g),
     "L-MCM": lambda g, s, l: l_mcm(s),
@@ -73,7 +74,7 @@ SCORES: dict[str, Callable[[Tensor, Tensor, Tensor], Tensor]] = {  # of (similar
 }
 
 
-def auroc(inside, outside) -> float:
+def auroc(inside: Scores, outside: Scores) -> float:
     """P(inside > outside) + P(inside = outside) / 2.
 
     :param inside: (n,) scores of in-distribution images, the positive class.
@@ -86,7 +87,7 @@ def auroc(inside, outside) -> float:
     return float((below + not_above).mean() / (2 * len(outside)))
 
 
-def aupr(inside, outside) -> float:
+def aupr(inside: Scores, outside: Scores) -> float:
     """Average precision with in-distribution as the positive class: sum_i (R_i - R_{i-1}) P_i over the thresholds.
 
     :raises ValueError: if either is empty or holds a NaN.
@@ -96,7 +97,7 @@ def aupr(inside, outside) -> float:
     return float((np.diff(recall, prepend=0.0) * true / (true + false)).sum())
 
 
-def fpr_at_recall(inside, outside, recall: float = 0.95) -> float:
+def fpr_at_recall(inside: Scores, outside: Scores, recall: float = 0.95) -> float:
     """Share of outside accepted at the first (highest) threshold that accepts at least ``recall`` of inside.
 
     In-distribution is the positive class: the convention of MCM, LoCoOp and GalLoP.
@@ -109,7 +110,7 @@ def fpr_at_recall(inside, outside, recall: float = 0.95) -> float:
     return float(false[first] / len(outside))
 
 
-def fpr_at_recall_ood_positive(inside, outside, recall: float = 0.95) -> float:
+def fpr_at_recall_ood_positive(inside: Scores, outside: Scores, recall: float = 0.95) -> float:
     """Share of inside flagged at the first threshold that flags at least ``recall`` of outside; errors as above.
 
     Out-of-distribution is the positive class: the convention of OpenOOD v1.5 and pytorch-ood.
@@ -118,7 +119,7 @@ def fpr_at_recall_ood_positive(inside, outside, recall: float = 0.95) -> float:
     return fpr_at_recall(-outside, -inside, recall)
 
 
-def metrics(inside, outside) -> dict[str, float]:
+def metrics(inside: Scores, outside: Scores) -> dict[str, float]:
     """AUROC, AUPR and FPR95 in both conventions, as fractions.
 
     :raises ValueError: if either is empty or holds a NaN.
@@ -143,5 +144,6 @@ def _checked(scores: Tensor) -> Tensor:
     return scores
 
 
-def _pair(inside, outside) -> tuple[np.ndarray, np.ndarray]:
-    return tuple(_checked(x).flatten().cpu().numpy() for x in (inside, outside))
+def _pair(inside: Scores, outside: Scores) -> tuple[np.ndarray, np.ndarray]:
+    first, second = (_checked(torch.as_tensor(x)).flatten().cpu().numpy() for x in (inside, outside))
+    return first, second

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from itertools import accumulate, chain, repeat
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -11,7 +12,7 @@ from torch.nn.functional import linear, scaled_dot_product_attention
 Past = list[tuple[Tensor, Tensor]]  # every layer's keys and values, (1, m or 1, heads, T, W / heads)
 
 
-def read(text: nn.Module, groups: list[Tensor], past: Past | None = None) -> tuple[list[Tensor], Past]:
+def read(text: Any, groups: list[Tensor], past: Past | None = None) -> tuple[list[Tensor], Past]:
     """h_i = softmax(q_i [k_past k_1..i]^T / sqrt(d)) [v_past v_1..i] in every layer, all groups' tokens in one long list.
 
     Attention is causal, so a beginning does not depend on what follows: read it once, and give its ``past`` to all that go on
@@ -53,6 +54,6 @@ def read(text: nn.Module, groups: list[Tensor], past: Past | None = None) -> tup
     return [rows.unflatten(0, (c, m)) for rows, (c, m, _) in zip(features, shapes)], memory
 
 
-def project(text: nn.Module, x: Tensor) -> Tensor:
+def project(text: Any, x: Tensor) -> Tensor:
     """(..., W) normed tokens to (..., D)."""
     return text.text_projection(x) if isinstance(text.text_projection, nn.Linear) else x @ text.text_projection

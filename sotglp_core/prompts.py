@@ -28,6 +28,10 @@ class PromptLearner(nn.Module):
     :raises ValueError: naming a class whose prompt is longer than the text tower's window, or if the template's length is not T.
     """
 
+    start: Tensor
+    names: Tensor
+    order: Tensor
+
     def __init__(self, backbone: Backbone, class_names: tuple[str, ...], *, number: int, length: int, class_specific: bool,
                  template: str, init: str, generator: torch.Generator):
         super().__init__()
@@ -70,14 +74,14 @@ class PromptLearner(nn.Module):
         step = max(1, (chunk or N * len(self.lengths)) // N)  # classes at once
 
         def encode(rows: slice) -> Tensor:
-            names, lengths, owned = self.names[rows], self.lengths[rows], contexts[rows] if own else None
+            names, lengths, owned = self.names[rows], self.lengths[rows], None if contexts is None else contexts[rows]
 
             def some(lo: int, hi: int) -> Tensor:
                 groups, at = [], lo
                 for length, same in groupby(lengths[lo:hi]):
                     here = slice(at, at := at + len(list(same)))
                     group = names[here, None, :length].expand(-1, N, -1, -1)  # (c, N, R, W)
-                    groups.append(torch.cat([owned[here], group], 2) if own else group)
+                    groups.append(group if owned is None else torch.cat([owned[here], group], 2))
                 return torch.cat(read(backbone.text, groups, past)[0])
 
             if not chunk or not torch.is_grad_enabled():

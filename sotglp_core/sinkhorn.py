@@ -11,7 +11,7 @@ steps on the dual (Brauer, Clason, Lorenz and Wirth 2017) follow a decreasing te
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor
@@ -115,7 +115,7 @@ def _marginal(name: str, value: Tensor | None, C: Tensor, size: int) -> Tensor:
     return value
 
 
-def _scale(C: Tensor, a: Tensor, b: Tensor, tolerance: float, budget: int):
+def _scale(C: Tensor, a: Tensor, b: Tensor, tolerance: float, budget: int) -> tuple[Tensor, ...]:
     """The first stage in pieces that stay in the processor's cache; on a GPU, in one."""
     size = max(1, CACHED // C[0].numel()) if C.device.type == "cpu" and len(C) else max(1, len(C))
     result = (torch.empty_like(C), torch.empty_like(a), torch.empty_like(b), C.new_empty(len(C)),
@@ -126,7 +126,7 @@ def _scale(C: Tensor, a: Tensor, b: Tensor, tolerance: float, budget: int):
     return result
 
 
-def _scale_together(C: Tensor, a: Tensor, b: Tensor, tolerance: float, budget: int):
+def _scale_together(C: Tensor, a: Tensor, b: Tensor, tolerance: float, budget: int) -> tuple[Tensor, ...]:
     """P = diag(p) exp(min_n C - C) diag(q), p and q in turn; problems last, so that every operation is one long vector."""
     C, a, b = C.permute(1, 2, 0).contiguous(), a.T.contiguous(), b.T.contiguous()  # (K, N, S), (K, S), (N, S)
     lowest = C.amin(1)  # (K, S)
@@ -148,7 +148,7 @@ def _scale_together(C: Tensor, a: Tensor, b: Tensor, tolerance: float, budget: i
     return plan.permute(2, 0, 1), (lowest + last.log()).T, q.log().T, violation, done
 
 
-def _newton(C: Tensor, a: Tensor, b: Tensor, tolerance: float, budget: int):
+def _newton(C: Tensor, a: Tensor, b: Tensor, tolerance: float, budget: int) -> tuple[Tensor, ...]:
     """Newton steps on the dual in log domain, the temperature halved from the costs' range to 1 as each is solved.
 
     Rows are exact after each update of u, so that r = b - P^T 1 is the dual gradient and H its Hessian; of the damped
@@ -162,7 +162,7 @@ def _newton(C: Tensor, a: Tensor, b: Tensor, tolerance: float, budget: int):
     used = torch.full(a.shape[:1], budget, device=C.device)
     T = span[:, None]
 
-    def rows_exact(v, T):
+    def rows_exact(v: Tensor, T: Tensor) -> tuple[Tensor, Tensor]:
         w = (v / T).masked_fill(b == 0, -torch.inf)
         u = log_a - torch.logsumexp(w[..., None, :] - C / T[:, None], -1)
         return u, (u[..., None] + w[..., None, :] - C / T[:, None]).exp()
@@ -199,14 +199,14 @@ class _ImplicitPlan(torch.autograd.Function):
     """dP = P (df + dg - dC) / eps with df, dg fixed by the marginals; the backward pass solves for their adjoints."""
 
     @staticmethod
-    def forward(ctx, cost: Tensor, plan: Tensor, epsilon: float) -> Tensor:
+    def forward(ctx: Any, cost: Tensor, plan: Tensor, epsilon: float) -> Tensor:
         ctx.save_for_backward(plan)
         ctx.epsilon, ctx.dtype = epsilon, cost.dtype
         return plan.clone()
 
     @staticmethod
     @torch.autograd.function.once_differentiable
-    def backward(ctx, grad: Tensor):
+    def backward(ctx: Any, grad: Tensor) -> tuple[Tensor | None, ...]:
         plan = ctx.saved_tensors[0].double()
         weighted = grad.double() * plan
         a, b = plan.sum(-1), plan.sum(-2)

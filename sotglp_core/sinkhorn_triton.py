@@ -52,7 +52,7 @@ def _power(size: int) -> int:
     return 1 << (size - 1).bit_length()
 
 
-def _scale(C: Tensor, a: Tensor, b: Tensor, tolerance: float, budget: int):
+def _scale(C: Tensor, a: Tensor, b: Tensor, tolerance: float, budget: int) -> tuple[Tensor, ...]:
     S, K, N = C.shape
     result = (torch.empty_like(C), torch.empty_like(a), torch.empty_like(b), C.new_empty(S), C.new_empty(S, dtype=torch.int64))
     if S:
@@ -66,14 +66,14 @@ if triton is not None:
     CONFIGS = [triton.Config({"BLOCK": block}, num_warps=warps) for block, warps in
                ([(4, 1)] if INTERPRETED else [(1, 4), (1, 1), (2, 1), (4, 1), (8, 1), (8, 4), (16, 2), (32, 4), (64, 8)])]
 
-    def _fitting(configs, arguments, **settings):
+    def _fitting(configs: list, arguments: dict, **settings: int) -> list:
         """Blocks of at most 8,192 entries: more would leave the registers."""
         cells = settings["KP"] * settings["NP"]
         return [c for c in configs if c.kwargs["BLOCK"] * cells <= 2 * LARGEST] or configs[:1]
 
     @triton.autotune(CONFIGS, key=["KP", "NP"], prune_configs_by={"early_config_prune": _fitting})
     @triton.jit
-    def _iterate(cost, a, b, plan, u, v, violation, iterations, S, K, N, tolerance, budget,
+    def _iterate(cost, a, b, plan, u, v, violation, iterations, S, K, N, tolerance, budget,  # type: ignore[no-untyped-def]
                  KP: tl.constexpr, NP: tl.constexpr, EVERY: tl.constexpr, BLOCK: tl.constexpr):
         s = (tl.program_id(0) * BLOCK + tl.arange(0, BLOCK)).to(tl.int64)
         k, n = tl.arange(0, KP), tl.arange(0, NP)

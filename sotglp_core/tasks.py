@@ -68,6 +68,9 @@ def load_task(source: Source = "pocket", *, root: Source | None = None, shots: i
     """
     keep = readable if skip_corrupt else (lambda images: images)
     naming = read_names(names) if isinstance(names, str | Path) else names
+    pool: Images
+    val: Images
+    test: Images
     sets: dict[str, Images] = {}
     shifted: dict[str, Images] = {}
     aliases: dict[str, str] = {}
@@ -75,18 +78,18 @@ def load_task(source: Source = "pocket", *, root: Source | None = None, shots: i
     if str(source) == "pocket":
         if names is not None:
             raise ValueError(own_names)
-        names = tuple(classes or SPECIES)
+        known = tuple(classes or SPECIES)
         sizes = {"pool": pocket.POOL, "val": pocket.VAL, "test": pocket.TEST}
-        pool, val, test = (pocket.species_images(split, n, names=names) for split, n in sizes.items())
+        pool, val, test = (pocket.species_images(split, n, names=known) for split, n in sizes.items())
         sets = {name: pocket.ood_images(name, pocket.OOD) for name in ("unseen", *pocket.OOD_KINDS)}
-        shifted = {name: pocket.species_images("test", pocket.TEST, names=names, shift=name) for name in _listed(shifts) if name in SHIFTS}
+        shifted = {name: pocket.species_images("test", pocket.TEST, names=known, shift=name) for name in _listed(shifts) if name in SHIFTS}
     else:
         folder, row = _place(source, root)
         row = row or (detect(folder) if os.access(folder, os.X_OK) else None)
         if row is None:
             read = labelled_splits if folder.suffix.lower() in LABEL_FILES and not folder.is_dir() else folder_splits
             aliases = {_plain(key): name for key, name in (naming or {}).items()}
-            names, splits = read(folder, classes=classes, names=naming, skip_corrupt=skip_corrupt)
+            known, splits = read(folder, classes=classes, names=naming, skip_corrupt=skip_corrupt)
         else:
             if names is not None:
                 raise ValueError(own_names)
@@ -97,7 +100,7 @@ def load_task(source: Source = "pocket", *, root: Source | None = None, shots: i
             if row.name == "imagenet":  # ImageNet-V2's first release names its folders by class index
                 aliases |= {str(i): name for i, name in enumerate(split.class_names)}
             split = split.only(classes) if classes else split
-            names, splits = split.class_names, {part: keep(images) for part, images in split.images.items()}
+            known, splits = split.class_names, {part: keep(images) for part, images in split.images.items()}
         pool, val, test = splits["train"], splits["val"], splits["test"]
     unused = set(ood_exclude)
     for place in _listed(ood):
@@ -108,12 +111,12 @@ def load_task(source: Source = "pocket", *, root: Source | None = None, shots: i
         raise ValueError(f"no out-of-distribution folder has a sub-folder {sorted(unused)[0]!r} to leave out")
     for place in _listed(shifts):
         if place not in shifted:
-            shifted[_fresh(place, shifted, "shift")] = keep(_shift(place, root, names, aliases))
-    chosen = few_shot(pool.labels, names, shots, seed, allow_fewer=allow_fewer, draw=draw)
-    without = len(names) - len(np.unique(pool.labels[chosen]))
+            shifted[_fresh(place, shifted, "shift")] = keep(_shift(place, root, known, aliases))
+    chosen = few_shot(pool.labels, known, shots, seed, allow_fewer=allow_fewer, draw=draw)
+    without = len(known) - len(np.unique(pool.labels[chosen]))
     if without:
-        print(f"the proportional draw leaves {without} of the {len(names)} classes without a training image", file=sys.stderr)
-    return Task(str(source), names, pool.subset(chosen), val, test, sets, shifted, template)
+        print(f"the proportional draw leaves {without} of the {len(known)} classes without a training image", file=sys.stderr)
+    return Task(str(source), known, pool.subset(chosen.tolist()), val, test, sets, shifted, template)
 
 
 def _listed(places: Source | Sequence[Source] | None) -> list[Source]:

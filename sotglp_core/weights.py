@@ -5,7 +5,7 @@ from __future__ import annotations
 import warnings
 import zipfile
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 import torch
@@ -28,6 +28,7 @@ def read_weights(path: Path, vocabulary: int) -> Weights:
     :param vocabulary: rows of the whole word embedding; a file may hold only the rows that training met.
     :raises ValueError: if the file is none of these.
     """
+    state: Any
     try:
         if path.suffix == ".safetensors":
             state = load_file(path)

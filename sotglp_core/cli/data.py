@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import difflib
 import json
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Annotated
 
@@ -113,8 +114,7 @@ def _checked(row: Dataset, place: Path, full: bool) -> dict:
             return {"name": row.name, "folder": str(place), "split": "", "classes": 0, "images": [], "wrong": [str(error)]}
         paths = [path for images in split.images.values() for path in images.paths]
         source, classes, counts = split.source, len(split.class_names), tuple(map(len, split.images.values()))
-        official = source != row.split and row.official_counts
-        expected = row.official_counts if official else row.counts
+        expected = (row.official_counts or row.counts) if source != row.split else row.counts
     else:
         paths = list_images(place / row.images)
         classes = len({path.relative_to(place / row.images).parts[0] for path in paths}) if row.classes else 0
@@ -141,5 +141,5 @@ def _checked(row: Dataset, place: Path, full: bool) -> dict:
     return {"name": row.name, "folder": str(place), "split": source, "classes": classes, "images": list(counts), "wrong": wrong}
 
 
-def _counts(counts) -> str:
+def _counts(counts: Iterable[int]) -> str:
     return " / ".join(f"{n:,}" for n in counts)

@@ -5,9 +5,10 @@ from __future__ import annotations
 import difflib
 import json
 import math
-from collections.abc import Collection
+from collections.abc import Callable, Collection
+from functools import cache, partial
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 from rich.table import Column, Table
@@ -92,9 +93,8 @@ def _pocket(table: str, names: list[str], seeds: range, out: Path, backbone: Bac
         _say(todo, names, sum(_pocket_seconds(table, name, len(seeds), backbone) for name in todo), as_json)
     if plan:
         return
-    bench, found = pocket.Bench(seeds, out, backbone) if todo else None, {}
-    for name in names:
-        found[name], _ = kept(out, table, name, facts, lambda name=name: bench.measure(table, name))
+    bench = cache(lambda: pocket.Bench(seeds, out, backbone))
+    found = {name: kept(out, table, name, facts, partial(_measured, bench, table, name)) for name in names}
     write_tables(out, table)
     if as_json:
         print(json.dumps(found))
@@ -104,6 +104,10 @@ def _pocket(table: str, names: list[str], seeds: range, out: Path, backbone: Bac
                           highlight=False)
     else:
         _beside(table, found, {name: runs for name, runs in read_rows(MEASURED, table).items() if name in found})
+
+
+def _measured(bench: Callable[[], pocket.Bench], table: str, name: str) -> Any:
+    return bench().measure(table, name)
 
 
 def _beside(table: str, ours: dict, book: dict) -> None:
@@ -124,7 +128,7 @@ def _beside(table: str, ours: dict, book: dict) -> None:
     console.print("equal to the book's" if same else "where the book's figure differs, it stands below ours", highlight=False)
 
 
-def _published(table: str, datasets: list[str], methods: list[str], seeds: range, out: Path, root: Path, backbone: Backbone,
+def _published(table: str, datasets: list[str], methods: list[str], seeds: range, out: Path, root: Path | None, backbone: Backbone,
                plan: bool, as_json: bool) -> None:
     facts = about(backbone.fingerprint, seeds=list(seeds))
     pairs = {f"{dataset}, {method}": (dataset, method) for dataset in datasets for method in methods}
@@ -135,8 +139,7 @@ def _published(table: str, datasets: list[str], methods: list[str], seeds: range
     shown = Table("dataset", "preset", "measure", Column("ours", justify="right"), Column("published", justify="right"), "source")
     found = {}
     for label, (dataset, method) in pairs.items():
-        found[label], _ = kept(out, table, label, facts,
-                               lambda d=dataset, m=method: benchmarks.measure(table, d, m, root, backbone, seeds))
+        found[label] = kept(out, table, label, facts, partial(benchmarks.measure, table, dataset, method, root, backbone, seeds))
         for column in ("top-1",) if table == "few-shot" else ("top-1", "MCM AUROC", "MCM FPR95", "GL-MCM AUROC", "GL-MCM FPR95"):
             value, source = benchmarks.quoted(table, dataset, method, column)
             shown.add_row(dataset, method, column, cell(found[label], column), "" if value is None else f"{value:g}", source)

@@ -10,10 +10,10 @@ import urllib.error
 import urllib.request
 import zipfile
 from collections.abc import Iterator
-from contextlib import nullcontext
+from contextlib import AbstractContextManager, nullcontext
 from http.client import HTTPException
 from pathlib import Path, PurePosixPath
-from typing import IO
+from typing import IO, Any
 
 from ..progress import progress_bar
 from .catalogue import Dataset
@@ -60,7 +60,7 @@ def fetch(url: str, path: str | Path, *, md5: str | None = None, sha256: str | N
     return _verified(part, path, md5, sha256, url)
 
 
-def _opened(url: str, have: int):
+def _opened(url: str, have: int) -> AbstractContextManager[Any]:
     """The answer from byte ``have`` on; or none where the server says that there is nothing left."""
     request = urllib.request.Request(url, headers={"User-Agent": "sotglp", **({"Range": f"bytes={have}-"} if have else {})})
     try:
@@ -115,12 +115,12 @@ def _members(archive: Path) -> Iterator[tuple[str, IO[bytes]]]:
                 if not member.is_dir():
                     yield member.filename, file.open(member)
         return
-    with tarfile.open(archive, "r|*") as file:
-        for member in file:
-            if not (member.isreg() or member.isdir()):
-                raise ValueError(f"{archive} holds {member.name!r}, which is a link or a device; it is not unpacked")
-            if member.isreg():
-                yield member.name, file.extractfile(member)
+    with tarfile.open(archive, "r|*") as stream:
+        for entry in stream:
+            if not (entry.isreg() or entry.isdir()):
+                raise ValueError(f"{archive} holds {entry.name!r}, which is a link or a device; it is not unpacked")
+            if content := stream.extractfile(entry) if entry.isreg() else None:
+                yield entry.name, content
 
 
 def _inside(archive: Path, name: str, target: Path, strip: int) -> Path | None:

@@ -159,7 +159,7 @@ def draw_splits(images: FolderImages, classes: int) -> dict[str, FolderImages]:
     parts: dict[str, list[int]] = {"train": [], "val": [], "test": []}
     digests = [hashlib.sha256(path.name.encode(errors="replace")).digest() for path in images.paths]
     for label in range(classes):
-        own = sorted(np.flatnonzero(images.labels == label), key=digests.__getitem__)
+        own = sorted(np.flatnonzero(images.labels == label).tolist(), key=digests.__getitem__)
         test, val = max(1, int(TEST_SHARE * len(own))), int(VAL_SHARE * len(own))
         for split, chosen in (("test", own[:test]), ("val", own[test:test + val]), ("train", own[test + val:])):
             parts[split] += sorted(chosen)

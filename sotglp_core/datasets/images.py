@@ -75,7 +75,7 @@ class FolderImages(Images):
         return digest.hexdigest()
 
     def subset(self, indices: Sequence[int]) -> FolderImages:
-        return FolderImages([self.paths[i] for i in indices], self.labels[list(indices)])
+        return FolderImages([self.paths[i] for i in indices], self.labels[list(indices)].tolist())
 
 
 def read_image(path: str | Path, *, side: int | None = None) -> Image.Image:
@@ -87,13 +87,14 @@ def read_image(path: str | Path, *, side: int | None = None) -> Image.Image:
     """
     try:
         _check_regular(path)
-        with warnings.catch_warnings(action="ignore"), Image.open(path) as image:
+        with warnings.catch_warnings(action="ignore"), Image.open(path) as file:
+            image: Image.Image = file
             if image.width * image.height > MAX_PIXELS:
                 raise ValueError(f"{image.width} x {image.height} pixels are more than {MAX_PIXELS}")
             if max(image.size) > MAX_RATIO * min(image.size):
                 raise ValueError(f"{image.width} x {image.height} pixels are too narrow a strip")
             if side:
-                image.draft(None, (2 * side, 2 * side))
+                file.draft(None, (2 * side, 2 * side))
             image.load()
             with suppress(Exception):  # damaged EXIF data must not cost a good picture
                 image = ImageOps.exif_transpose(image)

@@ -69,14 +69,15 @@ def read_names(file: str | Path) -> dict[str, str]:
 
     :raises ValueError: naming the line that is wrong.
     """
-    file, names = Path(file), {}
+    names: dict[str, str] = {}
+    file = Path(file)
     content = _json(file, _text(file)) if file.suffix.lower() == ".json" else None
     records = content.items() if isinstance(content, dict) else (
         (_value(where, record, NAME_HEADS, "folder"), _value(where, record, NAME_HEADS, "name")) for where, record in _records(file))
     for folder, name in records:
         if not isinstance(name, str) or not name.strip() or folder in names:
             raise ValueError(f"{shown(file)}: {folder!r} needs one class name, a text")
-        names[folder] = name
+        names[str(folder)] = name
     return names
 
 
@@ -105,7 +106,7 @@ def _records(file: Path) -> list[Record]:
 
 
 def _row(where: str, record: dict, file: Path) -> tuple[str, str, str, str | None]:
-    path, label = (_value(where, record, HEADS, column) for column in ("path", "label"))
+    path, label = (_value(where, record, HEADS, column) or "" for column in ("path", "label"))
     inside = os.path.normpath(os.path.relpath(path, file.parent.absolute()) if os.path.isabs(path) else path)
     if inside.split(os.sep)[0] == ".." or "\0" in path:
         raise ValueError(f"{where}: {shown(path)} is outside the folder of {shown(file.name)}; put the file above its photos")

@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 import re
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 
 from .catalogue import Dataset
@@ -59,11 +59,11 @@ def _folders(row: Dataset, folder: Path) -> Parts:
     return dict(zip(PARTS, drawn(rows, 0.5, 0.2))), "a fixed draw of 50 % train, 20 % validation, 30 % test, for want of an official split"
 
 
-def imagenet_names(path: Path, rename=()) -> dict[str, str]:
+def imagenet_names(path: Path, rename: Mapping[str, str] | None = None) -> dict[str, str]:
     """WordNet id -> class name from CoOp's classnames.txt, in its order; of two classes with one name, the one in ``rename`` is renamed."""
     names = dict(_pairs(path))
     double = {name for name in names.values() if list(names.values()).count(name) > 1}
-    return {key: dict(rename).get(key, name) if name in double else name for key, name in names.items()}
+    return {key: (rename or {}).get(key, name) if name in double else name for key, name in names.items()}
 
 
 def _imagenet(row: Dataset, folder: Path) -> Parts:
@@ -80,7 +80,7 @@ def _imagenet(row: Dataset, folder: Path) -> Parts:
 
 
 def _pets(row: Dataset, folder: Path) -> Parts:
-    def part(name):
+    def part(name: str) -> Iterator[Row]:
         for image, *_ in _pairs(folder / f"annotations/{name}.txt"):
             breed = image.rpartition("_")[0].lower()
             yield f"{image}.jpg", breed, breed
@@ -106,7 +106,7 @@ def _aircraft(row: Dataset, folder: Path) -> Parts:
 
 
 def _sun(row: Dataset, folder: Path) -> Parts:
-    def rows(lines):
+    def rows(lines: Iterable[str]) -> Iterator[Row]:
         for line in lines:
             key = line.rpartition("/")[0]
             yield line.lstrip("/"), key, " ".join(reversed(key.split("/")[2:]))
@@ -117,7 +117,7 @@ def _sun(row: Dataset, folder: Path) -> Parts:
 
 
 def _ucf(row: Dataset, folder: Path) -> Parts:
-    def rows(lines):
+    def rows(lines: Iterable[str]) -> Iterator[Row]:
         for line in lines:
             action, _, file = line.split(" ")[0].partition("/")
             name = "_".join(re.findall("[A-Z][^A-Z]*", action))
@@ -155,7 +155,7 @@ def _flowers(row: Dataset, folder: Path) -> Parts:
 
 
 def _cars(row: Dataset, folder: Path) -> Parts:
-    def part(file, place):
+    def part(file: str, place: str) -> Iterator[Row]:
         for entry in _matlab(folder / file)["annotations"]:
             number = int(entry["class"])
             model, _, year = str(models[number - 1]).rpartition(" ")

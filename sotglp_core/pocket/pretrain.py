@@ -21,6 +21,7 @@ import math
 import os
 import time
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
@@ -92,13 +93,13 @@ def tell(logits: Tensor, traits: Tensor) -> tuple[Tensor, Tensor]:
 class Heads(nn.Module):
     """Linear readings of the image feature and of the last block's patch tokens."""
 
-    def __init__(self, visual: nn.Module, width: int, joint: int):
+    def __init__(self, visual: Any, width: int, joint: int):
         super().__init__()
         self.norm, self.part, self.shown = nn.LayerNorm(width), nn.Linear(width, len(PARTS)), nn.Linear(width, PHRASES)
         self.traits = nn.Linear(joint, PHRASES)
         visual.transformer.resblocks[-1].register_forward_hook(self._note)
 
-    def _note(self, block, args, tokens: Tensor) -> None:
+    def _note(self, block: nn.Module, args: tuple, tokens: Tensor) -> None:
         self.tokens = tokens[:, 1:]
 
     def read_parts(self, grid: Tensor, traits: Tensor) -> tuple[Tensor, Tensor]:
@@ -142,7 +143,7 @@ def pretrain(folder: Path, *, images: int, batch: int, lr: float, keep: float, p
     optimizers = [torch.optim.Muon(hidden, lr=lr, weight_decay=0.05, adjust_lr_fn="match_rms_adamw"),
                   torch.optim.AdamW([{"params": [p for p in rest if p.ndim >= 2], "weight_decay": 0.05},
                                      {"params": [p for p in rest if p.ndim < 2], "weight_decay": 0.0}], betas=(0.9, 0.98))]
-    names = {parameter: name for name, parameter in learned.named_parameters()}
+    names: dict[Tensor, str] = {parameter: name for name, parameter in learned.named_parameters()}
     steps, warmup = images // batch, 100
     phrases = backbone.tokenize([phrase(group, value) for group, values in TRAITS.items() for value in values])
     used = torch.zeros(model.vocab_size, dtype=torch.bool)

@@ -32,7 +32,7 @@ def missing(table: str, dataset: str, root: Path | None) -> list[str]:
     return [name for name in needed(table, dataset) if root is None or CATALOGUE[name].find(root) is None]
 
 
-def measure(table: str, dataset: str, name: str, root: Path, backbone: Backbone, seeds: range) -> list[dict]:
+def measure(table: str, dataset: str, name: str, root: Path | None, backbone: Backbone, seeds: range) -> list[dict]:
     """One run a seed: 16 images a class from the training split, judged on the test split."""
     runs: list[dict] = []
     for seed in seeds if name != "zeroshot" else seeds[:1]:

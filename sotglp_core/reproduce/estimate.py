@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Callable
 
 import torch
 
@@ -35,7 +36,7 @@ def seconds_a_step(backbone: Backbone, class_names: tuple[str, ...], config: Con
     return step * config.batch_size / number, judge
 
 
-def _timed(work) -> float:
+def _timed(work: Callable[[], object]) -> float:
     work()
     start = time.perf_counter()
     work()

@@ -15,6 +15,7 @@ import torch
 from .. import partition
 from ..backbone import Backbone, load_backbone
 from ..config import PRESETS, Config, preset
+from ..datasets import Images
 from ..evaluation import evaluate
 from ..features import Features, encode
 from ..model import SOTGLP
@@ -29,7 +30,7 @@ EPOCHS = 20
 SHOTS = (1, 2, 4, 8, 16)
 STRENGTHS = (0.0, 0.25, 0.5, 0.75, 1.0)
 SCORES = ("MCM", "GL-MCM")
-ROWS = {
+ROWS: dict[str, dict[str, tuple[str, dict]]] = {  # table -> row -> preset, and what is changed in it
     "rates": {name: (name, {}) for name in PRESETS if name != "zeroshot"},
     "presets": {name: (name, {}) for name in PRESETS},
     "allocations": {**{f"ot, epsilon {e}": ("sotglp", dict(epsilon=e)) for e in (0.01, 0.1, 1.0)},
@@ -47,10 +48,11 @@ class Bench:
     def __init__(self, seeds: range, folder: Path, backbone: Backbone | None = None):
         self.backbone, self.seeds, self.folder = backbone or load_backbone(), seeds, folder
         self.task = load_task(shots=16)
-        self.grids = torch.from_numpy(self.task.test.part_grids().reshape(len(self.task.test), -1)).long()
+        test = species_images("test", TEST)  # the task's own, with their part masks
+        self.grids = torch.from_numpy(test.part_grids().reshape(len(test), -1)).long()
         self.shifts = {name: species_images("test", TEST, shift=name) for name in SHIFTS}
 
-    def encode(self, images, config: Config) -> Features:
+    def encode(self, images: Images | Features, config: Config) -> Features:
         return encode(self.backbone, images, shared_first_block=config.shared_first_block)
 
     def learned(self, config: Config, shots: int) -> SOTGLP:
@@ -63,10 +65,11 @@ class Bench:
         config = preset(name, epochs=EPOCHS, batch_size=64)
         val = self.encode(self.task.val, config)
         tried = {lr: evaluate(self.learned(config.replace(lr=lr), 16), val, progress=False).accuracy for lr in RATES}
-        return {"lr": max(tried, key=tried.get), "tried": tried}
+        return {"lr": max(tried, key=lambda lr: tried[lr]), "tried": tried}
 
     def judged(self, model: SOTGLP, *, ood: bool = True, shifts: bool = False) -> dict:
-        config, flat = model.config, {}
+        config = model.config
+        flat: dict[str, float] = {}
         test, *sets = (self.encode(images, config) for images in (self.task.test, *(self.task.ood.values() if ood else ())))
         moved = {name: self.encode(images, config) for name, images in self.shifts.items()} if shifts else {}
         result = evaluate(model, test, dict(zip(self.task.ood, sets)), moved, progress=False)
@@ -121,8 +124,9 @@ class Bench:
 
     def strengths(self, model: SOTGLP) -> list[dict]:
         """The learned projection W turned down to I + s (W - I), the prompts as they are."""
-        learned = model.projection.data
-        eye, rows = torch.eye(len(learned)), []
+        assert model.projection is not None
+        learned, rows = model.projection.data, []
+        eye = torch.eye(len(learned))
         for s in STRENGTHS:
             model.projection.data = eye + s * (learned - eye)
             rows.append({"strength": s, **self.judged(model)})

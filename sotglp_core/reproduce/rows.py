@@ -7,6 +7,7 @@ import platform
 import time
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import torch
 
@@ -15,7 +16,7 @@ from ..storage import write_text
 MEASURED = Path(__file__).parent / "measured"  # what the book shows
 
 
-def about(weights: str, **protocol) -> dict:
+def about(weights: str, **protocol: int | list[int]) -> dict:
     """What a row's numbers depend on beside its settings."""
     return {"torch": torch.__version__, "python": platform.python_version(), "weights": weights, **protocol}
 
@@ -32,16 +33,16 @@ def is_kept(folder: Path, table: str, label: str, facts: dict) -> bool:
         return False
 
 
-def kept(folder: Path, table: str, label: str, facts: dict, measure: Callable[[], list[dict] | dict]) -> tuple[list[dict] | dict, bool]:
-    """The row's runs, and whether they had to be measured; they are written when they are there."""
+def kept(folder: Path, table: str, label: str, facts: dict, measure: Callable[[], Any]) -> Any:
+    """The row's runs, read or else measured and written."""
     path = row_path(folder, table, label)
     if is_kept(folder, table, label, facts):
-        return json.loads(path.read_text(encoding="utf-8"))["runs"], False
+        return json.loads(path.read_text(encoding="utf-8"))["runs"]
     start = time.monotonic()
     runs = measure()
     row = {"label": label, "about": facts, "seconds": round(time.monotonic() - start, 1), "runs": runs}
     write_text(path, json.dumps(row, indent=1))
-    return runs, True
+    return runs
 
 
 def read_rows(folder: Path, table: str) -> dict[str, list[dict]]:
