@@ -12,7 +12,7 @@ export PIP_DISABLE_PIP_VERSION_CHECK = 1
 export PIP_ROOT_USER_ACTION = ignore
 
 .DEFAULT_GOAL := help
-.PHONY: install book test pages links serve bench lint clean help
+.PHONY: install book test coverage pages links serve bench lint clean help
 
 $(STAMP): requirements.txt constraints.txt pyproject.toml
 	@command -v $(PYTHON) >/dev/null || { echo "$(PYTHON) was not found; install Python 3.11, 3.12 or 3.13, or name one with PYTHON=" >&2; exit 1; }
@@ -32,6 +32,9 @@ test: $(STAMP) ## test the package, then run every CPU notebook
 	$(PY) -m pytest
 	$(PY) -m pytest --nbmake --nbmake-timeout=120 --ignore-glob='*_gpu.ipynb' notebooks
 
+coverage: $(STAMP) ## the lines of the package that no test runs
+	$(PY) -m pytest --cov=sotglp_core --cov-report=term-missing:skip-covered --cov-fail-under=95
+
 pages: $(STAMP) ## look at every page of the built book in Chromium, if there is one
 	$(PY) -m pytest tests/test_book_pages.py
 
@@ -42,7 +45,7 @@ serve: book ## build the book and show it on http://localhost:8000 (PORT=)
 	$(PY) -m http.server --bind localhost --directory _build/html $(PORT)
 
 bench: $(STAMP) ## measure speed and memory on this machine
-	$(PY) tests/benchmarks/bench.py
+	$(PY) -m sotglp_core.cli bench
 	$(PY) tests/benchmarks/speed.py
 
 lint: $(STAMP) ## check style and types

@@ -32,7 +32,7 @@ KNOWN = {**POCKET, **benchmarks.TABLES}
 
 def reproduce(
     table: Annotated[str | None, typer.Argument(help=f"One of {', '.join(KNOWN)}; none: list them.")] = None,
-    rows: Annotated[str, typer.Option(help="Comma-separated rows (of few-shot: datasets); empty: all.")] = "",
+    row: Annotated[list[str] | None, typer.Option(help="One row (of few-shot: a dataset); may be repeated. None: all.")] = None,
     presets: Annotated[str, typer.Option(help="Comma-separated presets of the tables on real data.")] = "sotglp,sotglp-proj",
     seeds: Annotated[int, typer.Option(min=1, help="Draws of training images.")] = 3,
     out: Annotated[Path, typer.Option(help="Folder that keeps every finished row; a second call goes on.")] = Path("runs/reproduce"),
@@ -45,16 +45,16 @@ def reproduce(
 ) -> None:
     """Measure a table of the book, or a published one, again; ours is printed beside theirs.
 
-    Examples: `sotglp reproduce`, `sotglp reproduce presets --rows sotglp,coop`, `sotglp reproduce few-shot --rows eurosat,dtd --root /data`
+    Examples: `sotglp reproduce`, `sotglp reproduce presets --row sotglp --row coop`, `sotglp reproduce few-shot --row eurosat --root /data`
     """
     if table is None:
-        _list(out)
+        _list(out, root)
     elif _known([table], KNOWN, "table")[0] in POCKET:
-        names = _known(listed(rows) or list(pocket.ROWS[table]), pocket.ROWS[table], "row")
+        names = _known(row or list(pocket.ROWS[table]), pocket.ROWS[table], "row")
         _pocket(table, names, range(1, seeds + 1), out, load_backbone(device=chosen_device(device)), plan, as_json)
     else:
         known = ["imagenet"] if table == "ood" else list(benchmarks.DATASETS)
-        names = _known(listed(rows) or known, known, "dataset")
+        names = _known(row or known, known, "dataset")
         methods = _known(listed(presets) or [], PRESETS, "preset")
         there = [name for name in names if not benchmarks.missing(table, name, root)]
         for name in names:
@@ -77,12 +77,14 @@ def _known(names: list[str], known: Collection[str], kind: str) -> list[str]:
     return names
 
 
-def _list(out: Path) -> None:
+def _list(out: Path, root: Path | None) -> None:
     shown = Table("table", "what", Column("rows kept", justify="right"), "data")
     for name, what in POCKET.items():
         shown.add_row(name, what, f"{len(read_rows(out, name))} of {len(pocket.ROWS[name])}", "drawn, embedded weights")
     for name, what in benchmarks.TABLES.items():
-        shown.add_row(name, what, str(len(read_rows(out, name))), f"real, below --root; weights {'/'.join(benchmarks.BACKBONE)}")
+        rows = ["imagenet"] if name == "ood" else list(benchmarks.DATASETS)
+        there = sum(not benchmarks.missing(name, row, root) for row in rows)
+        shown.add_row(name, what, str(len(read_rows(out, name))), f"real, {there} of {len(rows)} below --root")
     console.print(shown)
 
 
@@ -133,7 +135,7 @@ def _published(table: str, datasets: list[str], methods: list[str], seeds: range
     facts = about(backbone.fingerprint, seeds=list(seeds))
     pairs = {f"{dataset}, {method}": (dataset, method) for dataset in datasets for method in methods}
     todo = [label for label in pairs if not is_kept(out, table, label, facts)]
-    _say(todo, list(pairs), sum(_published_seconds(*pairs[label], len(seeds), backbone) for label in todo), as_json)
+    _say(todo, list(pairs), sum(_published_seconds(*pairs[label], len(seeds), backbone) for label in todo), as_json, encoding=True)
     if plan:
         return
     shown = Table("dataset", "preset", "measure", Column("ours", justify="right"), Column("published", justify="right"), "source")
@@ -169,10 +171,10 @@ def _published_seconds(dataset: str, method: str, seeds: int, backbone: Backbone
     return seeds * (steps * step + test * judged) + (test + seeds * train) * seconds_an_image(backbone)
 
 
-def _say(todo: list[str], rows: list[str], seconds: float, as_json: bool) -> None:
+def _say(todo: list[str], rows: list[str], seconds: float, as_json: bool, *, encoding: bool = False) -> None:
     if not as_json:
-        console.print(f"{len(rows) - len(todo)} of {len(rows)} rows are kept; to measure: {', '.join(todo) or 'none'}"
-                      + (f"; about {_time(seconds)}, encoding of new images not counted" if todo else ""), highlight=False, soft_wrap=True)
+        console.print(f"{len(rows) - len(todo)} of {len(rows)} rows are kept; to measure: {'; '.join(todo) or 'none'}"
+                      + (f"; about {_time(seconds)}{'' if encoding else ', and encoding where the cache is empty'}" if todo else ""), highlight=False, soft_wrap=True)
 
 
 def _time(seconds: float) -> str:
