@@ -144,11 +144,11 @@ class Page:
             raise RuntimeError(result["exceptionDetails"].get("exception", {}).get("description", expression))
         return result["result"].get("value")
 
-    def press(self, key, shift=False):
+    def press(self, key, *, ctrl=False, shift=False):
         """Press a key, such as "ArrowLeft", "Tab" or "a"."""
         what = {"key": key, "code": key if len(key) > 1 else "", "windowsVirtualKeyCode": KEYS.get(key) or ord(key.upper()),
-                "modifiers": 8 * shift}
-        text = {"Enter": "\r"}.get(key, key if len(key) == 1 else "")
+                "modifiers": 2 * ctrl + 8 * shift}
+        text = "" if ctrl else {"Enter": "\r"}.get(key, key if len(key) == 1 else "")
         self.send("Input.dispatchKeyEvent", type="keyDown" if text else "rawKeyDown", **what, **({"text": text} if text else {}))
         self.send("Input.dispatchKeyEvent", type="keyUp", **what)
 

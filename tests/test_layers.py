@@ -12,13 +12,15 @@ FLOORS = [
     ["alignment", "sinkhorn_triton", "backbone", "datasets", "pocket"],
     ["prompts", "tasks"],
     ["model"],
-    ["features", "training", "evaluation", "checkpoint", "calibration", "resume", "runs", "export", "onnx"],
-    ["inspector", "cli", "pocket.pretrain", "report", "reproduce"],
+    ["features", "export"],
+    ["evaluation", "resume"],
+    ["training", "calibration"],
+    ["checkpoint", "predict", "runs", "onnx"],
+    ["inspector", "pocket.pretrain"],
+    ["report", "reproduce"],
+    ["cli"],
 ]
-WITHIN = {  # rooms of one floor that may call each other, in one direction
-    ("training", "features"), ("evaluation", "features"), ("cli", "inspector"), ("cli", "report"), ("cli", "reproduce"), ("report", "inspector"), ("pocket", "datasets"),
-    ("calibration", "evaluation"), ("calibration", "features"), ("checkpoint", "calibration"), ("training", "resume"), ("evaluation", "features"),
-}
+WITHIN = {("pocket", "datasets")}  # rooms of one floor that may call each other, in one direction
 FLOOR = {room: level for level, rooms in enumerate(FLOORS) for room in rooms}
 FILES = sorted(p for p in ROOT.rglob("*.py") if p != ROOT / "__init__.py")
 

@@ -172,9 +172,11 @@ def _published_seconds(dataset: str, method: str, seeds: int, backbone: Backbone
 
 
 def _say(todo: list[str], rows: list[str], seconds: float, as_json: bool, *, encoding: bool = False) -> None:
-    if not as_json:
-        console.print(f"{len(rows) - len(todo)} of {len(rows)} rows are kept; to measure: {'; '.join(todo) or 'none'}"
-                      + (f"; about {_time(seconds)}{'' if encoding else ', and encoding where the cache is empty'}" if todo else ""), highlight=False, soft_wrap=True)
+    if as_json:
+        return
+    cost = f"; about {_time(seconds)}{'' if encoding else ', and encoding where the cache is empty'}" if todo else ""
+    console.print(f"{len(rows) - len(todo)} of {len(rows)} rows are kept; to measure: {'; '.join(todo) or 'none'}{cost}",
+                  highlight=False, soft_wrap=True)
 
 
 def _time(seconds: float) -> str:

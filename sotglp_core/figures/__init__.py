@@ -1,10 +1,16 @@
 """Arrays in, matplotlib Figure out: one style and one colour-blind-safe palette for the whole book."""
 
 from .base import HEATMAP, PALETTE, STYLE, style
+from .calibration import reliability
+from .confusion import confusion
 from .learning import history
-from .pictures import contact_sheet, part_colours, partition, shares
-from .results import curves, tradeoff
-from .scores import score_histograms
+from .partitions import partitions
+from .pictures import contact_sheet, matrices, part_colours, partition, shares, similarity_maps, spotlights
+from .quoted import quoted
+from .results import curves, measures, tradeoff
+from .scores import dots, roc, score_histograms, strengths
+from .transport import links, loglog, plans, regularisation
 
-__all__ = ["HEATMAP", "PALETTE", "STYLE", "contact_sheet", "curves", "history", "part_colours", "partition", "score_histograms",
-           "shares", "style", "tradeoff"]
+__all__ = ["HEATMAP", "PALETTE", "STYLE", "confusion", "contact_sheet", "curves", "dots", "history", "links", "loglog", "matrices",
+           "measures", "part_colours", "partition", "partitions", "plans", "quoted", "regularisation", "reliability", "roc",
+           "score_histograms", "shares", "similarity_maps", "spotlights", "strengths", "style", "tradeoff"]

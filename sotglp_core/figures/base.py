@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 PALETTE = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#F0E442", "#000000")  # Okabe and Ito
 HEATMAP = "magma"
-STYLE = {"font.size": 10, "axes.titlesize": 10, "axes.spines.top": False, "axes.spines.right": False, "legend.frameon": False,
-         "figure.facecolor": "white", "savefig.facecolor": "white", "axes.grid": True, "grid.alpha": 0.25, "figure.dpi": 110}
+STYLE: dict[Any, Any] = {
+    "font.size": 10, "axes.titlesize": 10, "axes.spines.top": False, "axes.spines.right": False, "legend.frameon": False,
+    "figure.facecolor": "white", "savefig.facecolor": "white", "axes.grid": True, "grid.alpha": 0.25, "figure.dpi": 110}
 
 
 def rgb(colour: str) -> tuple[float, ...]:

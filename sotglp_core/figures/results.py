@@ -8,7 +8,7 @@ import numpy as np
 from matplotlib import rc_context
 from matplotlib.figure import Figure
 
-from .base import PALETTE, STYLE
+from .base import PALETTE, STYLE, wrapped
 
 
 def tradeoff(points: Mapping[str, tuple[Sequence[float], Sequence[float]]], *, score: str = "GL-MCM") -> Figure:
@@ -47,4 +47,28 @@ def curves(x: Sequence[float], lines: Mapping[str, np.ndarray], *, xlabel: str, 
         ax.set_xlabel(xlabel)
         ax.set_ylabel(ylabel)
         ax.legend(fontsize=8)
+    return figure
+
+
+def measures(found: Mapping[str, Mapping[str, float]], chance: Mapping[str, Mapping[str, float]] | None = None) -> Figure:
+    """Small multiples, one panel a measure and one row a method: a dot where it came out, hollow where chance would have put it.
+
+    :param found: method -> measure -> value, from 0 up; every method has the same measures.
+    :param chance: method -> measure -> value, for those that have one.
+    """
+    names, chance = list(next(iter(found.values()))), chance or {}
+    with rc_context(STYLE):
+        figure = Figure(figsize=(1.15 * len(names) + 1.5, 0.3 * len(found) + 0.8), layout="constrained")
+        axes = figure.subplots(1, len(names), sharey=True, squeeze=False, gridspec_kw={"wspace": 0.15})[0]
+        for ax, name in zip(axes, names):
+            for row, (method, values) in enumerate(found.items()):
+                if name in chance.get(method, {}):
+                    ax.plot(chance[method][name], row, "o", color="black", markerfacecolor="white", markersize=6, clip_on=False)
+                ax.plot(values[name], row, "o", color=PALETTE[0], markersize=6, clip_on=False)
+            top = max(1, int(np.ceil(max(values[name] for values in found.values()) - 1e-3)))
+            ax.set(xlim=(0, top), ylim=(len(found) - 0.5, -0.5), yticks=range(len(found)))
+            ax.set_xticks([0, top / 2, top], ["0", f"{top / 2:g}", f"{top}"])
+            ax.set_yticklabels(found)
+            ax.set_title(wrapped(name, 14))
+            ax.tick_params(labelsize=9)
     return figure

@@ -57,4 +57,4 @@ def quoted(table: str, dataset: str, name: str, column: str = "top-1") -> tuple[
         rows = [row for row in published("ood_detection") if row["method"] == METHOD.get(name)
                 and (not metric or row["score"] == score or name == "sotglp" and metric == "AUROC" and score == "GL-MCM")]
         value = rows[0].get(key) if rows else None
-    return (float(value), rows[0]["source"]) if value not in (None, "") else (None, "")
+    return (float(value), str(rows[0]["source"])) if value not in (None, "") else (None, "")
