@@ -93,7 +93,7 @@ def relief(image: np.ndarray, heights: np.ndarray, light: np.ndarray, grain: np.
 
     `light` is the (2,) direction towards the lamp and `grain` (112, 112) a fine unevenness.
     """
-    rows, columns = heights.any(1).nonzero()[0], heights.any(0).nonzero()[0]
+    rows, columns = np.flatnonzero(heights.any(1)), np.flatnonzero(heights.any(0))
     if not len(rows):
         return image
     window = np.s_[max(rows[0] - 9, 0):rows[-1] + 10, max(columns[0] - 9, 0):columns[-1] + 10]

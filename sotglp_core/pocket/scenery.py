@@ -183,10 +183,10 @@ def draw_scene(rng: np.random.Generator, name: str) -> np.ndarray:
                 _pine(sheet, x, base + rng.uniform(3, 10), rng.uniform(14,
                     24) * (1 + .45 * k) * (1.3 if name == "woods" else .8), haze((40, 84, 58), .35 - .15 * k))
     if name == "waterfall":
-        x = rng.uniform(35, 77)
-        sheet.shape([(x - 6, 44), (x + 6, 44), (x + 11, 94), (x - 11, 94)], (224, 238, 246), edge=-.15)
+        fall = rng.uniform(35, 77)
+        sheet.shape([(fall - 6, 44), (fall + 6, 44), (fall + 11, 94), (fall - 11, 94)], (224, 238, 246), edge=-.15)
         for dx in rng.uniform(-5, 5, 9):
-            sheet.stroke([(x + dx, 46), (x + dx * 1.7, 93)], .7, (150, 190, 214))
+            sheet.stroke([(fall + dx, 46), (fall + dx * 1.7, 93)], .7, (150, 190, 214))
         sheet.shape(_ridge(rng, 96, 1, 6), (66, 124, 150), edge=-.1)
     if name in ("flowers", "hills"):
         for x, y, k in sorted(rng.uniform((0, 66, 0), (SIDE, SIDE, 4), (70 if name == "flowers" else 14, 3)).tolist(),

@@ -51,7 +51,7 @@ class PocketImages(Images):
         return hashlib.sha256((_drawing() + repr(self.specs)).encode()).hexdigest()
 
     def subset(self, indices: Sequence[int]) -> PocketImages:
-        return PocketImages([self.specs[i] for i in indices], self.labels[list(indices)])
+        return PocketImages([self.specs[i] for i in indices], self.labels[list(indices)].tolist())
 
 
 def species_images(split: str, per_class: int, *, names: Sequence[str] = tuple(SPECIES), shift: str | None = None) -> PocketImages:
