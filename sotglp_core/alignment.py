@@ -53,7 +53,7 @@ def align(patches: Tensor, prompts: Tensor, *, allocation: str = "ot", support: 
     if support is not None and support > P:
         raise ValueError(f"support is {support} patches, but an image has {P}; choose at most {P}")
     if support is None or allocation == "topk":
-        index = torch.arange(P, device=patches.device).expand(len(patches), len(prompts), P)
+        index = torch.arange(P, device=patches.device).expand(patches.shape[0], len(prompts), P)
         similarity = torch.einsum("bpd,cnd->bcpn", patches, prompts)
     else:
         index = _support(patches.detach(), prompts.detach().mean(1), support, memory)

@@ -78,7 +78,6 @@ class Backbone(nn.Module):
         :param shared_first_block: let the dense stream also receive block 1's ordinary attention output, as the
             released code does by updating one tensor in place.
         :param dense: "vv", or "plain" for the ordinary stream's own last tokens (to compare with).
-        :return: :class:`ImageFeatures`.
         :raises ValueError: on another ``dense``.
         """
         if dense not in ("vv", "plain"):
@@ -109,6 +108,8 @@ class Backbone(nn.Module):
 
         :raises ValueError: on a text longer than the context window, which the tokenizer would cut in silence.
         """
+        if long := [text for text in texts if len(text) > 64 * self.text.positional_embedding.shape[0]]:  # the tokenizer would take long
+            raise ValueError(f"the text {long[0][:60]!r}... has {len(long[0]):,} characters; shorten it")
         tokens = self.tokenizer(texts)
         end = tokens.argmax(-1)
         for i in (end == tokens.shape[1] - 1).nonzero()[:, 0].tolist():
@@ -213,7 +214,7 @@ def _check_activation(name: str, quick: bool, whose: str) -> None:
 
 def _check_name(name: str) -> None:
     """Refuse by its configuration what needs another library, before anything is built."""
-    config = open_clip.get_model_config(name)
+    config = None if ":" in name else open_clip.get_model_config(name)  # hf-hub:... downloads
     if config is None:
         raise ValueError(f"open_clip has no model {name!r}; {SUPPORTED}")
     if "timm_model_name" in config["vision_cfg"] or isinstance(config["vision_cfg"].get("layers"), list):

@@ -3,45 +3,68 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
+
+from torch import Tensor
 
 from .backbone import Backbone, load_backbone
+from .calibration import Calibration
 from .config import Config
+from .export import Baked, drop_text_tower
 from .model import SOTGLP
 from .storage import load_tensors, save_tensors
 
 FORMAT = 1
 
 
-def save(model: SOTGLP, path: str | Path) -> None:
-    """Write the learned tensors and their record as one safetensors file, atomically.
+def save(model: SOTGLP, path: str | Path, calibration: Calibration | None = None) -> None:
+    """Write the learned tensors (of a baked model: the text features) and their record as one safetensors file, atomically.
 
+    :param calibration: of this model as it is now; a loaded model's own is not passed on by itself.
     :raises ValueError: if the folder can't be written to.
     """
     backbone = model.backbone
-    record = {"format": FORMAT, "class_names": model.class_names, "config": model.config.to_dict(),
+    record = {"format": FORMAT, "class_names": model.class_names, "config": model.config.to_dict(), "baked": isinstance(model, Baked),
               "backbone": {"name": backbone.name, "pretrained": backbone.pretrained, "precision": backbone.precision,
-                           "fingerprint": backbone.fingerprint}}
+                           "fingerprint": backbone.fingerprint},
+              "calibration": calibration and calibration.to_dict()}
     save_tensors(path, model.state_dict(), record)
 
 
 def load(path: str | Path, backbone: Backbone | None = None) -> SOTGLP:
-    """The model that :func:`save` wrote, in evaluation mode.
+    """The model that :func:`save` wrote, in evaluation mode; its ``calibration`` is the one in the file, or None.
+
+    Of a baked model's backbone, only the image tower stays in memory (unless it is given).
 
     :param backbone: the frozen CLIP to use; None: load the one that the file names.
     :raises ValueError: if the file is missing or damaged, or was trained on another backbone.
     """
     tensors, record = load_tensors(path)
-    if record.get("format") != FORMAT:
+    if not isinstance(record, dict) or record.get("format") != FORMAT:
         raise ValueError(f"{path} is not a file of learned prompts that this version reads")
+    try:
+        return _restored(path, tensors, record, backbone)
+    except (AttributeError, KeyError, RuntimeError, TypeError) as error:
+        reason = (str(error).splitlines() or [""])[-1].strip()[:200]
+        raise ValueError(f"{path} does not fit its own record: {type(error).__name__} {reason}") from None
+
+
+def _restored(path: str | Path, tensors: dict[str, Tensor], record: dict, given: Backbone | None) -> SOTGLP:
     trained_on = record["backbone"]
-    backbone = backbone or load_backbone(trained_on["name"], trained_on["pretrained"], precision=trained_on["precision"])
+    settings = {k: tuple(v) if isinstance(v, list) else v for k, v in record["config"].items()}
+    config, calibration = Config().replace(**settings), record.get("calibration") and Calibration.from_dict(record["calibration"])
+    backbone = given or load_backbone(trained_on["name"], trained_on["pretrained"], precision=trained_on["precision"])
     if backbone.fingerprint != trained_on["fingerprint"]:
         raise ValueError(f"{path} was trained on {trained_on['name']} ({trained_on['pretrained']}, {trained_on['fingerprint']}), "
                          f"not on {backbone.name} ({backbone.pretrained}, {backbone.fingerprint}); load that backbone, or train again")
-    settings = {k: tuple(v) if isinstance(v, list) else v for k, v in record["config"].items()}
-    model = SOTGLP(backbone, record["class_names"], Config().replace(**settings))
-    try:
+    model: Any
+    if record.get("baked"):
+        shared, local, projection = (tensors.get(name) for name in ("shared", "local", "projection"))
+        model = Baked(backbone, record["class_names"], config, shared=shared, local=local, projection=projection)
+        if given is None:
+            drop_text_tower(backbone)
+    else:
+        model = SOTGLP(backbone, record["class_names"], config)
         model.load_state_dict(tensors)
-    except RuntimeError as error:
-        raise ValueError(f"{path} does not fit its own record: {str(error).splitlines()[-1].strip()}") from None
+    model.calibration = calibration
     return model.eval()

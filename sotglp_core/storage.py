@@ -12,13 +12,25 @@ from contextlib import contextmanager
 from pathlib import Path
 
 import numpy as np
-from safetensors import safe_open
+from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
 from torch import Tensor
 
 
 class WriteError(ValueError):
     """A file could not be written."""
+
+
+@contextmanager
+def writing(path: str | Path) -> Iterator[None]:
+    """Says which file could not be written, and why.
+
+    :raises WriteError: on any error of the system's.
+    """
+    try:
+        yield
+    except OSError as error:
+        raise WriteError(f"can't write {path}: {error.strerror}") from None
 
 
 @contextmanager
@@ -36,27 +48,34 @@ def atomic_path(path: str | Path) -> Iterator[Path]:
     os.close(handle)
     try:
         yield Path(name)
-        try:
+        with writing(path):
             with open(name, "rb") as written:
                 os.fsync(written.fileno())
             os.chmod(name, 0o666 & ~_umask())
             os.replace(name, path)
-        except OSError as error:
-            raise WriteError(f"can't write {path}: {error.strerror}") from None
     finally:
         Path(name).unlink(missing_ok=True)
 
 
 def write_text(path: str | Path, text: str) -> None:
-    """Write a whole UTF-8 text file, atomically."""
-    with atomic_path(path) as temporary:
+    """Write a whole UTF-8 text file, atomically.
+
+    :raises WriteError: if the folder can't be written to or has no room.
+    """
+    with atomic_path(path) as temporary, writing(path):
         temporary.write_text(text, encoding="utf-8")
 
 
 def save_tensors(path: str | Path, tensors: dict[str, Tensor], record: dict) -> None:
-    """Write named tensors and a JSON record as one safetensors file, atomically."""
+    """Write named tensors and a JSON record as one safetensors file, atomically.
+
+    :raises WriteError: if the folder can't be written to or has no room.
+    """
     with atomic_path(path) as temporary:
-        save_file({k: v.detach().cpu().contiguous() for k, v in tensors.items()}, temporary, {"record": json.dumps(record)})
+        try:
+            save_file({k: v.detach().cpu().contiguous() for k, v in tensors.items()}, temporary, {"record": json.dumps(record)})
+        except SafetensorError as error:
+            raise WriteError(f"can't write {path}: {str(error).split('I/O error: ')[-1]}") from None
 
 
 def load_tensors(path: str | Path) -> tuple[dict[str, Tensor], dict]:
@@ -85,18 +104,15 @@ def save_rows(path: str | Path, row: np.dtype, number: int, batches: Iterable[np
     header = io.BytesIO()
     np.lib.format.write_array_header_2_0(header, {"descr": np.lib.format.dtype_to_descr(row), "fortran_order": False, "shape": (number,)})
     crc = zlib.crc32(header.getvalue())
-    try:
-        with atomic_path(path) as temporary, open(temporary, "wb") as file:
-            if hasattr(os, "posix_fallocate"):  # learn of a full disk before the work, not after
-                os.posix_fallocate(file.fileno(), 0, len(header.getvalue()) + number * row.itemsize + 4)
-            file.write(header.getvalue())
-            for batch in batches:
-                content = batch.view(np.uint8)
-                crc = zlib.crc32(content, crc)
-                file.write(content)
-            file.write(crc.to_bytes(4, "little"))
-    except OSError as error:
-        raise WriteError(f"can't write {path}: {error.strerror}") from None
+    with writing(path), atomic_path(path) as temporary, open(temporary, "wb") as file:
+        if hasattr(os, "posix_fallocate"):  # learn of a full disk before the work, not after
+            os.posix_fallocate(file.fileno(), 0, len(header.getvalue()) + number * row.itemsize + 4)
+        file.write(header.getvalue())
+        for batch in batches:
+            content = batch.view(np.uint8).data
+            crc = zlib.crc32(content, crc)
+            file.write(content)
+        file.write(crc.to_bytes(4, "little"))
 
 
 def map_rows(path: str | Path) -> np.ndarray:

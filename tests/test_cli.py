@@ -37,15 +37,14 @@ def trained(photos, tmp_path_factory):
 
 def test_train(trained):
     out, printed = trained
-    assert {p.name for p in out.iterdir()} == {"config.json", "prompts.safetensors", "metrics.json", "history.jsonl"}
-    metrics = json.loads((out / "metrics.json").read_text())
-    assert 0 <= metrics["accuracy"] <= 1 and set(metrics["ood"]) == {"other", "mean"}
+    *epochs, last = [json.loads(line) for line in (out / "metrics.jsonl").read_text().splitlines()]
+    metrics = last["test"]
+    assert len(epochs) == 3 and 0 <= metrics["accuracy"] <= 1 and set(metrics["ood"]) == {"other", "mean"}
     assert f"{metrics['accuracy']:.1%}" in printed and "GL-MCM" in printed and "sotglp predict" in printed
-    assert len((out / "history.jsonl").read_text().splitlines()) == 3
 
 
 def test_evaluate_repeats_what_training_printed(trained, photos, monkeypatch, capsys):
-    before = json.loads((trained[0] / "metrics.json").read_text())
+    before = json.loads((trained[0] / "metrics.jsonl").read_text().splitlines()[-1])["test"]
     code, out, _ = run(monkeypatch, capsys, "evaluate", trained[0], "--data", photos / "photos", "--ood", photos / "other", "--json")
     assert code == 0 and json.loads(out)["accuracy"] == before["accuracy"]
 
@@ -57,7 +56,7 @@ def test_predict(trained, photos, monkeypatch, capsys, tmp_path):
     assert Image.open(tmp_path / "h.png").size[0] > 500
     code, out, _ = run(monkeypatch, capsys, "predict", trained[0], photos / "other", "--json")
     rows = [json.loads(line) for line in out.splitlines()]
-    assert len(rows) == 10 and all(set(r) == {"photo", "label", "probability", "gl_mcm"} for r in rows)
+    assert len(rows) == 10 and all(set(r) == {"photo", "label", "probability", "gl_mcm", "known", "probabilities"} for r in rows)
 
 
 @pytest.mark.parametrize("arguments, message", [
@@ -65,7 +64,7 @@ def test_predict(trained, photos, monkeypatch, capsys, tmp_path):
     (["train", "--data", "PHOTOS", "--shots", "9"], "class 'blue things' has 5 images to train on"),
     (["train", "--data", "PHOTOS", "--preset", "sotgpl"], "did you mean 'sotglp'"),
     (["train", "--data", "PHOTOS", "--set", "epochz=3"], "did you mean 'epochs'"),
-    (["train", "--data", "PHOTOS", "--set", "epochs=many"], "epochs needs a int"),
+    (["train", "--data", "PHOTOS", "--set", "epochs=many"], "epochs needs a whole number"),
     (["train", "--data", "PHOTOS", "--set", "epochs"], "has no '='"),
     (["train", "--data", "PHOTOS", "--set", "seed=3"], "give --seed instead"),
     (["train", "--data", "PHOTOS", "--set", 'top_k=["a"]'], "needs whole numbers"),
@@ -111,10 +110,10 @@ def test_support_can_be_everything(photos, monkeypatch, capsys, tmp_path):
 
 
 def test_evaluating_a_file_leaves_the_training_metrics(trained, photos, monkeypatch, capsys):
-    before = (trained[0] / "metrics.json").read_text()
+    before = (trained[0] / "metrics.jsonl").read_text()
     code, out, _ = run(monkeypatch, capsys, "evaluate", trained[0] / "prompts.safetensors", "--data", photos / "photos")
     assert code == 0 and "top-1" in out and (trained[0] / "evaluation.json").exists()
-    assert (trained[0] / "metrics.json").read_text() == before
+    assert (trained[0] / "metrics.jsonl").read_text() == before
 
 
 def test_no_heatmap_without_local_prompts(photos, monkeypatch, capsys, tmp_path):

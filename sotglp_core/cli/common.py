@@ -3,8 +3,12 @@
 from __future__ import annotations
 
 import json
+import math
+import reprlib
+from contextlib import suppress
 from pathlib import Path
-from typing import Annotated
+from types import NoneType
+from typing import Annotated, Any, get_args, get_type_hints
 
 import torch
 import typer
@@ -15,6 +19,13 @@ from ..config import Config
 from ..model import SOTGLP
 
 console, errors = Console(), Console(stderr=True)
+
+TASK = {"data": str, "root": str | None, "shots": int, "draw": str, "classes": list[str], "names": str | None, "ood": list[str],
+        "ood_exclude": list[str], "shift": list[str], "backbone": str, "pretrained": str | None, "allow_fewer": bool, "skip_corrupt": bool,
+        "device": str}  # what a run is asked for beside the settings of Config
+OPTIONS = {"out": str, "preset": str, "seed": int, **TASK}
+KINDS: dict[str, Any] = OPTIONS | get_type_hints(Config)
+WORDS: dict[type, str] = {int: "a whole number of at most nine digits", float: "a number", bool: "true or false", str: "a text"}
 
 Data = Annotated[str, typer.Option(help="'pocket' (the embedded task), a folder with a sub-folder of photos for each class, a CSV "
                                         "or JSON file of paths and labels, or a name of `sotglp data list`.")]
@@ -35,8 +46,8 @@ def device(name: str) -> str:
     if name == "auto":
         return "cuda" if torch.cuda.is_available() else "cpu"
     try:
-        torch.zeros(1, device=name)
-    except (RuntimeError, AssertionError, NotImplementedError):
+        torch.zeros(1, device=name).item()
+    except (RuntimeError, AssertionError, ImportError):
         raise ValueError(f"this machine's torch can't use the device {name!r}; try --device cpu") from None
     return name
 
@@ -45,29 +56,53 @@ def listed(text: str) -> list[str] | None:
     return [name.strip() for name in text.split(",") if name.strip()] or None
 
 
+def checked(key: str, value: Any, where: str) -> Any:
+    """The value as what the setting ``key`` is; a text is read as JSON where the setting is no text.
+
+    :param where: what the error begins with.
+    :raises ValueError: if it can't be that.
+    """
+    kind = KINDS[key]
+    kinds, given = get_args(kind) if NoneType in get_args(kind) else (kind,), value
+    if kind == list[str]:
+        if isinstance(value, str):
+            value = listed(value) if key in ("classes", "ood_exclude") else [value]
+        value = value or []
+        if isinstance(value, list | tuple) and all(isinstance(item, str) for item in value):
+            return list(value)
+        raise ValueError(f"{where}: {key} needs a text or a list of texts, not {reprlib.repr(given)}")
+    if isinstance(value, str) and str not in kinds:
+        with suppress(ValueError, RecursionError):
+            value = json.loads(value)
+    if kind == tuple[int, ...]:
+        value = tuple(value) if isinstance(value, list | tuple) else (value,)
+        if all(_is_whole(item) for item in value):
+            return value
+        raise ValueError(f"{where}: {key} needs whole numbers, not {reprlib.repr(given)}")
+    if value is None and NoneType in kinds:
+        return None
+    if kinds[0] is float and (_is_whole(value) or isinstance(value, float) and math.isfinite(value)):
+        return float(value)
+    if _is_whole(value) if kinds[0] is int else kinds[0] is not float and isinstance(value, kinds[0]):
+        return value
+    raise ValueError(f"{where}: {key} needs {WORDS[kinds[0]]}, not {reprlib.repr(given)}")
+
+
 def parsed(settings: list[str]) -> dict:
-    """key=value pairs, values read as JSON where they are JSON and as text where not."""
-    parsed = {}
+    """Checked values of key=value pairs; a key that is no setting stays for Config to complain of."""
+    found = {}
     for setting in settings:
         key, sign, value = setting.partition("=")
         if not sign:
             raise ValueError(f"--set {setting} has no '='; write --set name=value, such as --set epochs=20")
-        try:
-            parsed[key] = json.loads(value)
-        except json.JSONDecodeError:
-            parsed[key] = value
-        if key in ("seed", "preset"):
-            raise ValueError(f"--set {setting}: give --{key} instead")
-        if key == "support" and parsed[key] is None:
-            continue
-        known = type(getattr(Config(), key, None))
-        if known is tuple and isinstance(parsed[key], int | list):
-            parsed[key] = tuple(parsed[key]) if isinstance(parsed[key], list) else (parsed[key],)
-            if not all(isinstance(value, int) for value in parsed[key]):
-                raise ValueError(f"--set {setting}: {key} needs whole numbers")
-        elif known in (int, float, bool, str) and not isinstance(parsed[key], (known, int) if known is float else known):
-            raise ValueError(f"--set {setting}: {key} needs a {known.__name__}")
-    return parsed
+        if key in OPTIONS:
+            raise ValueError(f"--set {setting}: give --{key.replace('_', '-')} instead")
+        found[key] = checked(key, value, f"--set {setting}") if key in KINDS else value
+    return found
+
+
+def _is_whole(value: Any) -> bool:
+    return isinstance(value, int) and not isinstance(value, bool) and abs(value) < 10**9
 
 
 def loaded(run: Path, name: str) -> SOTGLP:

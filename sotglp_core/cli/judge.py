@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 from rich.table import Table
@@ -42,17 +42,19 @@ def evaluate_command(
         ours, theirs = (", ".join(names[:4]) + (", ..." if len(names) > 4 else "") for names in (model.class_names, task.class_names))
         raise ValueError(f"{run} was trained on {len(model.class_names)} classes ({ours}), {data} has {len(task.class_names)} ({theirs}); "
                          "give its own task with --data and --classes")
-    report(model, task, run if run.is_dir() else run.parent, as_json, "evaluation.json")
+    result = judged(model, task, as_json)
+    write_text((run if run.is_dir() else run.parent) / "evaluation.json", json.dumps(result.to_dict(), indent=1))
 
 
-def report(model: SOTGLP, task: Task, out: Path, as_json: bool, file: str) -> None:
-    """Judge the model on the task's test images, print the figures and write them to ``out / file``."""
-    result = evaluate(model, task.test, task.ood, task.shifts, progress=not as_json)
+def judged(model: SOTGLP, task: Task, as_json: bool, accelerator: Any = None) -> Evaluation:
+    """Judge the model on the task's test images, and print the figures; of several processes, the first one prints."""
+    result = evaluate(model, task.test, task.ood, task.shifts, progress=not as_json, accelerator=accelerator)
     if as_json:
-        print(json.dumps(result.to_dict()))
+        if not console.quiet:
+            print(json.dumps(result.to_dict()))
     else:
         _tables(result, task)
-    write_text(out / file, json.dumps(result.to_dict(), indent=1))
+    return result
 
 
 def _tables(result: Evaluation, task: Task) -> None:

@@ -2,64 +2,120 @@
 
 from __future__ import annotations
 
-import json
+import math
+import os
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, TextIO
 
-import torch
+import numpy as np
 import typer
-from rich.markup import escape
-from rich.table import Column, Table
 
 from .. import figures
+from ..alignment import Alignment
+from ..calibration import calibration_of, score_of
 from ..datasets.folders import list_images
 from ..datasets.images import read_image, shown
 from ..inspector import shown_pixels
-from ..ood import SCORES
+from ..model import SOTGLP
+from ..predict import Batch, batches
 from ..storage import atomic_path
 from .common import AsJson, Device, Skip, console, errors, loaded
+from .writers import WRITERS, Format
+
+Photos = Annotated[list[Path], typer.Argument(help="Image files, folders of them, or - for a list of paths on standard input.")]
 
 
 def predict(
-    run: Annotated[Path, typer.Argument(help="Folder that `sotglp train` wrote.")],
-    photos: Annotated[list[Path], typer.Argument(help="Image files, or folders of them.")],
+    run: Annotated[Path, typer.Argument(help="Folder that `sotglp train` wrote, or a file of prompts.")],
+    photos: Photos,
+    top: Annotated[int, typer.Option(min=1, help="How many of the most probable classes to name.")] = 1,
+    tpr: Annotated[float, typer.Option(help="Share of the classes' own held-out images that are to be called known.")] = 0.95,
+    form: Annotated[Format, typer.Option("--format", help="What to print; jsonl: one JSON object a line.")] = Format.table,
+    out: Annotated[Path | None, typer.Option(help="Write to this file instead of standard output.")] = None,
     heatmap: Annotated[Path | None, typer.Option(help="Save the first photo's patch-to-prompt heatmaps as this PNG.")] = None,
+    heatmaps: Annotated[Path | None, typer.Option(help="Save every photo's heatmaps in this folder.")] = None,
     skip_corrupt: Skip = False,
     device: Device = "auto",
     as_json: AsJson = False,
 ) -> None:
-    """Label photos: class, probability, and an out-of-distribution score (GL-MCM; higher is more familiar).
+    """Label photos: class, probability, familiarity (GL-MCM, or MCM without local prompts), and whether that is known or unknown.
 
-    Example: `sotglp predict runs/photos new.jpg --heatmap heatmap.png`
+    A photo is known if its familiarity reaches the value that 95 % (--tpr) of held-out images of the classes reach.
+
+    Examples: `sotglp predict runs/photos new.jpg --heatmap heatmap.png`,
+    `sotglp predict runs/photos holiday/ --top 3 --format csv --out labels.csv`,
+    `find . -name '*.jpg' | sotglp predict runs/photos - --json`
     """
     model = loaded(run, device)
-    files = [file for photo in photos for file in (list_images(photo) if photo.is_dir() else [photo])]
+    if (heatmap or heatmaps) and not model.config.local_prompts:
+        raise ValueError(f"the preset {model.config.preset!r} has no local prompts, so there is no heatmap; leave out --heatmap")
+    calibration = calibration_of(model)
+    threshold = calibration.threshold(tpr) if calibration else None
+    if threshold is None:
+        errors.print(f"{shown(run)} has no calibration, so nothing is called known or unknown; train it again to have one", style="yellow",
+                     markup=False, highlight=False, soft_wrap=True)
+    files = listed_photos(photos)
+    skipped = (lambda message: errors.print(f"skipped: {message}", style="yellow", markup=False, highlight=False, soft_wrap=True)
+               ) if skip_corrupt else None
+    form, score, counts = Format.jsonl if as_json else form, score_of(model), [0, 0]
+    with _stream(out) as stream, WRITERS[form](stream, score, min(top, len(model.class_names))) as write:
+        for number, batch in _counted(batches(model, files, skipped=skipped)):
+            for i, answer in enumerate(batch.answers(model, top=top)):
+                known = None if threshold is None else answer.score >= threshold
+                write(answer, known)
+                counts = [counts[0] + bool(known), counts[1] + 1]
+                if heatmap and number + i == 0:
+                    _draw(model, batch, i, heatmap)
+                if heatmaps:
+                    _draw(model, batch, i, heatmaps / f"{number + i + 1:05}-{answer.photo.stem}.png")
+    if calibration and form is Format.table:
+        console.print(f"{counts[0]} of {counts[1]} known: {score} of at least {threshold:.5g}, which {100 * tpr:.4g} % of the "
+                      f"{calibration.images} held-out images ({calibration.source}) reach", markup=False, highlight=False, soft_wrap=True)
+
+
+def listed_photos(photos: list[Path]) -> list[Path]:
+    """The files that the arguments name.
+
+    :raises ValueError: if there are none.
+    """
+    files: list[Path] = []
+    for photo in photos:
+        if str(photo) == "-":
+            files += [Path(line) for line in os.fsdecode(sys.stdin.buffer.read()).split("\n") if line.strip()]
+        else:
+            files += list_images(photo) if photo.is_dir() else [photo]
     if not files:
-        raise ValueError(f"there are no images in {photos[0]}; give files or folders of photos")
-    text, table = None, Table(Column("photo", overflow="fold"), "label", "probability", "GL-MCM")
-    for file in files:
-        try:
-            image = read_image(file)
-        except ValueError as error:
-            if not skip_corrupt:
-                raise
-            errors.print(f"skipped: {error}", style="yellow", markup=False, highlight=False)
-            continue
-        with torch.no_grad():
-            text = text or model.text_features()
-            seen = model(model.backbone.preprocess(image)[None], text)
-        best = int(seen.logits[0].argmax())
-        row = {"photo": str(file), "label": model.class_names[best], "probability": float(seen.logits[0].softmax(-1)[best]),
-               "gl_mcm": float(SCORES["GL-MCM"](seen.similarity, seen.patch_similarity, seen.logits)[0])}
-        if as_json:
-            print(json.dumps(row))
-        table.add_row(escape(shown(file)), escape(row["label"]), f"{row['probability']:.1%}", f"{row['gl_mcm']:.4f}")
-        if heatmap is not None:
-            if seen.alignment is None:
-                raise ValueError(f"the preset {model.config.preset!r} has no local prompts, so there is no heatmap; leave out --heatmap")
-            figure = figures.partition(shown_pixels(model, image), seen.plan_on_grid()[0, best].cpu().numpy(), title=row["label"])
-            with atomic_path(heatmap) as temporary:
-                figure.savefig(temporary, format="png", dpi=140)
-            heatmap = None
-    if not as_json:
-        console.print(table)
+        raise ValueError(f"there are no images in {shown(photos[0])}; give files or folders of photos")
+    return files
+
+
+def _counted(stream: Iterator[Batch]) -> Iterator[tuple[int, Batch]]:
+    """Each batch with the number of photos before it."""
+    number = 0
+    for batch in stream:
+        yield number, batch
+        number += len(batch.photos)
+
+
+def _draw(model: SOTGLP, batch: Batch, i: int, path: Path) -> None:
+    seen, best = batch.prediction, int(batch.prediction.logits[i].argmax())
+    own = Alignment(*(x[i:i + 1, best:best + 1] for x in seen.alignment or ()))
+    plan = own.on_grid(math.prod(seen.grid))[0, 0].T.unflatten(-1, seen.grid).cpu().numpy()  # (N, h, w)
+    image = np.asarray(shown_pixels(model, read_image(batch.photos[i])))
+    with atomic_path(path) as temporary:
+        title = model.class_names[best].replace("$", r"\$")  # which is no formula
+        figures.partition(image, plan, title=title).savefig(temporary, format="png", dpi=140)
+
+
+@contextmanager
+def _stream(out: Path | None) -> Iterator[TextIO]:
+    """Standard output, or a file that is there when all of it is; file names keep bytes that are not UTF-8."""
+    if out is None:
+        sys.stdout.reconfigure(errors="surrogateescape")  # type: ignore[union-attr]
+        yield sys.stdout
+    else:
+        with atomic_path(out) as temporary, open(temporary, "w", newline="", encoding="utf-8", errors="surrogateescape") as file:
+            yield file

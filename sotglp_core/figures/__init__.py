@@ -3,7 +3,7 @@
 from .base import HEATMAP, PALETTE, STYLE, style
 from .calibration import reliability
 from .confusion import confusion
-from .learning import history
+from .learning import by_epoch, history, moves
 from .partitions import partitions
 from .pictures import contact_sheet, matrices, part_colours, partition, shares, similarity_maps, spotlights
 from .quoted import quoted
@@ -11,6 +11,6 @@ from .results import curves, measures, tradeoff
 from .scores import dots, roc, score_histograms, strengths
 from .transport import links, loglog, plans, regularisation
 
-__all__ = ["HEATMAP", "PALETTE", "STYLE", "confusion", "contact_sheet", "curves", "dots", "history", "links", "loglog", "matrices",
-           "measures", "part_colours", "partition", "partitions", "plans", "quoted", "regularisation", "reliability", "roc",
-           "score_histograms", "shares", "similarity_maps", "spotlights", "strengths", "style", "tradeoff"]
+__all__ = ["HEATMAP", "PALETTE", "STYLE", "by_epoch", "confusion", "contact_sheet", "curves", "dots", "history", "links", "loglog",
+           "matrices", "measures", "moves", "part_colours", "partition", "partitions", "plans", "quoted", "regularisation",
+           "reliability", "roc", "score_histograms", "shares", "similarity_maps", "spotlights", "strengths", "style", "tradeoff"]

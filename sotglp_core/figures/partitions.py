@@ -39,7 +39,8 @@ def partitions(images: Sequence[np.ndarray], plans: Mapping[str, np.ndarray], pa
         for ax, name in zip(axes[0], ("picture", *plans)):
             ax.set_title(wrapped(name, 11), fontsize=9)
         handles = [Patch(color=PALETTE[n % len(PALETTE)], label=f"prompt {n + 1}") for n in range(prompts)]
-        figure.legend(handles=[*handles, Patch(color="0.45", label="even shares")], loc="outside lower center", ncols=prompts + 1, fontsize=9)
+        handles.append(Patch(color="0.45", label="even shares"))
+        figure.legend(handles=handles, loc="outside lower center", ncols=min(len(handles), int(figure.get_figwidth())), fontsize=9)
     return figure
 
 

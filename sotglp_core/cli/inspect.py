@@ -1,0 +1,34 @@
+"""``sotglp inspect``."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from ..datasets.images import read_image, shown
+from ..inspector import PatchInspector
+from .common import Device, console, loaded
+from .predict import Photos, listed_photos
+
+AT_ONCE = 16  # photos a forward pass
+
+
+def inspect(
+    run: Annotated[Path, typer.Argument(help="Folder that `sotglp train` wrote, or a file of prompts.")],
+    photos: Photos,
+    out: Annotated[Path, typer.Option(help="The page to write.")] = Path("inspector.html"),
+    top: Annotated[int, typer.Option(min=1, help="How many of the most probable classes to show.")] = 5,
+    device: Device = "auto",
+) -> None:
+    """Write one HTML page that shows which patch of each photo went to which prompt; it needs no other file and no network.
+
+    Example: `sotglp inspect runs/photos new.jpg other.jpg --out inspector.html`
+    """
+    model, files = loaded(run, device), listed_photos(photos)
+    pictures = [picture for at in range(0, len(files), AT_ONCE) for picture in PatchInspector.from_model(
+        model, [read_image(file) for file in files[at:at + AT_ONCE]], top=top,
+        alt=[shown(file) for file in files[at:at + AT_ONCE]]).pictures]
+    PatchInspector(*pictures).save(out, title=f"Who looks where: {shown(run)}")
+    console.print(f"wrote {out}, {len(pictures)} photos, {out.stat().st_size / 1e6:.1f} MB", markup=False, highlight=False, soft_wrap=True)

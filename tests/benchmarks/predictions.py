@@ -1,0 +1,42 @@
+"""Ten thousand predictions in one process: does it grow? Prints the resident memory every thousand photos.
+
+    python tests/benchmarks/predictions.py [number]
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+import tempfile
+import time
+from pathlib import Path
+
+import numpy as np
+import psutil
+from PIL import Image
+
+from sotglp_core import SOTGLP, load_backbone, preset
+from sotglp_core.pocket.traits import SPECIES
+from sotglp_core.predict import predict
+
+DIFFERENT = 100  # photos on disk; the list names each of them many times
+
+
+def main(number: int) -> None:
+    rng, process = np.random.default_rng(0), psutil.Process()
+    model = SOTGLP(load_backbone(), tuple(SPECIES), preset("sotglp-proj"))
+    with tempfile.TemporaryDirectory() as folder:
+        files = [Path(folder, f"{i}.jpg") for i in range(DIFFERENT)]
+        for i, file in enumerate(files):
+            Image.fromarray(rng.integers(0, 255, (120 + i % 7, 160 + i % 11, 3), np.uint8)).save(file)
+        start, answers = time.monotonic(), predict(model, [files[i % DIFFERENT] for i in range(number)], top=3, progress=False)
+        print(f"{'photos':>7} {'MB':>7} {'MB of readers':>14} {'seconds':>8}")
+        for done, _ in enumerate(answers, 1):
+            if done == 100 or done % 1000 == 0:
+                readers = sum(child.memory_info().rss for child in process.children(recursive=True))
+                print(f"{done:7,} {process.memory_info().rss / 1e6:7.1f} {readers / 1e6:14.1f} {time.monotonic() - start:8.0f}", flush=True)
+
+
+if __name__ == "__main__":
+    os.environ.setdefault("OMP_NUM_THREADS", "1")
+    main(int(sys.argv[1]) if len(sys.argv) > 1 else 10_000)
