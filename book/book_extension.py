@@ -47,8 +47,16 @@ def resolve_short_name(app, env, node, contnode):
     return domain.resolve_any_xref(env, fromdoc, app.builder, found.pop(), node, contnode)[0][1]
 
 
+def drop_live_code(app, pagename, templatename, context, doctree) -> None:
+    """The theme declares the settings of its live code cells, which this book has none of, twice on every page."""
+    if "script_files" in context:
+        context["script_files"] = [file for file in context["script_files"]
+                                   if "THEBE_JS_URL" not in str(getattr(file, "attributes", {}).get("body", ""))]
+
+
 def setup(app) -> dict:
     app.connect("config-inited", use_vendored_scripts)
+    app.connect("html-page-context", drop_live_code, priority=999)
     app.connect("autodoc-skip-member", skip_member)
     app.connect("autodoc-process-docstring", read_docstring)
     app.connect("missing-reference", resolve_short_name)

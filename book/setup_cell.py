@@ -24,7 +24,7 @@ if "google.colab" in sys.modules:
     kept = ["torch", "torchvision", "numpy", "ipywidgets", "matplotlib"]
     constraints = Path(tempfile.mkdtemp()) / "colab.txt"
     constraints.write_text("".join(f"{{name}}=={{metadata.version(name)}}\\n" for name in kept))
-    package = "sotglp-core @ git+https://github.com/{REPOSITORY}@{BRANCH}"
+    package = "sotglp-core[book] @ git+https://github.com/{REPOSITORY}@{BRANCH}"
     subprocess.check_call([sys.executable, "-m", "pip", "install", "-q", "-c", str(constraints), package])"""
 
 

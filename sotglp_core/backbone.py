@@ -1,7 +1,4 @@
-"""A frozen open_clip ViT: images to global features and dense patch tokens, token sequences to text features.
-
-The only importer of open_clip.
-"""
+"""A frozen open_clip ViT (imported here alone): images to global features and dense patch tokens, token sequences to text features."""
 
 from __future__ import annotations
 

@@ -44,13 +44,17 @@ def load(path: str | Path, backbone: Backbone | None = None) -> SOTGLP:
         raise ValueError(f"{path} is not a file of learned prompts that this version reads")
     try:
         return _restored(path, tensors, record, backbone)
-    except (AttributeError, KeyError, RuntimeError, TypeError) as error:
+    except (AttributeError, IndexError, KeyError, RuntimeError, TypeError) as error:
         reason = (str(error).splitlines() or [""])[-1].strip()[:200]
         raise ValueError(f"{path} does not fit its own record: {type(error).__name__} {reason}") from None
 
 
 def _restored(path: str | Path, tensors: dict[str, Tensor], record: dict, given: Backbone | None) -> SOTGLP:
-    trained_on = record["backbone"]
+    trained_on, names = record["backbone"], record["class_names"]
+    if not all(isinstance(name, str) for name in names) or len(set(names)) < max(2, len(names)):
+        raise ValueError(f"{path} has no class names that are at least two different texts; give a file that was saved whole")
+    if not all(bool(x.isfinite().all()) for x in tensors.values()):
+        raise ValueError(f"{path} holds numbers that are not finite; give a file that was saved whole")
     settings = {k: tuple(v) if isinstance(v, list) else v for k, v in record["config"].items()}
     config, calibration = Config().replace(**settings), record.get("calibration") and Calibration.from_dict(record["calibration"])
     backbone = given or load_backbone(trained_on["name"], trained_on["pretrained"], precision=trained_on["precision"])
@@ -60,11 +64,14 @@ def _restored(path: str | Path, tensors: dict[str, Tensor], record: dict, given:
     model: Any
     if record.get("baked"):
         shared, local, projection = (tensors.get(name) for name in ("shared", "local", "projection"))
-        model = Baked(backbone, record["class_names"], config, shared=shared, local=local, projection=projection)
+        model = Baked(backbone, names, config, shared=shared, local=local, projection=projection)
         if given is None:
             drop_text_tower(backbone)
     else:
-        model = SOTGLP(backbone, record["class_names"], config)
+        for branch, number in (("global_prompts", config.global_prompts), ("local_prompts", config.local_prompts)):
+            if number and tensors[f"{branch}.context"].shape[1] != number:  # said before so many are made
+                raise ValueError(f"{path} should hold {number} {branch}, but has others; give a file that was saved whole")
+        model = SOTGLP(backbone, names, config)
         model.load_state_dict(tensors)
     model.calibration = calibration
     return model.eval()

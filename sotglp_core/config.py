@@ -3,13 +3,18 @@
 from __future__ import annotations
 
 import difflib
+import math
 import random
+import reprlib
 from dataclasses import asdict, dataclass, fields, replace
+from numbers import Integral, Real
 from typing import Any
 
 import numpy as np
 import torch
 
+WORDS = {"int": "a whole number", "float": "a number", "bool": "True or False", "str": "a text", "int | None": "a whole number, or None",
+         "tuple[int, ...]": "a tuple of whole numbers"}
 ALLOCATIONS = ("ot", "uniform", "topk", "max")
 
 
@@ -55,6 +60,9 @@ class Config:
     local_memory: int = 16  # MiB that the local branch may use beside its result
 
     def __post_init__(self) -> None:
+        for item in fields(self):
+            value = getattr(self, item.name)
+            _need(_fits(value, str(item.type)), f"{item.name} is {reprlib.repr(value)}; it needs {WORDS[str(item.type)]}")
         for name in ("global_prompts", "local_prompts", "global_context", "local_context", "epochs"):
             _need(getattr(self, name) >= 0, f"{name} is {getattr(self, name)}; it can't be negative")
         _need(self.global_prompts + self.local_prompts > 0, "global_prompts and local_prompts are both 0; give at least one")
@@ -66,8 +74,8 @@ class Config:
         _need(self.top_k and min(self.top_k) > 0, f"top_k is {self.top_k}; give positive numbers of patches")
         for name in ("epsilon", "lr", "batch_size", "views", "local_memory"):
             _need(getattr(self, name) > 0, f"{name} is {getattr(self, name)}; it must be positive")
-        _need(self.text_chunk is None or isinstance(self.text_chunk, int) and self.text_chunk > 0,
-              f"text_chunk is {self.text_chunk}; give a number of prompts, or None for all")
+        _need(0 <= self.seed < 1 << 32, f"seed is {self.seed}; give one from 0 to {(1 << 32) - 1:,}")
+        _need(self.text_chunk is None or self.text_chunk > 0, f"text_chunk is {self.text_chunk}; give a number of prompts, or None for all")
         for name in ("global_dropout", "local_dropout"):
             _need(0 <= getattr(self, name) < 1, f"{name} is {getattr(self, name)}; it must be in [0, 1)")
 
@@ -125,6 +133,17 @@ def seed_everything(seed: int) -> None:
     random.seed(seed)
     np.random.seed(seed)
     torch.manual_seed(seed)
+
+
+def _fits(value: Any, kind: str) -> bool:
+    """Whether the value is what the annotation says; floats are finite, and may be whole numbers."""
+    if kind == "tuple[int, ...]":
+        return isinstance(value, tuple | list) and all(_fits(item, "int") for item in value)
+    if kind == "float":
+        return isinstance(value, Real) and not isinstance(value, bool) and math.isfinite(value)
+    if "int" in kind:
+        return isinstance(value, Integral) and not isinstance(value, bool) or value is None and "None" in kind
+    return isinstance(value, {"bool": bool, "str": str}[kind])
 
 
 def _need(condition: Any, message: str) -> None:

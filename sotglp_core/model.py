@@ -153,3 +153,14 @@ class SOTGLP(nn.Module):
         draw = torch.rand(images, prompts)
         keep = (draw >= dropout) | (draw == draw.amax(-1, keepdim=True))
         return keep.to(self.backbone.device)
+
+
+def with_template(config: Config, template: str | None, backbone: Backbone) -> Config:
+    """A dataset's own prompt where nothing is learned; its words before {} are the context, however many tokens they make.
+
+    Learned contexts keep "a photo of a", which is as long as they are: in CoOp, too, the prompts of single datasets are zero-shot CLIP's.
+    """
+    if template is None:
+        return config
+    tokens = backbone.tokenize([template.split("{}")[0]])
+    return config.replace(template=template, global_context=tokens.shape[1] - 2)

@@ -6,6 +6,7 @@ import hashlib
 import json
 import signal
 import threading
+import zlib
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -76,7 +77,8 @@ class TrainingState:
         record = {"format": FORMAT, "belongs": self.belongs, "history": self.history, "step": self.step, "loss": self.loss,
                   "right": self.right, "groups": optimizer["param_groups"], "schedule": self.parts["schedule"].state_dict(),
                   "scaler": self.parts["scaler"].state_dict()}
-        save_tensors(self.path, {**tensors, "order": self.order, "random": torch.get_rng_state()}, record)
+        tensors |= {"order": self.order, "random": torch.get_rng_state()}
+        save_tensors(self.path, tensors, {**record, "crc": _crc(tensors, record)})
 
     def check(self) -> None:
         """Between steps: if a signal has come, to any of the processes, save and leave.
@@ -146,13 +148,22 @@ def read(path: str | Path) -> tuple[dict[str, Tensor], dict]:
     """
     tensors, record = load_tensors(path)
     try:
+        whole = record.pop("crc") == _crc(tensors, record)
         record["history"] = [Epoch(*epoch) for epoch in record["history"]]
-        whole = record["format"] == FORMAT and record["step"] >= 0 and record["belongs"]["settings"]["epochs"] and "random" in tensors
-    except (KeyError, TypeError):
+        whole &= record["format"] == FORMAT and record["step"] >= 0 and record["belongs"]["settings"]["epochs"] and "random" in tensors
+    except (AttributeError, KeyError, TypeError):
         whole = False
     if not whole:
         raise ValueError(f"{path} is no training state that this version reads; remove it to start anew")
     return tensors, record
+
+
+def _crc(tensors: dict[str, Tensor], record: dict) -> int:
+    """Of all that a state holds, so that training never goes on from a damaged one."""
+    crc = zlib.crc32(json.dumps(record).encode())
+    for name in sorted(tensors):
+        crc = zlib.crc32(f"{name}{tuple(tensors[name].shape)}".encode() + tensors[name].cpu().numpy().tobytes(), crc)
+    return crc
 
 
 def identity(model: SOTGLP, train: Images | Features) -> dict:

@@ -20,14 +20,18 @@ NO_ALT = "[...document.querySelectorAll('article img')].filter(i => !i.alt.trim(
 RAW_TEX = r"""(() => {
   let found = [], walk = document.createTreeWalker(document.querySelector('article') || document.body, NodeFilter.SHOW_TEXT), node;
   while (node = walk.nextNode())
-    if (!node.parentElement.closest('script,style,pre,code,mjx-container,noscript') && /\\\(|\\\[|\\frac|\\mathbb|\$[^$\s][^$]*\$/.test(node.data))
+    if (!node.parentElement.closest('script,style,pre,code,mjx-container,noscript') &&
+        /\\\(|\\\[|\\frac|\\mathbb|\$[^$\s][^$]*\$/.test(node.data))
       found.push(node.data.trim().slice(0, 80));
   return found;
 })()"""
 UNRENDERED = "[...document.querySelectorAll('.math')].filter(m => !m.querySelector('mjx-container')).map(m => m.textContent.slice(0, 80))"
 LINKS = "[...document.querySelectorAll('article a[href]')].map(a => a.href).filter(h => h.startsWith('file:'))"
 TOO_WIDE = "document.documentElement.scrollWidth - document.documentElement.clientWidth"
-SETTLED = "new Promise(done => { let p = window.MathJax && MathJax.startup && MathJax.startup.promise; (p || Promise.resolve()).then(() => setTimeout(() => done(true), 200)) })"
+SETTLED = """new Promise(done => {
+  let written = window.MathJax && MathJax.startup && MathJax.startup.promise;
+  (written || Promise.resolve()).then(() => setTimeout(() => done(true), 200));
+})"""
 DARK = "getComputedStyle(document.body).backgroundColor"
 
 

@@ -14,11 +14,10 @@ from commands import run
 from PIL import Image
 
 from sotglp_core import SOTGLP, evaluate, load_task, preset
-from sotglp_core.cli.train import with_template
 from sotglp_core.datasets.catalogue import CATALOGUE, ROWS, detect
 from sotglp_core.datasets.sampling import few_shot
 from sotglp_core.datasets.splits import parse_community, read_split
-from sotglp_core.tasks import Task
+from sotglp_core.model import with_template
 
 DATA = Path(__file__).parents[2] / "shared" / "data"
 TEN = range(1, 11)
@@ -387,7 +386,7 @@ def test_links_are_torchvisions():
 
 @pytest.mark.parametrize("template", sorted({row.template for row in CLASSES}))
 def test_zero_shot_uses_the_datasets_template(template, tiny, names):
-    config = with_template(preset("zeroshot"), Task("x", names, *[None] * 3, {}, {}, template), tiny)
+    config = with_template(preset("zeroshot"), template, tiny)
     with torch.no_grad():
         ours = SOTGLP(tiny, names, config).text_features().shared[:, 0]
         theirs = torch.nn.functional.normalize(tiny.encode_text([template.format(name) for name in names]), dim=-1)

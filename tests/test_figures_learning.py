@@ -53,3 +53,14 @@ def test_moves_joins_before_and_after_by_group():
     paths = [line.get_xydata() for line in ax.lines if len(line.get_xdata()) == 2 and line.get_linestyle() == "-"]
     np.testing.assert_allclose(paths, np.stack([before, after], 1)[[0, 2, 4, 1, 3]])
     assert [text.get_text() for text in ax.get_legend().get_texts()] == ["x", "y"]
+
+
+def test_panels_shows_every_seed_and_the_baseline():
+    lines = {"names": np.full((2, 3), 0.5), "a": RNG.random((2, 3)), "b": RNG.random((2, 3))}
+    figure = figures.panels((1, 4, 16), lines, baseline="names", xlabel="shots", ylabel="accuracy", columns=3)
+    a, b, empty = figure.axes
+    assert (a.get_title(), b.get_title()) == ("a", "b") and not empty.axison
+    drawn = [line.get_ydata() for line in a.lines]
+    np.testing.assert_allclose(drawn[0], 50)
+    np.testing.assert_allclose(drawn[1:3], 100 * lines["a"])
+    np.testing.assert_allclose(drawn[3], 100 * lines["a"].mean(0))

@@ -109,5 +109,5 @@ def test_setup_cell_keeps_colabs_torch(installs, monkeypatch):
     assert "torch==2.11.0+cu128" in constraints
     assert {line.split("==")[0] for line in constraints} == {"torch", "torchvision", "numpy", "ipywidgets", "matplotlib"}
     assert [part for part in command[4:] if not part.startswith("-") and part != command[command.index("-c") + 1]] == [
-        f"sotglp-core @ git+https://github.com/{setup_cell.REPOSITORY}@{setup_cell.BRANCH}"]
+        f"sotglp-core[book] @ git+https://github.com/{setup_cell.REPOSITORY}@{setup_cell.BRANCH}"]
     assert not {"-U", "--upgrade", "--force-reinstall"} & set(command)

@@ -21,7 +21,7 @@ from ..config import PRESETS, preset
 from ..datasets import Images
 from ..evaluation import evaluate
 from ..features import Features, encode
-from ..model import SOTGLP
+from ..model import SOTGLP, with_template
 from ..pocket import SETTINGS
 from ..progress import progress_bar
 from ..reproduce.markdown import cell
@@ -30,7 +30,6 @@ from ..tasks import Task, load_task
 from ..training import fit
 from .common import AsJson, Classes, Data, Device, Name, Names, Ood, OodExclude, Root, Skip, Weights, console, listed, parsed
 from .common import device as chosen_device
-from .train import with_template
 
 MEASURES = ("top-1", "GL-MCM AUROC", "GL-MCM FPR95")
 
@@ -79,7 +78,7 @@ def compare(
     for name, k, seed in progress_bar(todo, desc="compare", unit="run", show=not as_json):
         config = configs[name].replace(seed=seed)
         if name == "zeroshot" and "template" not in changes:
-            config = with_template(config, first, frozen)
+            config = with_template(config, first.template, frozen)
         about = {"preset": name, "shots": k, "seed": seed, "settings": json.loads(json.dumps(config.to_dict())), **facts,
                  "learned from": task(k, seed).train.fingerprint()[:16]}
         row = next((row for row in rows if about.items() <= row.items()), None)

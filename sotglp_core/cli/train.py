@@ -13,11 +13,11 @@ from typing import Annotated, Any
 
 import typer
 
-from ..backbone import Backbone, load_backbone
+from ..backbone import load_backbone
 from ..calibration import calibrate
 from ..checkpoint import save
-from ..config import PRESETS, Config
-from ..model import SOTGLP
+from ..config import PRESETS
+from ..model import SOTGLP, with_template
 from ..report import write_report
 from ..resume import Stopped
 from ..runs import Run
@@ -80,7 +80,7 @@ def train(
     frozen = load_backbone(options["backbone"], options["pretrained"],
                            device=str(accelerator.device) if accelerator else chosen_device(options["device"]))
     if chosen.preset == "zeroshot" and "template" not in asked:
-        chosen = with_template(chosen, task, frozen)
+        chosen = with_template(chosen, task.template, frozen)
     model, everything = SOTGLP(frozen, task.class_names, chosen), {**options, **chosen.to_dict()}
     with run.recording(everything, str(frozen.device), anew=not resume) if first else nullcontext() as changed:
         if changed:
@@ -147,14 +147,3 @@ def _began(run: Run, asked: dict, overwrite: bool) -> dict:
 
 def _compact(settings: dict) -> str:
     return " ".join(f"{key}={value if isinstance(value, str) else json.dumps(value)}" for key, value in settings.items())
-
-
-def with_template(config: Config, task: Task, backbone: Backbone) -> Config:
-    """The dataset's own prompt where nothing is learned; its words before {} are the context, however many tokens they make.
-
-    Learned contexts keep "a photo of a", which is as long as they are: in CoOp, too, the prompts of single datasets are zero-shot CLIP's.
-    """
-    if task.template is None:
-        return config
-    tokens = backbone.tokenize([task.template.split("{}")[0]])
-    return config.replace(template=task.template, global_context=tokens.shape[1] - 2)

@@ -40,7 +40,7 @@ def partitions(images: Sequence[np.ndarray], plans: Mapping[str, np.ndarray], pa
             ax.set_title(wrapped(name, 11), fontsize=9)
         handles = [Patch(color=PALETTE[n % len(PALETTE)], label=f"prompt {n + 1}") for n in range(prompts)]
         handles.append(Patch(color="0.45", label="even shares"))
-        figure.legend(handles=handles, loc="outside lower center", ncols=min(len(handles), int(figure.get_figwidth())), fontsize=9)
+        figure.legend(handles=handles, loc="outside lower center", ncols=min(len(handles), int(figure.get_figwidth() / 1.4)), fontsize=9)
     return figure
 
 

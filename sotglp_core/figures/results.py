@@ -72,3 +72,31 @@ def measures(found: Mapping[str, Mapping[str, float]], chance: Mapping[str, Mapp
             ax.set_title(wrapped(name, 14))
             ax.tick_params(labelsize=9)
     return figure
+
+
+def panels(x: Sequence[float], lines: Mapping[str, np.ndarray], *, baseline: str, xlabel: str, ylabel: str, columns: int = 4) -> Figure:
+    """One panel a method: mean and deviation over seeds, a small dot for each seed, and the baseline dashed; x is logarithmic.
+
+    :param lines: name -> (seeds, len(x)), as fractions.
+    :param baseline: the name whose mean is drawn in every panel and that has none of its own.
+    """
+    names = [name for name in lines if name != baseline]
+    rows, flat = -(-len(names) // columns), 100 * np.mean(lines[baseline], 0)
+    with rc_context(STYLE):
+        figure = Figure(figsize=(2 * columns + 0.4, 1.9 * rows + 0.4), layout="constrained")
+        axes = figure.subplots(rows, columns, sharex=True, sharey=True, squeeze=False)
+        for ax, name in zip(axes.flat, names):
+            values = 100 * np.asarray(lines[name])
+            ax.plot(x, flat, "--", color="0.4", linewidth=1)
+            ax.plot(1.12 * np.asarray(x), values.T, ".", color="0.35", markersize=4)
+            ax.errorbar(x, values.mean(0), values.std(0, ddof=1) if len(values) > 1 else None, marker="o", markersize=4, capsize=2,
+                        color=PALETTE[0])
+            ax.set_xscale("log", base=2)
+            ax.set_xticks(x, [str(v) for v in x])
+            ax.set_title(name)
+            ax.tick_params(labelbottom=True)
+        for ax in axes.flat[len(names):]:
+            ax.set_axis_off()
+        figure.supxlabel(xlabel, fontsize=10)
+        figure.supylabel(ylabel, fontsize=10)
+    return figure

@@ -8,7 +8,7 @@ from ..backbone import Backbone
 from ..config import preset
 from ..datasets.catalogue import CATALOGUE
 from ..evaluation import evaluate
-from ..model import SOTGLP
+from ..model import SOTGLP, with_template
 from ..published import published
 from ..tasks import load_task
 from ..training import fit
@@ -37,7 +37,8 @@ def measure(table: str, dataset: str, name: str, root: Path | None, backbone: Ba
     runs: list[dict] = []
     for seed in seeds if name != "zeroshot" else seeds[:1]:
         task = load_task(dataset, root=root, shots=16, seed=seed, ood=STRANGERS if table == "ood" else None)
-        model = SOTGLP(backbone, task.class_names, preset(name, seed=seed))
+        config = preset(name, seed=seed)
+        model = SOTGLP(backbone, task.class_names, with_template(config, task.template, backbone) if name == "zeroshot" else config)
         fit(model, task.train)
         result = evaluate(model, task.test, task.ood)
         flat = {f"{score} {metric.upper()}": row for score, metrics in result.ood.get("mean", {}).items() for metric, row in metrics.items()
