@@ -129,7 +129,7 @@ def bent_tensors(rng, tensors):
     x = tensors.pop(name)
     number = rng.choice([math.nan, math.inf, 1e30, 0.0])
     changed = [{}, {str(odd(rng, 0)): x}, {name: x.flatten()}, {name: x[None]}, {name: x[..., :1]}, {name: x[:0]}, {name: x.repeat(2, *[1] * (x.ndim - 1))},
-               {name: x.to(rng.choice([torch.int64, torch.bool, torch.float16, torch.float64, torch.uint8]))}, {name: torch.full_like(x, number)},
+               {name: x.to(rng.choice([torch.int64, torch.bool, torch.float16, torch.float64, torch.uint8]))}, {name: torch.full(x.shape, number)},
                {name: x, name + "s": x}, {name: torch.tensor(0.0)}]
     return tensors | rng.choice(changed)
 

@@ -108,8 +108,7 @@ def test_one_clear_answer(number, inputs, bounded, tmp_path, monkeypatch, capsys
     assert "Traceback" not in out + err, (arguments, err)
     assert len(err.splitlines()) < 16, (arguments, err)
     assert state(inputs, home) == before, arguments
-    for line in (out + err).splitlines():
-        assert not set(line) & set("\x1b\0\x07\x08"), (arguments, line)
+    assert not set((out + err).replace("\x1b[A", "")) & set("\x1b\0\x07\x08"), (arguments, out, err)  # which a progress bar may move up by
     with capsys.disabled():
         if os.environ.get("SOTGLP_FUZZ_SHOW"):
             print(number, code, [a[:60] for a in arguments], "->", err.strip()[-300:] if code else "", flush=True)
