@@ -7,6 +7,7 @@ PY = $(VENV)/bin/python
 STAMP = $(VENV)/.installed
 CHECK_PYTHON = import sys; sys.exit(not (3, 11) <= sys.version_info[:2] <= (3, 13))
 
+PARALLEL = -n auto --maxprocesses 4 --dist loadfile
 export HF_HUB_OFFLINE ?= 1
 export PIP_DISABLE_PIP_VERSION_CHECK = 1
 export PIP_ROOT_USER_ACTION = ignore
@@ -29,11 +30,11 @@ book: $(STAMP) ## build the book; every warning is an error
 	$(PY) book/build.py
 
 test: $(STAMP) ## test the package, then run every CPU notebook
-	$(PY) -m pytest
-	$(PY) -m pytest --nbmake --nbmake-timeout=120 --ignore-glob='*_gpu.ipynb' notebooks
+	OMP_NUM_THREADS=1 $(PY) -m pytest $(PARALLEL)
+	OMP_NUM_THREADS=1 $(PY) -m pytest $(PARALLEL) --nbmake --nbmake-timeout=300 --ignore-glob='*_gpu.ipynb' notebooks
 
 coverage: $(STAMP) ## the lines of the package that no test runs
-	$(PY) -m pytest --cov=sotglp_core --cov-report=term-missing:skip-covered --cov-fail-under=95
+	OMP_NUM_THREADS=1 $(PY) -m pytest $(PARALLEL) --cov=sotglp_core --cov-report=term-missing:skip-covered --cov-fail-under=95
 
 pages: $(STAMP) ## look at every page of the built book in Chromium, if there is one
 	$(PY) -m pytest tests/test_book_pages.py

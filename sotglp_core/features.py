@@ -94,7 +94,7 @@ def encode(backbone: Backbone, images: Images | Features, *, shared_first_block:
     row = np.dtype([("image", "<f4", (backbone.joint_width,)), ("patches", "<f2", (math.prod(backbone.grid), backbone.patch_width))])
 
     def batches() -> Iterator[np.ndarray]:
-        loader = DataLoader(_Preprocessed(images, backbone, views, seed), max(1, batch_size // views), num_workers=workers,
+        loader = DataLoader(Preprocessed(images, backbone, views, seed), max(1, batch_size // views), num_workers=workers,
                             collate_fn=_stacked, generator=torch.Generator())
         with progress_bar(total=len(images), desc=description, unit="image", show=progress and len(images) >= 64) as bar:
             for pixels in loader:
@@ -182,7 +182,7 @@ def _cached(path: Path, row: np.dtype, number: int) -> np.ndarray | None:
     return None
 
 
-class _Preprocessed(torch.utils.data.Dataset):
+class Preprocessed(torch.utils.data.Dataset):
     """(views, 3, side, side) pixels of each image, or why there are none."""
 
     def __init__(self, images: Images, backbone: Backbone, views: int, seed: int):

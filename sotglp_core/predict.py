@@ -13,7 +13,7 @@ from torch.utils.data import DataLoader
 
 from .calibration import score_of
 from .datasets import FolderImages
-from .features import _Preprocessed
+from .features import Preprocessed
 from .model import SOTGLP, Prediction
 from .ood import SCORES
 from .progress import progress_bar
@@ -65,7 +65,7 @@ def batches(model: SOTGLP, photos: Sequence[Path], *, batch_size: int = 32, skip
     model.eval()
     with torch.no_grad():
         text = model.text_features()
-    prepared = _Preprocessed(FolderImages(photos, [-1] * len(photos)), model.backbone, 1, 0)
+    prepared = Preprocessed(FolderImages(photos, [-1] * len(photos)), model.backbone, 1, 0)
     workers = max(1, (os.cpu_count() or 2) // 2) if len(photos) >= 512 else 0
     loader = DataLoader(prepared, batch_size, collate_fn=list, num_workers=workers, generator=torch.Generator())
     start = 0
