@@ -111,22 +111,23 @@ def settings_case(rng, here, inputs):
     return ["train", "--config", name, *also, *rng.choice([[]] * 6 + [["--preset", rng.choice(list(PRESETS))], ["--resume"], ["--set", "lr=1"]])]
 
 
-def bent_record(rng, tree):
-    """With one of its nodes another."""
-    if not isinstance(tree, dict | list) or not tree or rng.random() < 0.15:
-        return odd(rng)
+def bent_record(rng, tree, root=True):
+    """With one of its nodes another, often of the same kind."""
+    if not isinstance(tree, dict | list) or not tree or rng.random() < 0.15 * (not root):
+        same = {str: TEXTS, int: [n for n in NUMBERS if isinstance(n, int)], float: NUMBERS, bool: [True, False]}.get(type(tree))
+        return rng.choice(same) if same and rng.random() < 0.5 else odd(rng)
     items = dict(tree) if isinstance(tree, dict) else dict(enumerate(tree))
     key = rng.choice(list(items))
     if rng.random() < 0.2:
         del items[key]
     else:
-        items[key] = bent_record(rng, items[key])
+        items[key] = bent_record(rng, items[key], False)
     return items if isinstance(tree, dict) else list(items.values())
 
 
 def bent_tensors(rng, tensors):
     name = rng.choice(list(tensors))
-    x = tensors.pop(name)
+    x = torch.atleast_1d(tensors.pop(name))
     number = rng.choice([math.nan, math.inf, 1e30, 0.0])
     changed = [{}, {str(odd(rng, 0)): x}, {name: x.flatten()}, {name: x[None]}, {name: x[..., :1]}, {name: x[:0]}, {name: x.repeat(2, *[1] * (x.ndim - 1))},
                {name: x.to(rng.choice([torch.int64, torch.bool, torch.float16, torch.float64, torch.uint8]))}, {name: torch.full(x.shape, number)},
@@ -194,7 +195,7 @@ def prompts_case(rng, here, inputs):
 
 def command_case(rng, here, inputs):
     """A right command line and up to five pieces more, most of them wrong."""
-    photos, photo, model = (str(inputs / name) for name in ("photos", "photos/fox/0.png", "coop.safetensors"))
+    photos, photo, model = (str(inputs / name) for name in ("photos", "photos/fox/0.png", rng.choice(["coop", "plot", "sotglp-proj-baked"]) + ".safetensors"))
     shutil.copytree(inputs / "stopped", here / "stopped")
     (here / "-x.png").write_bytes((inputs / "photos" / "fox" / "0.png").read_bytes())
     os.mkfifo(here / "pipe")

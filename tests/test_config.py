@@ -24,9 +24,10 @@ def test_frozen():
     (dict(template="a photo"), "needs one {}"), (dict(support=0), "support is 0"), (dict(global_dropout=1.0), r"in \[0, 1\)"),
     (dict(local_init="xavier"), "template or random"), (dict(top_k=()), "top_k"), (dict(epochs=-1), "negative"),
     (dict(text_chunk=0), "number of prompts"), (dict(text_chunk="all"), "a whole number, or None"),
-    (dict(local_memory=0), "must be positive"), (dict(epochs=2.5), "epochs is 2.5; it needs a whole number"), (dict(epochs=True), "a whole number"),
-    (dict(lr=float("nan")), "a number"), (dict(momentum="0.9"), "a number"), (dict(projection=1), "True or False"), (dict(template=None), "a text"),
-    (dict(seed=-1), "from 0 to"), (dict(top_k=(5, 2.5)), "whole numbers"), (dict(support=10.0), "a whole number, or None"),
+    (dict(local_memory=0), "must be positive"), (dict(epochs=2.5), "epochs is 2.5; it needs a whole number"),
+    (dict(epochs=True), "a whole number"), (dict(lr=float("nan")), "a number"), (dict(momentum="0.9"), "a number"),
+    (dict(projection=1), "True or False"), (dict(template=None), "a text"), (dict(seed=-1), "from 0 to"),
+    (dict(top_k=(5, 2.5)), "whole numbers"), (dict(support=10.0), "a whole number, or None"),
 ])
 def test_errors(changes, message):
     with pytest.raises(ValueError, match=message):

@@ -88,7 +88,7 @@ def state(*folders):
 
 
 @pytest.mark.parametrize("number", range(COUNT))
-def test_one_clear_answer(number, inputs, bounded, tmp_path, monkeypatch, capsys):
+def test_one_clear_answer(number, inputs, bounded, tmp_path, monkeypatch, capsys, recwarn):
     here, home, cache = (tmp_path / name for name in ("here", "home", "cache"))
     for folder in (here, home, cache):
         folder.mkdir()
@@ -109,6 +109,7 @@ def test_one_clear_answer(number, inputs, bounded, tmp_path, monkeypatch, capsys
     assert len(err.splitlines()) < 16, (arguments, err)
     assert state(inputs, home) == before, arguments
     assert not set((out + err).replace("\x1b[A", "")) & set("\x1b\0\x07\x08"), (arguments, out, err)  # which a progress bar may move up by
+    assert not recwarn.list, (arguments, [str(warning.message) for warning in recwarn])
     with capsys.disabled():
         if os.environ.get("SOTGLP_FUZZ_SHOW"):
             print(number, code, [a[:60] for a in arguments], "->", err.strip()[-300:] if code else "", flush=True)
