@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 
 import numpy as np
 from matplotlib import rc_context
+from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from .base import HEATMAP, PALETTE, STYLE, rgb, wrapped
@@ -66,7 +67,7 @@ def part_colours(parts: np.ndarray) -> np.ndarray:
     return colours[parts]
 
 
-def outline(ax, mask: np.ndarray) -> None:
+def outline(ax: Axes, mask: np.ndarray) -> None:
     """Draw the edge of a mask (H, W) over a picture with the extent (0, 1, 1, 0), light on dark so that it shows on any colour."""
     H, W = mask.shape
     x, y = (np.arange(-0.5, n + 1) / n for n in (W, H))  # pixel centres, with one pixel around
