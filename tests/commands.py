@@ -3,12 +3,14 @@
 import sys
 
 from sotglp_core import cli
+from sotglp_core.cli import common
 
 
 def run(monkeypatch, capsys, *arguments):
     """(exit code, standard output, standard error) of one command, on a wide terminal."""
     monkeypatch.setattr(sys, "argv", ["sotglp", *map(str, arguments)])
-    monkeypatch.setenv("COLUMNS", "250")
+    for console in (common.console, common.errors):
+        monkeypatch.setattr(console, "_width", 250)
     code = 0
     try:
         cli.main()
