@@ -64,13 +64,13 @@ class Run:
 
     def environment(self) -> dict:
         """The machine and the command that the run began with."""
-        with suppress(OSError, ValueError, TypeError):
+        with suppress(OSError, ValueError, TypeError, RecursionError):
             return dict(json.loads((self / "environment.json").read_text()))
         return {}
 
     def result(self) -> dict | None:
         """The test's metrics, once they are there."""
-        with suppress(OSError, ValueError, IndexError, AttributeError):
+        with suppress(OSError, ValueError, IndexError, AttributeError, RecursionError):
             return json.loads((self / "metrics.jsonl").read_text().splitlines()[-1]).get("test")
         return None
 

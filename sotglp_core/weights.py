@@ -1,9 +1,12 @@
-"""Read the weights of a CLIP from a file, whatever wrote it; no pickle is ever executed."""
+"""Read the weights of a CLIP from a file, whatever wrote it; nothing in it is ever executed, be it a pickle's or TorchScript's."""
 
 from __future__ import annotations
 
-import warnings
+import pickle
+import re
 import zipfile
+from collections import OrderedDict
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -33,9 +36,8 @@ def read_weights(path: Path, vocabulary: int) -> Weights:
         if path.suffix == ".safetensors":
             state = load_file(path)
         elif zipfile.is_zipfile(path) and any(name.endswith("constants.pkl") for name in zipfile.ZipFile(path).namelist()):
-            with warnings.catch_warnings():
-                warnings.simplefilter("ignore")
-                state = torch.jit.load(path, map_location="cpu").state_dict()
+            with zipfile.ZipFile(path) as archive:
+                state = dict(_Script(archive).load().tensors())
         else:
             state = torch.load(path, map_location="cpu", weights_only=True)
         state = state.get("state_dict", state)
@@ -50,6 +52,45 @@ def read_weights(path: Path, vocabulary: int) -> Weights:
     if "token_rows" in state:
         state["token_embedding.weight"] = _expand_rows(state.pop("token_rows"), state["token_embedding.weight"], vocabulary)
     return Weights(state, openai)
+
+
+class _Module:
+    """A module of a TorchScript archive: its attributes, without its code."""
+
+    kept: frozenset[str]  # those that are parameters or buffers
+
+    def tensors(self, prefix: str = "") -> Iterator[tuple[str, Tensor]]:
+        for name, value in vars(self).items():
+            if isinstance(value, _Module):
+                yield from value.tensors(f"{prefix}{name}.")
+            elif isinstance(value, Tensor) and name in self.kept:
+                yield prefix + name, value
+
+
+class _Script(pickle.Unpickler):
+    """A TorchScript archive as data: modules, tensors and numbers, and an error for all else."""
+
+    def __init__(self, archive: zipfile.ZipFile):
+        self.archive, self.root = archive, archive.namelist()[0].split("/")[0]
+        super().__init__(archive.open(f"{self.root}/data.pkl"))
+
+    def find_class(self, module: str, name: str) -> Any:
+        if module.split(".")[0] == "__torch__":
+            code = self.archive.read(f"{self.root}/code/{module.replace('.', '/')}.py").decode()
+            lists = re.search(rf"^class {re.escape(name)}\(Module\):((?:\n  __(?:parameters|buffers)__ = \[.*\])*)", code, re.MULTILINE)
+            return type(name, (_Module,), {"kept": frozenset(re.findall(r'"(\w+)"', lists[1] if lists else ""))})
+        if (module, name) == ("torch._utils", "_rebuild_tensor_v2"):
+            return lambda storage, offset, size, stride, *_: storage.as_strided(size, stride, offset)
+        if (module, name) == ("collections", "OrderedDict"):
+            return OrderedDict
+        if module == "torch" and name.endswith("Storage"):
+            return getattr(torch, name).dtype
+        raise TypeError(f"it holds a {module}.{name}")
+
+    def persistent_load(self, saved: Any) -> Tensor:
+        _, dtype, key, _, number = saved
+        content = bytearray(self.archive.read(f"{self.root}/data/{key}"))
+        return torch.frombuffer(content, dtype=dtype, count=number) if number else torch.empty(0, dtype=dtype)
 
 
 def _expand_rows(rows: Tensor, known: Tensor, vocabulary: int) -> Tensor:

@@ -51,7 +51,12 @@ class Victim:
             time.sleep(0.005)
         return time.monotonic() - self.began
 
-    def survives(self, seconds: float) -> bool:
+    def wait_for_save(self, out: Path) -> None:
+        """Until it writes a file."""
+        while self.process.poll() is None and not any(out.glob(".*.tmp")):
+            time.sleep(0.001)
+
+    def survives(self, seconds: float | None) -> bool:
         """Whether it ends well in this time; if not, it is killed."""
         try:
             if self.process.wait(seconds):
@@ -68,7 +73,7 @@ def moment(out: Path) -> str:
     if any(out.glob(".*.tmp")):
         return "during a save"
     if not (out / "state.safetensors").exists():
-        return "before training" if not (out / "prompts.safetensors").exists() else "at the end"
+        return "before training" if not (out / "prompts.safetensors").exists() else "when finished"
     _, record = read(out / "state.safetensors")
     return "in training" if len(record["history"]) < record["belongs"]["settings"]["epochs"] else "after training"
 
@@ -78,19 +83,26 @@ def kill(number: int, seed: int, folder: Path) -> tuple[Counter, int, list[str]]
     draw_task(folder / "task")
     whole = Victim(folder, folder / "whole")
     starting = whole.wait_for_start()
-    whole.process.wait()
+    while whole.process.poll() is None and not (folder / "whole" / "report.html").exists():
+        time.sleep(0.005)
     seconds = time.monotonic() - whole.began - starting
+    whole.process.wait()
     rng, moments, runs, wrong, ended = random.Random(seed), Counter(), 0, [], True
     while moments.total() < number or not ended:
         if ended:
             runs += 1
             out = folder / f"run-{runs}"
-        victim, left = Victim(folder, out), number - moments.total()
-        if left and rng.random() < 0.15:
+        victim, left, kind = Victim(folder, out), number - moments.total(), rng.random()
+        if left and kind < 0.15:
             ended, when = victim.survives(rng.uniform(0, starting)), "while starting"
         else:
             victim.wait_for_start()
-            ended = victim.survives(rng.uniform(0, seconds) if left else None)
+            wait = rng.uniform(0, seconds) if left else None
+            if left and kind < 0.4:  # saves are short: wait for one
+                time.sleep(wait / 2)
+                victim.wait_for_save(out)
+                wait = rng.uniform(0, 0.01)
+            ended = victim.survives(wait)
             when = "" if ended else moment(out)
         if ended:
             names = {path.name for path in (folder / "whole").iterdir()}
