@@ -66,7 +66,8 @@ def main(arguments: list[str]) -> int:
     vendor.fetch()
     digest = inputs_digest()
     drop_stale(digest)
-    environment = {"HF_HUB_OFFLINE": "1", "TQDM_DISABLE": "1", "PYDEVD_DISABLE_FILE_VALIDATION": "1", **os.environ}
+    environment = {"HF_HUB_OFFLINE": "1", "TQDM_DISABLE": "1", "PYDEVD_DISABLE_FILE_VALIDATION": "1",
+                   "OMP_NUM_THREADS": "1", **os.environ}  # a second thread gains little here, and loses much on a busy machine
     environment["PYTHONPATH"] = os.pathsep.join(filter(None, (str(ROOT), os.environ.get("PYTHONPATH"))))
     command = [str(Path(sys.executable).with_name("jupyter-book")), "build", ".", "-W", "-n", "--keep-going", "--all", *arguments]
     failed = subprocess.run(command, cwd=ROOT, env=environment).returncode

@@ -112,7 +112,7 @@ def command_case(rng, here, inputs):
         number = str(rng.choice([n for n in NUMBERS if param.name not in (*SLOW, "classes") or not n > 2]))
         values = {"settings": f"{key}={value if isinstance(value, str) else json.dumps(value)}",
                   "pretrained": rng.choice(["random", *places]), "config": rng.choice(places),
-                  **{name: rng.choice(CHOICES[name]) for name in ("device", "backbone")}}
+                  "device": rng.choice(CHOICES["device"]), "backbone": rng.choice(CHOICES["backbone"])}
         given = values.get(param.name) or rng.choice([number, rng.choice(places), rng.choice(places), rng.choice(list(PRESETS))])
         pieces.append([rng.choice(param.opts), *([] if param.is_flag else [given])])
     return [word.replace("\0", "") for words in (base, *pieces) for word in words]
