@@ -9,7 +9,8 @@ from chromium import launch
 ROOT = Path(__file__).resolve().parents[1]
 HTML = ROOT / "_build" / "html"
 PAGES = sorted(path.relative_to(HTML).as_posix() for path in HTML.rglob("*.html")
-               if not {"_static", "_modules", "_sources"} & set(path.relative_to(HTML).parts))
+               if not {"_static", "_modules", "_sources"} & set(path.relative_to(HTML).parts)
+               and path != HTML / "index.html")  # that one leads on to book/index.html
 SCREENS = ROOT / "_build" / "screens"
 pytestmark = [pytest.mark.skipif(not PAGES, reason="the book is not built: make book"),
               pytest.mark.skipif(not (HTML / "_static/vendor/versions.txt").is_file(),
@@ -59,26 +60,31 @@ def shown(browser):
         page.close()
 
 
+def ours(page):
+    """The page's problems, but for the theme's remark that a new reader has not chosen a mode yet."""
+    return [problem for problem in page.problems if "invalid theme mode" not in problem]
+
+
 @pytest.mark.parametrize("name", PAGES)
 def test_page_is_whole(name, shown):
     page = shown(name, "light")
-    assert page.problems == []
+    assert ours(page) == []
     assert page.evaluate(BROKEN) == [] and page.evaluate(NO_ALT) == []
     assert page.evaluate(RAW_TEX) == [] and page.evaluate(UNRENDERED) == []
-    assert page.evaluate("document.title") and (name == "search.html" or page.evaluate("document.querySelectorAll('h1').length") == 1)
+    assert page.evaluate("document.title") and (name == "search.html" or page.evaluate("document.querySelectorAll('article h1').length") == 1)
 
 
 @pytest.mark.parametrize("name", PAGES)
 def test_page_fits_a_phone(name, shown):
     page = shown(name, "phone", width=390, height=800)
-    assert page.evaluate(TOO_WIDE) <= 0 and page.problems == []
+    assert page.evaluate(TOO_WIDE) <= 0 and ours(page) == []
 
 
 @pytest.mark.parametrize("name", PAGES)
 def test_page_is_dark_for_those_who_want_it(name, shown):
     page = shown(name, "dark", dark=True)
     red, green, blue = (int(x) for x in page.evaluate(DARK).strip("rgb()").split(",")[:3])
-    assert max(red, green, blue) < 80 and page.problems == []
+    assert max(red, green, blue) < 80 and ours(page) == []
 
 
 @pytest.mark.parametrize("name", PAGES)
