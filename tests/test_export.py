@@ -86,11 +86,11 @@ def test_the_command(tiny, names, photos, monkeypatch, capsys, tmp_path):
     assert code == 2 and "neither .safetensors nor .onnx" in err
 
 
-@pytest.mark.skipif(not MISSING, reason="the ONNX libraries are installed")
 def test_onnx_says_what_to_install(tiny, names, monkeypatch, capsys, tmp_path):
     save(SOTGLP(tiny, names), tmp_path / "p.safetensors")
+    monkeypatch.setattr(importlib.util, "find_spec", lambda name: None)
     code, _, err = run(monkeypatch, capsys, "export", tmp_path / "p.safetensors", tmp_path / "b.onnx")
-    assert code == 2 and f"pip install {' '.join(MISSING)}" in err and len(err.strip().splitlines()) == 1
+    assert code == 2 and f"pip install {' '.join(LIBRARIES)}" in err and len(err.strip().splitlines()) == 1
     assert not (tmp_path / "b.onnx").exists()
 
 
@@ -145,6 +145,14 @@ def test_onnx_refuses(tiny, names, images, tmp_path, name, changes, message):
 
 
 @needs_onnx
+def test_a_graph_that_differs_is_not_written(tiny, names, images, monkeypatch, tmp_path):
+    monkeypatch.setattr("sotglp_core.onnx.DIFFERENCE", -1)
+    with pytest.raises(ValueError, match="the graph differs from torch by .* nothing was written"):
+        to_onnx(SOTGLP(tiny, names, preset("coop")), tmp_path / "g.onnx", [images[0]])
+    assert not list(tmp_path.glob("*g.onnx*"))
+
+
+@needs_onnx
 def test_onnx_refuses_low_precision_and_no_image(tiny, names, images, tmp_path):
     with pytest.raises(ValueError, match="fp32"):
         to_onnx(SOTGLP(load_backbone("pocket", "random", precision="bf16"), names), tmp_path / "g.onnx", [images[0]])
@@ -155,6 +163,8 @@ def test_onnx_refuses_low_precision_and_no_image(tiny, names, images, tmp_path):
 @needs_onnx
 def test_the_onnx_command(tiny, names, photos, monkeypatch, capsys, tmp_path):
     save(SOTGLP(tiny, names), tmp_path / "p.safetensors", CALIBRATION)
+    code, out, _ = run(monkeypatch, capsys, "export", tmp_path / "p.safetensors", tmp_path / "b.onnx")
+    assert code == 0 and "iterations of Sinkhorn" in out and "on 8 images" in out
     code, out, _ = run(monkeypatch, capsys, "export", tmp_path / "p.safetensors", tmp_path / "b.onnx", photos, "--json")
     found = json.loads(out)
     assert code == 0 and found["difference"] <= 1e-4 and found["bytes"] == (tmp_path / "b.onnx").stat().st_size
