@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import difflib
-import math
 import random
 import reprlib
 from dataclasses import asdict, dataclass, fields, replace
@@ -13,8 +12,9 @@ from typing import Any
 import numpy as np
 import torch
 
-WORDS = {"int": "a whole number", "float": "a number", "bool": "True or False", "str": "a text", "int | None": "a whole number, or None",
-         "tuple[int, ...]": "a tuple of whole numbers"}
+WORDS = {"int": "a whole number", "float": "a number in the range of float32", "bool": "True or False", "str": "a text",
+         "int | None": "a whole number, or None", "tuple[int, ...]": "a tuple of whole numbers"}
+FLOAT_MAX = torch.finfo(torch.float32).max
 ALLOCATIONS = ("ot", "uniform", "topk", "max")
 
 
@@ -63,7 +63,8 @@ class Config:
         for item in fields(self):
             value = getattr(self, item.name)
             _need(_fits(value, str(item.type)), f"{item.name} is {reprlib.repr(value)}; it needs {WORDS[str(item.type)]}")
-        for name in ("global_prompts", "local_prompts", "global_context", "local_context", "epochs"):
+        for name in ("global_prompts", "local_prompts", "global_context", "local_context", "epochs", "momentum", "weight_decay",
+                     "local_weight", "entropy_weight"):
             _need(getattr(self, name) >= 0, f"{name} is {getattr(self, name)}; it can't be negative")
         _need(self.global_prompts + self.local_prompts > 0, "global_prompts and local_prompts are both 0; give at least one")
         _need(self.allocation in ALLOCATIONS, f"allocation is {self.allocation!r}; choose one of {', '.join(ALLOCATIONS)}")
@@ -136,11 +137,11 @@ def seed_everything(seed: int) -> None:
 
 
 def _fits(value: Any, kind: str) -> bool:
-    """Whether the value is what the annotation says; floats are finite, and may be whole numbers."""
+    """Whether the value is what the annotation says; floats fit into float32, and may be whole numbers."""
     if kind == "tuple[int, ...]":
         return isinstance(value, tuple | list) and all(_fits(item, "int") for item in value)
     if kind == "float":
-        return isinstance(value, Real) and not isinstance(value, bool) and math.isfinite(value)
+        return isinstance(value, Real) and not isinstance(value, bool) and abs(value) <= FLOAT_MAX  # type: ignore[operator]
     if "int" in kind:
         return isinstance(value, Integral) and not isinstance(value, bool) or value is None and "None" in kind
     return isinstance(value, {"bool": bool, "str": str}[kind])

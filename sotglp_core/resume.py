@@ -119,19 +119,16 @@ class TrainingState:
             raise ValueError(f"{path} holds the state of another training: {_difference(record['belongs'], self.belongs)}; "
                              "give another file, or remove it to start anew")
         moments: dict[int, dict] = {}
-        try:
-            for key in (key for key in tensors if key.startswith("optimizer.")):
-                _, parameter, name = key.split(".")
-                moments.setdefault(int(parameter), {})[name] = tensors[key]
-            self.model.load_state_dict({key.removeprefix("model."): x for key, x in tensors.items() if key.startswith("model.")})
-            self.parts["optimizer"].load_state_dict({"state": moments, "param_groups": record["groups"]})
-            self.parts["schedule"].load_state_dict(record["schedule"])
-            self.parts["scaler"].load_state_dict(record["scaler"])
-            self.history, self.step, self.loss, self.right = (record[key] for key in ("history", "step", "loss", "right"))
-            self.order = tensors["order"]
-            torch.set_rng_state(tensors["random"])
-        except (AttributeError, KeyError, RuntimeError, TypeError, ValueError):
-            raise ValueError(f"{path} is damaged; remove it to start anew") from None
+        for key in (key for key in tensors if key.startswith("optimizer.")):
+            _, parameter, name = key.split(".")
+            moments.setdefault(int(parameter), {})[name] = tensors[key]
+        self.model.load_state_dict({key.removeprefix("model."): x for key, x in tensors.items() if key.startswith("model.")})
+        self.parts["optimizer"].load_state_dict({"state": moments, "param_groups": record["groups"]})
+        self.parts["schedule"].load_state_dict(record["schedule"])
+        self.parts["scaler"].load_state_dict(record["scaler"])
+        self.history, self.step, self.loss, self.right = (record[key] for key in ("history", "step", "loss", "right"))
+        self.order = tensors["order"]
+        torch.set_rng_state(tensors["random"])
 
     def _hear(self, number: int, frame: Any) -> None:
         self.signal = number

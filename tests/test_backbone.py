@@ -128,6 +128,11 @@ def test_precision_error():
         load_backbone(precision="int8")
 
 
+def test_dense_features_are_of_two_kinds(tiny):
+    with pytest.raises(ValueError, match="dense is 'qkv'; choose vv or plain"):
+        tiny.encode_image(torch.zeros(1, 3, 112, 112), dense="qkv")
+
+
 def test_damaged_and_foreign_files(tmp_path):
     junk = tmp_path / "junk.safetensors"
     junk.write_bytes(b"not weights")

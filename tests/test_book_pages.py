@@ -11,8 +11,12 @@ HTML = ROOT / "_build" / "html"
 PAGES = sorted(path.relative_to(HTML).as_posix() for path in HTML.rglob("*.html")
                if not {"_static", "_modules", "_sources"} & set(path.relative_to(HTML).parts)
                and path != HTML / "index.html")  # that one leads on to book/index.html
+SOURCES = [path for folder in ("book", "notebooks", "sotglp_core") for path in (ROOT / folder).rglob("*")
+           if path.suffix in (".py", ".md", ".ipynb", ".css", ".js", ".yml") and "_static/vendor" not in path.as_posix()]
+STALE = PAGES and max(path.stat().st_mtime for path in SOURCES) > max((HTML / page).stat().st_mtime for page in PAGES)
 SCREENS = ROOT / "_build" / "screens"
 pytestmark = [pytest.mark.skipif(not PAGES, reason="the book is not built: make book"),
+              pytest.mark.skipif(STALE, reason="the book is older than its sources: make book"),
               pytest.mark.skipif(not (HTML / "_static/vendor/versions.txt").is_file(),
                                  reason="built without npm, so mathematics comes from the network")]
 

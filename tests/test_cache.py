@@ -1,6 +1,7 @@
 """The feature cache is right or absent: damage, kills, two writers, a full disk; and it can be shown and cleared."""
 
 import errno
+import json
 import os
 import subprocess
 import sys
@@ -176,6 +177,8 @@ def test_what_is_kept_is_shown_and_cleared(tiny, images, monkeypatch, capsys):
     assert found == {("pocket", 12), ("pocket", 1), ("older version", None), ("unfinished", None)}
     code, out, _ = run(monkeypatch, capsys, "cache", "show")
     assert code == 0 and "5 entries" in out and str(cache_folder()) in out and "10 days" in out and "MB" in out
+    listed = json.loads(run(monkeypatch, capsys, "cache", "show", "--json")[1])
+    assert len(listed) == 5 and {row["path"] for row in listed} == {str(entry.path) for entry in cache_entries()}
     code, out, _ = run(monkeypatch, capsys, "cache", "clear", "--older-than", "3", "--yes")
     assert code == 0 and "removed 2 entries" in out and not old.exists() and not dead.exists()
     monkeypatch.setattr("typer.confirm", lambda *a, **k: sys.exit(1))

@@ -2,6 +2,7 @@
 
 import io
 import json
+import shutil
 from collections import Counter
 from dataclasses import replace
 from pathlib import Path
@@ -213,7 +214,7 @@ def test_every_shift_of_imagenet(row, tmp_path, capsys):
 
 def test_shifts_of_own_folders_and_of_the_embedded_task(tmp_path):
     for folder in ("photos/red_fox", "photos/owl", "sketches/Red-Fox", "sketches/owl", "sketches/bat", "one/owl", "cubs/001.owl",
-                   "cubs/RedFox"):
+                   "cubs/RedFox", "cubs/___"):
         for i in range(4):
             picture(tmp_path / folder / f"{i}.jpg")
     task = load_task(tmp_path / "photos", shots=1, shifts=tmp_path / "sketches")
@@ -303,12 +304,20 @@ def test_split_files_that_are_none(content, tmp_path):
     ("imagenet", "classnames.txt", b"n01440764 tench\n", "is no class of classnames.txt"),
     ("oxford_flowers", "setid.mat", b"junk", "can't be read as a MATLAB file"),
     ("oxford_flowers", "cat_to_name.json", b"{}", "don't fit each other"),
+    ("oxford_flowers", "cat_to_name.json", None, "nor the flowers' names, cat_to_name.json"),
     ("stanford_cars", "devkit/cars_meta.mat", b"junk", "can't be read as a MATLAB file"),
+    ("stanford_cars", "devkit/cars_meta.mat", "cars_test_annos_withlabels.mat", "are not the Stanford Cars annotations"),
+    ("imagenet", "images/val", "images/elsewhere", "there is no folder .*; unpack ImageNet's val images there"),
+    ("ucf101", "ucfTrainTestlist/classInd.txt", b"1 ApplyEyeMakeup\n2 Archery\n3 YoYo\n4 Yo_Yo\n", "two classes have the name 'Yo Yo'"),
 ])
 def test_damaged_official_splits(name, file, content, message, tmp_path):
     make(CATALOGUE[name], tmp_path)
     path = tmp_path / CATALOGUE[name].folder / file
-    path.write_bytes(content) if content is not None else path.unlink()
+    if isinstance(content, str):  # another place, whose content it gets
+        other = tmp_path / CATALOGUE[name].folder / content
+        path.replace(other) if path.is_dir() else shutil.copy(other, path)
+    else:
+        path.write_bytes(content) if content is not None else path.unlink()
     with pytest.raises(ValueError, match=message) as error:
         load_task(name, root=tmp_path, shots=1)
     assert len(str(error.value).splitlines()) == 1
@@ -319,8 +328,11 @@ def test_damaged_official_splits(name, file, content, message, tmp_path):
     (dict(source="caltech101", root="ROOT"), "`sotglp data get caltech101"),
     (dict(source="caltech", root="ROOT"), "did you mean 'caltech101'"),
     (dict(source="pocket", names={"a": "b"}), "names are for photos of your own"),
+    (dict(source="eurosat", root="MADE", names={"a": "b"}), "names are for photos of your own"),
 ])
 def test_datasets_that_are_not_there(arguments, message, tmp_path):
+    make(CATALOGUE["eurosat"], tmp_path / "made")
+    arguments = {key: tmp_path / "made" if value == "MADE" else value for key, value in arguments.items()}
     with pytest.raises(ValueError, match=message):
         load_task(**{key: tmp_path if value == "ROOT" else value for key, value in arguments.items()})
 

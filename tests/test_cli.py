@@ -3,6 +3,7 @@
 import json
 import subprocess
 import sys
+from importlib.metadata import version
 from pathlib import Path
 
 import numpy as np
@@ -47,6 +48,11 @@ def test_evaluate_repeats_what_training_printed(trained, photos, monkeypatch, ca
     before = json.loads((trained[0] / "metrics.jsonl").read_text().splitlines()[-1])["test"]
     code, out, _ = run(monkeypatch, capsys, "evaluate", trained[0], "--data", photos / "photos", "--ood", photos / "other", "--json")
     assert code == 0 and json.loads(out)["accuracy"] == before["accuracy"]
+
+
+def test_evaluate_on_shifted_photos(trained, photos, monkeypatch, capsys):
+    code, out, _ = run(monkeypatch, capsys, "evaluate", trained[0], "--data", photos / "photos", "--shift", photos / "photos")
+    assert code == 0 and "shift photos: " in out and "% on " in out
 
 
 def test_predict(trained, photos, monkeypatch, capsys, tmp_path):
@@ -127,6 +133,10 @@ def test_skipping_corrupt_photos(trained, photos, monkeypatch, capsys, tmp_path)
     files = tmp_path / "bad.jpg", photos / "other" / "1.jpg"
     code, out, err = run(monkeypatch, capsys, "predict", trained[0], *files, "--skip-corrupt", "--json")
     assert code == 0 and "skipped" in err and "bad.jpg" in err and len(out.splitlines()) == 1
+
+
+def test_version(monkeypatch, capsys):
+    assert run(monkeypatch, capsys, "--version") == (0, f"{version('sotglp-core')}\n", "")
 
 
 def test_help_has_examples(monkeypatch, capsys):

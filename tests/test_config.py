@@ -23,6 +23,7 @@ def test_frozen():
     (dict(allocation="hungarian"), "choose one of ot, uniform"), (dict(global_prompts=0, local_prompts=0), "both 0"),
     (dict(template="a photo"), "needs one {}"), (dict(support=0), "support is 0"), (dict(global_dropout=1.0), r"in \[0, 1\)"),
     (dict(local_init="xavier"), "template or random"), (dict(top_k=()), "top_k"), (dict(epochs=-1), "negative"),
+    (dict(momentum=-0.5), "momentum is -0.5; it can't be negative"), (dict(lr=1e300), "a number"),
     (dict(text_chunk=0), "number of prompts"), (dict(text_chunk="all"), "a whole number, or None"),
     (dict(local_memory=0), "must be positive"), (dict(epochs=2.5), "epochs is 2.5; it needs a whole number"),
     (dict(epochs=True), "a whole number"), (dict(lr=float("nan")), "a number"), (dict(momentum="0.9"), "a number"),

@@ -151,6 +151,14 @@ def test_two_folders_of_one_name(folder):
         load_task(folder, shots=1)
 
 
+def test_two_out_of_distribution_sets_of_one_name(folder, tmp_path):
+    for place in ("here", "there"):
+        (tmp_path / place).mkdir()
+        (tmp_path / place / "owls").symlink_to(folder / "owl")
+    with pytest.raises(ValueError, match="there/owls has the name of another out-of-distribution set; rename it"):
+        load_task(folder, shots=1, classes=["red_fox", "Grey-Wolf"], ood=[tmp_path / "here/owls", tmp_path / "there/owls"])
+
+
 def test_test_folder_is_needed(folder, tmp_path):
     (tmp_path / "half").mkdir()
     (tmp_path / "half" / "train").symlink_to(folder)

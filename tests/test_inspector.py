@@ -192,6 +192,20 @@ def test_live_takes_any_model_with_local_prompts(tiny, names):
     assert dense.controls.support.value == 196 and "one prompt only" in dense.view.value
 
 
+def test_a_broken_ipywidgets_is_not_called_missing(tiny, names, monkeypatch):
+    class Broken:
+        @staticmethod
+        def find_spec(name, *_):
+            if name == "ipywidgets":
+                raise ModuleNotFoundError("No module named 'traitlets'", name="traitlets")
+
+    for name in [name for name in sys.modules if name.split(".")[0] == "ipywidgets"] + ["sotglp_core.inspector.live"]:
+        monkeypatch.delitem(sys.modules, name, raising=False)
+    monkeypatch.setattr(sys, "meta_path", [Broken, *sys.meta_path])
+    with pytest.raises(ModuleNotFoundError, match="traitlets"):
+        PatchInspector.live(SOTGLP(tiny, names), IMAGES[0])
+
+
 def test_live_needs_ipywidgets(tiny, names, monkeypatch):
     monkeypatch.setitem(sys.modules, "ipywidgets", None)
     monkeypatch.delitem(sys.modules, "sotglp_core.inspector.live", raising=False)

@@ -3,8 +3,11 @@
 import json
 
 import pytest
+import test_catalogue
 from commands import run
+from test_catalogue import make
 
+from sotglp_core.config import PRESETS
 from sotglp_core.datasets.catalogue import CATALOGUE
 from sotglp_core.reproduce import benchmarks, pocket
 from sotglp_core.reproduce.rows import MEASURED, about, is_kept, kept, read_rows
@@ -75,10 +78,61 @@ def test_published_figures_are_quoted_with_their_source():
 
 def test_real_data_that_is_not_there_is_named(monkeypatch, capsys, tmp_path):
     code, out, err = run(monkeypatch, capsys, "reproduce", "ood", "--root", tmp_path)
-    assert code == 2 and "inaturalist" in out and "--root" in err
+    assert code == 2 and not out and "inaturalist" in err and "--root" in err
+
+
+@pytest.mark.slow
+def test_a_published_table_is_measured_on_the_data_that_is_there(monkeypatch, capsys, tmp_path):
+    monkeypatch.setattr(test_catalogue, "TEN", range(1, 33))
+    make(CATALOGUE["eurosat"], tmp_path)
+    monkeypatch.setitem(PRESETS, "coop", {**PRESETS["coop"], "epochs": 1})
+    asked = ("reproduce", "few-shot", "--root", tmp_path, "--backbone", "pocket", "--pretrained", "embedded", "--presets", "zeroshot,coop",
+             "--seeds", 1, "--out", tmp_path / "out")
+    code, out, err = run(monkeypatch, capsys, *asked, "--plan")
+    assert code == 0 and "eurosat, coop" in out and "dtd: dtd not in" in err and not (tmp_path / "out").exists()
+    code, out, err = run(monkeypatch, capsys, *asked)
+    line = next(line for line in out.splitlines() if "coop" in line and "84.93" in line)
+    assert code == 0 and "eurosat" in line and "quoted" in out, err
+    monkeypatch.setattr(benchmarks, "measure", lambda *_: pytest.fail("what was measured is kept"))
+    code, out, err = run(monkeypatch, capsys, *asked, "--json")
+    found = json.loads(out)
+    assert code == 0 and set(found) == {"eurosat, zeroshot", "eurosat, coop"}
+    assert all(0 < run["top-1"] < 1 for runs in found.values() for run in runs)
+
+
+@pytest.mark.slow
+def test_learning_rates_are_chosen_again(monkeypatch, capsys, tmp_path):
+    for name in ("VAL", "TEST"):
+        monkeypatch.setattr(f"sotglp_core.tasks.pocket.{name}", 2)
+    monkeypatch.setattr(pocket, "EPOCHS", 1)
+    monkeypatch.setattr(pocket, "RATES", (0.1, 0.2))
+    code, out, err = run(monkeypatch, capsys, "reproduce", "rates", "--row", "coop", "--out", tmp_path)
+    assert code == 0 and "coop: lr 0." in out and "0.2 (" in out, err
+    monkeypatch.setitem(pocket.ROWS["shots"], "coop, 1", ("coop", {"shots": 1, "epochs": 1}))
+    code, out, err = run(monkeypatch, capsys, "reproduce", "shots", "--row", "coop, 1", "--seeds", 1, "--out", tmp_path)
+    assert code == 0 and "coop, 1:" in out and "; book: 62.5" in out, err
+    assert read_rows(tmp_path, "shots")["coop, 1"][0]["lr"] == json.loads((tmp_path / "rates" / "coop.json").read_text())["runs"]["lr"]
+
+
+@pytest.mark.slow
+def test_a_row_holds_all_that_its_table_shows(monkeypatch, capsys, tmp_path):
+    for name, number in (("tasks.pocket.VAL", 1), ("tasks.pocket.TEST", 1), ("tasks.pocket.OOD", 2), ("reproduce.pocket.TEST", 1)):
+        monkeypatch.setattr(f"sotglp_core.{name}", number)
+    monkeypatch.setattr(pocket, "EPOCHS", 1)
+    monkeypatch.setitem(pocket.ROWS, "presets", {"sotglp-proj": ("sotglp-proj", {"shots": 1})})
+    monkeypatch.setitem(pocket.ROWS, "tradeoff", {"sotglp-proj, 1 epochs": ("sotglp-proj", {"shots": 1, "epochs": 1})})
+    for table, (name,) in ((table, pocket.ROWS[table]) for table in ("presets", "tradeoff")):
+        code, out, err = run(monkeypatch, capsys, "reproduce", table, "--seeds", 1, "--out", tmp_path, "--json")
+        assert code == 0, err
+        ours, book = (rows[name][0] for rows in (json.loads(out), {name: next(iter(read_rows(MEASURED, table).values()))}))
+        assert set(book) <= set(ours)
+    assert [row["strength"] for row in ours["strength"]] == list(pocket.STRENGTHS)
+    assert ours["strength"][-1]["top-1"] == ours["top-1"], "the projection as it was learned"
 
 
 def test_bench_measures_this_machine(monkeypatch, capsys):
     code, out, _ = run(monkeypatch, capsys, "bench", "--backbone", "pocket", "--classes", "2", "--shots", "1", "--json")
     rows = json.loads(out)["rows"]
     assert code == 0 and rows["train zeroshot"]["value"] == 0 < rows["train sotglp"]["value"]
+    code, out, _ = run(monkeypatch, capsys, "bench", "--backbone", "pocket", "--classes", "2", "--shots", "1")
+    assert code == 0 and all(name in out for name in rows)

@@ -177,6 +177,15 @@ def test_what_the_system_refuses_is_one_line(train, monkeypatch, error, line):
     assert train() == (2, "", line + "\n")
 
 
+def test_a_fault_of_the_program_is_not_called_one_of_the_user(train, monkeypatch):
+    def fail(*_, **__):
+        raise RuntimeError("mat1 and mat2 shapes cannot be multiplied")
+
+    monkeypatch.setattr(training, "load_task", fail)
+    with pytest.raises(RuntimeError, match="mat1"):
+        train()
+
+
 def test_more_prompts_than_memory(train, tmp_path):
     code, _, err = train("--out", tmp_path / "run", "--set", "global_prompts=999999999")
     assert code == 2 and "there is not enough memory" in err
@@ -408,6 +417,7 @@ def test_the_command_line_goes_before_the_file_and_the_file_before_the_preset(tr
     ("a.json", '{"ood": {"a": 1}}', "ood needs a text or a list of texts"), ("a.yaml", "template: {a: b}", "template needs a text"),
     ("a.toml", "seed = 99999999999", "seed needs a whole number of at most nine digits"), ("a.toml", "skip_corrupt = 1", "true or false"),
     ("a.toml", "ood-exclude = []\nood_exclude = []", "ood_exclude is there twice"), ("a.toml", "epochs =", "can't read the settings in"),
+    ("a.yaml", "a: &a [*a]", "it refers to itself with *; write the value out"),
     ("a.yaml", "a: [", "can't read the settings in"), ("a.yaml", "- a", "does not hold names and values"),
     ("a.yaml", "!!python/object/apply:os.system [exit]", "can't read the settings in"),
     ("a.json", "[" * 100_000, "can't read the settings in"),

@@ -61,6 +61,9 @@ def test_errors(tmp_path):
     (tmp_path / "file").write_text("")
     with pytest.raises(ValueError, match="can't write to"):
         write_text(tmp_path / "file" / "below", "x")
+    os.mkfifo(tmp_path / "pipe")
+    with pytest.raises(ValueError, match="pipe: it is a device or a pipe; give the name of a file"):
+        write_text(tmp_path / "pipe", "x")
     (tmp_path / "folder").mkdir()
     with pytest.raises(ValueError, match="can't write .*folder"):
         write_text(tmp_path / "folder", "x")

@@ -1,9 +1,12 @@
+import math
+
 import pytest
 import torch
 
 from sotglp_core import SOTGLP, evaluate, fit, load, load_backbone, preset, save
 from sotglp_core.evaluation import calibration_error
 from sotglp_core.features import Features
+from sotglp_core.storage import load_tensors, save_tensors
 
 
 def trained(backbone, names, features, **changes):
@@ -109,3 +112,21 @@ def test_load_finds_the_backbone_by_itself_and_refuses_another(tiny, pocket, nam
     assert load(tmp_path / "p.safetensors").backbone.fingerprint == tiny.fingerprint
     with pytest.raises(ValueError, match="was trained on pocket"):
         load(tmp_path / "p.safetensors", pocket)
+
+
+@pytest.mark.parametrize("change, message", [
+    (lambda tensors, record: tensors["local_prompts.context"].fill_(math.inf), "holds numbers that are not finite"),
+    (lambda tensors, record: record["config"].update(local_prompts=7), "should hold 7 local_prompts, but has others"),
+    (lambda tensors, record: record["class_names"].pop(), "does not fit its own record"),
+    (lambda tensors, record: record["class_names"].__setitem__(0, record["class_names"][1]), "class names that are at least two"),
+    (lambda tensors, record: record["config"].update(epsilom=1), "did you mean 'epsilon'"),
+    (lambda tensors, record: record.update(format=0), "is not a file of learned prompts that this version reads"),
+])
+def test_files_that_contradict_themselves(tiny, names, tmp_path, change, message):
+    save(SOTGLP(tiny, names, preset("sotglp")), tmp_path / "p.safetensors")
+    tensors, record = load_tensors(tmp_path / "p.safetensors")
+    change(tensors, record)
+    save_tensors(tmp_path / "p.safetensors", tensors, record)
+    with pytest.raises(ValueError, match=message) as error:
+        load(tmp_path / "p.safetensors", tiny)
+    assert len(str(error.value).splitlines()) == 1

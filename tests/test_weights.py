@@ -2,6 +2,7 @@
 
 import pickle
 import warnings
+import zipfile
 
 import pytest
 import torch
@@ -77,6 +78,15 @@ def test_nothing_in_an_archive_is_run(tmp_path, quiet, monkeypatch):
     assert (tmp_path / "owned").exists(), "torch itself runs it"
     (tmp_path / "owned").unlink()
     with pytest.raises(ValueError, match="a.pt can't be read as weights"):
+        read_weights(tmp_path / "a.pt", 7)
+    assert not (tmp_path / "owned").exists()
+
+
+def test_an_archive_with_a_pickle_of_code(tmp_path):
+    with zipfile.ZipFile(tmp_path / "a.pt", "w") as archive:
+        archive.writestr("a/constants.pkl", pickle.dumps(()))
+        archive.writestr("a/data.pkl", pickle.dumps(Payload(tmp_path / "owned")))
+    with pytest.raises(ValueError, match="can't be read as weights: it holds a "):
         read_weights(tmp_path / "a.pt", 7)
     assert not (tmp_path / "owned").exists()
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import sys
 from importlib.metadata import version
 from signal import SIGINT
@@ -51,6 +52,8 @@ def options(version: Version = False) -> None:
 
 def main() -> None:
     """Run the command; what stops it is one line on standard error, and the exit code 2, or 128 and the number of the signal."""
+    if isinstance(sys.stdout, io.TextIOWrapper):  # neither closed nor replaced
+        sys.stdout.reconfigure(errors="backslashreplace")  # names that it can't encode stop nothing
     try:
         app()
     except ValueError as error:
