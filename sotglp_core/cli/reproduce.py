@@ -21,11 +21,12 @@ from ..reproduce import benchmarks, pocket
 from ..reproduce.estimate import seconds_a_step, seconds_an_image
 from ..reproduce.markdown import cell, tables, write_tables
 from ..reproduce.rows import MEASURED, about, is_kept, kept, read_rows
-from .common import AsJson, Device, Root, Weights, console, listed
+from .common import AsJson, Device, Root, Weights, console, errors, listed
 from .common import device as chosen_device
 
-POCKET = {"rates": "each preset's learning rate, chosen on validation pictures", "presets": "all presets, five OOD sets, four shifts",
-          "allocations": "how patches are shared", "support": "patches kept of each image", "shots": "1 to 16 training pictures",
+POCKET = {"rates": "learning rates, chosen on validation pictures", "presets": "all presets, five OOD sets, four shifts",
+          "allocations": "how patches are shared", "support": "patches kept of each image",
+          "contexts": "whose they are, by branch", "shots": "1 to 16 training pictures",
           "tradeoff": "with and without projection, by length of training"}
 KNOWN = {**POCKET, **benchmarks.TABLES}
 
@@ -60,8 +61,8 @@ def reproduce(
         for name in names:
             if name not in there:
                 absent = ", ".join(benchmarks.missing(table, name, root))
-                console.print(f"{name}: {absent} not in {root or '--root, which was not given'}; `sotglp data get` gets it, or says how",
-                              style="yellow", markup=False, highlight=False, soft_wrap=True)
+                errors.print(f"{name}: {absent} not in {root or '--root, which was not given'}; `sotglp data get` gets it, or says how",
+                             style="yellow", markup=False, highlight=False, soft_wrap=True)
         if not there:
             raise ValueError(f"none of the datasets of {table} is there; name the folder that holds them with --root")
         _published(table, there, methods, range(1, seeds + 1), out, root,

@@ -41,7 +41,7 @@ def tables(table: str, rows: dict[str, list[dict]]) -> dict[str, list[list[str]]
         for name, runs in rows.items():
             by_shots.setdefault(name.split(", ")[0], []).append(cell(runs, "top-1"))
         return {"shots": [["preset", *map(str, SHOTS)], *([name, *found] for name, found in by_shots.items())]}
-    columns = {"top-1": "top-1", **DETECTION, **(PARTITION if table != "tradeoff" else {})}
+    columns = {"top-1": "top-1", **DETECTION, **(PARTITION if table in ("allocations", "support") else {})}
     shown = {table: cells(rows, columns)}
     strength = {f"strength {s}": [run["strength"][i] for runs in rows.values() for run in runs if "strength" in run]
                 for i, s in enumerate(STRENGTHS)}

@@ -1,7 +1,7 @@
 """The tables of the embedded task.
 
-``rates`` chooses each preset's learning rate on the validation images, with seed 1. For the other tables each seed draws training
-images and prompts of its own, and is judged on the test images.
+``rates`` chooses learning rates on the validation images, with seed 1; a row that has none there takes its preset's. For the
+other tables each seed draws training images and prompts of its own, and is judged on the test images.
 """
 
 from __future__ import annotations
@@ -25,18 +25,27 @@ from ..tasks import load_task
 from ..training import fit
 from .rows import MEASURED, row_path
 
-RATES = (0.1, 0.5, 2.0)
+RATES = (0.1, 0.5, 2.0, 8.0)
 EPOCHS = 20
 SHOTS = (1, 2, 4, 8, 16)
 STRENGTHS = (0.0, 0.25, 0.5, 0.75, 1.0)
 SCORES = ("MCM", "GL-MCM")
+CONTEXTS: dict[str, dict] = {  # whose they are: every class's own, or shared by all
+    "global shared": dict(local_prompts=0), "global own": dict(local_prompts=0, global_class_specific=True),
+    "local shared": dict(global_prompts=0, local_class_specific=False), "local own": dict(global_prompts=0),
+    "global shared, local shared": dict(local_class_specific=False), "global shared, local own": {},
+    "global own, local shared": dict(global_class_specific=True, local_class_specific=False),
+    "global own, local own": dict(global_class_specific=True)}
 ROWS: dict[str, dict[str, tuple[str, dict]]] = {  # table -> row -> preset, and what is changed in it
-    "rates": {name: (name, {}) for name in PRESETS if name != "zeroshot"},
+    "rates": {**{name: (name, {}) for name in PRESETS if name != "zeroshot"},
+              **{label: ("sotglp", changes) for label, changes in CONTEXTS.items() if changes}},
     "presets": {name: (name, {}) for name in PRESETS},
     "allocations": {**{f"ot, epsilon {e}": ("sotglp", dict(epsilon=e)) for e in (0.01, 0.1, 1.0)},
                     "uniform": ("sotglp", dict(allocation="uniform")), "topk": ("sotglp", dict(allocation="topk", top_k=(10,))),
-                    "max": ("sotglp", dict(allocation="max")), "ot, all patches": ("sotglp", dict(support=None))},
+                    "max": ("sotglp", dict(allocation="max")), "ot, all patches": ("sotglp", dict(support=None)),
+                    "uniform, all patches": ("sotglp", dict(allocation="uniform", support=None))},
     "support": {f"K = {k}": ("sotglp", dict(support=k)) for k in (1, 3, 10, 30, 100, 196)},
+    "contexts": {label: ("sotglp", changes) for label, changes in CONTEXTS.items()},
     "shots": {f"{name}, {k}": (name, {"shots": k}) for name in ("zeroshot", "coop", "gallop", "sotglp", "sotglp-proj") for k in SHOTS},
     "tradeoff": {f"{name}, {e} epochs": (name, dict(epochs=e)) for name in ("sotglp", "sotglp-proj") for e in (5, 10, 20)},
 }
@@ -60,9 +69,9 @@ class Bench:
         fit(model, self.encode(load_task(shots=shots, seed=config.seed).train, config), progress=False)
         return model
 
-    def rate(self, name: str) -> dict:
+    def rate(self, name: str, changes: dict) -> dict:
         """The validation accuracy of each learning rate, with seed 1, and the best rate."""
-        config = preset(name, epochs=EPOCHS, batch_size=64)
+        config = preset(name, **{"epochs": EPOCHS, "batch_size": 64, **changes})
         val = self.encode(self.task.val, config)
         tried = {lr: evaluate(self.learned(config.replace(lr=lr), 16), val, progress=False).accuracy for lr in RATES}
         return {"lr": max(tried, key=lambda lr: tried[lr]), "tried": tried}
@@ -101,10 +110,10 @@ class Bench:
                               "NMI": partition.normalised_mutual_information(dealt, shown)}
         return {key: float(np.mean([row[key] for row in found if key in row])) for key in ("on bird", "purity", "purity by chance", "NMI")}
 
-    def row(self, name: str, changes: dict, table: str) -> list[dict]:
+    def row(self, label: str, name: str, changes: dict, table: str) -> list[dict]:
         settings = {"epochs": PRESETS[name].get("epochs", EPOCHS), "batch_size": 64, **{k: v for k, v in changes.items() if k != "shots"}}
         config = preset(name, **settings)
-        config, runs = config.replace(lr=self.known_rate(name)) if config.epochs else config, []
+        config, runs = config.replace(lr=self.known_rate(label if label in ROWS["rates"] else name)) if config.epochs else config, []
         for seed in self.seeds if config.epochs else self.seeds[:1]:
             model = self.learned(config.replace(seed=seed), changes.get("shots", 16))
             runs.append({"lr": config.lr, "seed": seed, **self.judged(model, ood=table != "shots", shifts=table == "presets")})
@@ -112,15 +121,15 @@ class Bench:
                 runs[-1]["strength"] = self.strengths(model)
         return runs
 
-    def known_rate(self, name: str) -> float:
+    def known_rate(self, label: str) -> float:
         """What the table `rates` of this folder chose, else what the book's chose."""
-        mine = row_path(self.folder, "rates", name)
-        return json.loads((mine if mine.is_file() else row_path(MEASURED, "rates", name)).read_text(encoding="utf-8"))["runs"]["lr"]
+        mine = row_path(self.folder, "rates", label)
+        return json.loads((mine if mine.is_file() else row_path(MEASURED, "rates", label)).read_text(encoding="utf-8"))["runs"]["lr"]
 
     def measure(self, table: str, label: str) -> list[dict] | dict:
         """The runs of one row."""
         name, changes = ROWS[table][label]
-        return self.rate(name) if table == "rates" else self.row(name, changes, table)
+        return self.rate(name, changes) if table == "rates" else self.row(label, name, changes, table)
 
     def strengths(self, model: SOTGLP) -> list[dict]:
         """The learned projection W turned down to I + s (W - I), the prompts as they are."""
