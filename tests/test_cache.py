@@ -176,7 +176,7 @@ def test_what_is_kept_is_shown_and_cleared(tiny, images, monkeypatch, capsys):
     found = {(e.backbone, e.images) for e in cache_entries()}
     assert found == {("pocket", 12), ("pocket", 1), ("older version", None), ("unfinished", None)}
     code, out, _ = run(monkeypatch, capsys, "cache", "show")
-    assert code == 0 and "5 entries" in out and str(cache_folder()) in out and "10 days" in out and "MB" in out
+    assert code == 0 and "5 entries" in out and str(cache_folder()) in out and "10 days" in out and " kB" in out
     listed = json.loads(run(monkeypatch, capsys, "cache", "show", "--json")[1])
     assert len(listed) == 5 and {row["path"] for row in listed} == {str(entry.path) for entry in cache_entries()}
     code, out, _ = run(monkeypatch, capsys, "cache", "clear", "--older-than", "3", "--yes")

@@ -109,7 +109,7 @@ def test_json_lines(prompts, photos, names, monkeypatch, capsys):
 def test_csv(prompts, photos, names, monkeypatch, capsys, tmp_path):
     (photos / "00.png").rename(photos / 'a, "b"\nc.png')
     code, out, _ = run(monkeypatch, capsys, "predict", prompts, photos, "--format", "csv", "--top", 9, "--out", tmp_path / "deep" / "t.csv")
-    assert code == 0 and out == ""
+    assert code == 0 and "t.csv, 12 photos" in out and "of 12 known: GL-MCM" in out
     with open(tmp_path / "deep" / "t.csv", newline="", encoding="utf-8") as file:
         rows = list(csv.DictReader(file))
     assert list(rows[0]) == ["photo", "label", "probability", "gl_mcm", "known", *(f"{name}_{n}" for n in range(2, 6)

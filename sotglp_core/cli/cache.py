@@ -7,6 +7,7 @@ import time
 from typing import Annotated
 
 import typer
+from rich.filesize import decimal
 from rich.table import Table
 
 from ..features import DAY, cache_entries, cache_folder, clear_cache
@@ -28,10 +29,10 @@ def show(as_json: AsJson = False) -> None:
     table = Table("entry", "backbone", "images", "size", "age")
     for entry in entries:
         images = "?" if entry.images is None else str(entry.images)
-        table.add_row(entry.path.stem[-32:][:8], entry.backbone, images, _size(entry.bytes), _age(time.time() - entry.modified))
+        table.add_row(entry.path.stem[-32:][:8], entry.backbone, images, decimal(entry.bytes), _age(time.time() - entry.modified))
     if entries:
         console.print(table)
-    total = _size(sum(entry.bytes for entry in entries))
+    total = decimal(sum(entry.bytes for entry in entries))
     console.print(f"{len(entries)} entries, {total}, in {cache_folder()}", highlight=False, soft_wrap=True)
 
 
@@ -48,12 +49,9 @@ def clear(
         which = f"entries older than {older_than:g} days" if older_than else "all entries"
         typer.confirm(f"Remove {which} from {cache_folder()}?", abort=True, err=True)
     files, freed = clear_cache(older_than=older_than)
-    console.print(f"removed {files} entries, {_size(freed)}", highlight=False)
-
-
-def _size(number: int) -> str:
-    return f"{number / 1e9:.1f} GB" if number >= 1e9 else f"{number / 1e6:.1f} MB"
+    console.print(f"removed {files} entries, {decimal(freed)}", highlight=False)
 
 
 def _age(seconds: float) -> str:
-    return f"{seconds / DAY:.0f} days" if seconds >= 2 * DAY else f"{seconds / 3600:.1f} hours"
+    minutes, hours, days = seconds / 60, seconds / 3600, seconds / DAY
+    return f"{minutes:.0f} minutes" if hours < 2 else f"{hours:.0f} hours" if days < 2 else f"{days:.0f} days"

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Annotated
 
 import typer
+from rich.filesize import decimal
 
 from ..calibration import calibration_of
 from ..checkpoint import save
@@ -46,4 +47,4 @@ def export(
     if as_json:
         print(json.dumps({"path": str(out), **facts}))
     else:
-        console.print(f"wrote {out}, {facts['bytes'] / 1e6:.1f} MB: {line}", markup=False, highlight=False, soft_wrap=True)
+        console.print(f"wrote {out}, {decimal(facts['bytes'])}: {line}", markup=False, highlight=False, soft_wrap=True)

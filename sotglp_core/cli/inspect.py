@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Annotated
 
 import typer
+from rich.filesize import decimal
 
 from ..datasets.images import read_image, shown
 from ..inspector import PatchInspector
@@ -31,4 +32,5 @@ def inspect(
         model, [read_image(file) for file in files[at:at + AT_ONCE]], top=top,
         alt=[shown(file) for file in files[at:at + AT_ONCE]]).pictures]
     PatchInspector(*pictures).save(out, title=f"Who looks where: {shown(run)}")
-    console.print(f"wrote {out}, {len(pictures)} photos, {out.stat().st_size / 1e6:.1f} MB", markup=False, highlight=False, soft_wrap=True)
+    console.print(f"wrote {out}, {len(pictures)} photo{'s' * (len(pictures) != 1)}, {decimal(out.stat().st_size)}", markup=False,
+                  highlight=False, soft_wrap=True)

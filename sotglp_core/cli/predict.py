@@ -71,7 +71,9 @@ def predict(
                     _draw(model, batch, i, heatmap)
                 if heatmaps:
                     _draw(model, batch, i, heatmaps / f"{number + i + 1:05}-{answer.photo.stem}.png")
-    if calibration and form is Format.table:
+    if out and not as_json:
+        console.print(f"wrote {shown(out)}, {counts[1]} photo{'s' * (counts[1] != 1)}", markup=False, highlight=False, soft_wrap=True)
+    if calibration and (out and not as_json or form is Format.table):
         console.print(f"{counts[0]} of {counts[1]} known: {score} of at least {threshold:.5g}, which {100 * tpr:.4g} % of the "
                       f"{calibration.images} held-out images ({calibration.source}) reach", markup=False, highlight=False, soft_wrap=True)
 
