@@ -42,6 +42,17 @@ def test_a_kept_row_is_not_measured_again(tmp_path):
     assert kept(tmp_path, "shots", "sotglp, 4", facts, measure) and len(calls) == 2, "a damaged row is measured again"
 
 
+@pytest.mark.parametrize("table", [table for table in pocket.ROWS if table != "rates"])
+def test_the_books_own_rows_are_equal_to_the_books(monkeypatch, capsys, tmp_path, pocket, table):
+    (tmp_path / table).mkdir()
+    for path in (MEASURED / table).iterdir():
+        row = json.loads(path.read_text())
+        row["about"] = about(pocket.fingerprint, seeds=[1, 2, 3], epochs=20)
+        (tmp_path / table / path.name).write_text(json.dumps(row))
+    code, out, _ = run(monkeypatch, capsys, "reproduce", table, "--out", tmp_path)
+    assert code == 0 and "equal to the book's" in out and "book " not in out
+
+
 def test_what_differs_from_the_book_is_shown(monkeypatch, capsys, tmp_path, pocket):
     row = json.loads((MEASURED / "support" / "K_=_1.json").read_text())
     row["about"] = about(pocket.fingerprint, seeds=[1, 2, 3], epochs=20)

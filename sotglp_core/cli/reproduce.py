@@ -106,7 +106,8 @@ def _pocket(table: str, names: list[str], seeds: range, out: Path, backbone: Bac
             console.print(f"{name}: lr {row['lr']}, of " + ", ".join(f"{lr} ({accuracy:.1%})" for lr, accuracy in row["tried"].items()),
                           highlight=False)
     else:
-        _beside(table, found, {name: runs for name, runs in read_rows(MEASURED, table).items() if name in found})
+        book = read_rows(MEASURED, table)
+        _beside(table, found, {name: book[name] for name in found if name in book})
 
 
 def _measured(bench: Callable[[], pocket.Bench], table: str, name: str) -> Any:
