@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
+
 from torch import Tensor
 from torch.nn.functional import linear, scaled_dot_product_attention
 
@@ -23,3 +27,22 @@ def vv_attention(x: Tensor, value_weight: Tensor, value_bias: Tensor, out_weight
     v = linear(x, value_weight, value_bias).view(B, L, heads, V // heads).transpose(1, 2)  # (B, heads, L, d)
     y = scaled_dot_product_attention(v, v, v).transpose(1, 2).reshape(B, L, V)
     return linear(y, out_weight, out_bias)
+
+
+@contextmanager
+def ordinary_stream(transformer: Any) -> Iterator[list[Tensor]]:
+    """Collect the ordinary stream of a forward pass: each block's input, then the last one's output, (B, 1 + P, V)."""
+    stream: list[Tensor] = []
+
+    def note(x: Tensor) -> None:
+        stream.append(x if transformer.resblocks[0].attn.batch_first else x.transpose(0, 1))
+
+    blocks = transformer.resblocks
+    handles = [block.register_forward_pre_hook(lambda _, args, named: note(args[0] if args else named["q_x"]), with_kwargs=True)
+               for block in blocks]
+    handles.append(blocks[-1].register_forward_hook(lambda _, args, output: note(output)))
+    try:
+        yield stream
+    finally:
+        for handle in handles:
+            handle.remove()

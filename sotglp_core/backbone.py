@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import hashlib
 import logging
-from collections.abc import Iterator
-from contextlib import contextmanager
 from functools import cached_property
 from importlib.resources import files
 from pathlib import Path
@@ -16,7 +14,7 @@ import torch
 from open_clip.transform import PreprocessCfg, image_transform_v2
 from torch import Tensor, nn
 
-from .attention import vv_attention
+from .attention import ordinary_stream, vv_attention
 from .packing import project
 from .weights import read_weights
 
@@ -80,7 +78,7 @@ class Backbone(nn.Module):
         if dense not in ("vv", "plain"):
             raise ValueError(f"dense is {dense!r}; choose vv or plain")
         visual = self.model.visual
-        with _stream(visual.transformer) as stream:
+        with ordinary_stream(visual.transformer) as stream:
             image = self.model.encode_image(images.to(self.device, self.dtype))
         tokens = stream[-1] if dense == "plain" else stream[0]
         for number, (block, x) in enumerate(zip(visual.transformer.resblocks, stream if dense == "vv" else ())):
@@ -153,6 +151,34 @@ def load_backbone(name: str = "pocket", pretrained: str | None = None, *, device
     """
     if precision not in ("fp32", "bf16", "fp16"):
         raise ValueError(f"precision is {precision!r}; choose fp32, bf16 or fp16")
+    pretrained, tag, path = _weights(name, pretrained)
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(0)
+        model = _create(name, pretrained if tag else None, precision)
+    from_file = not tag and pretrained not in ("random", "embedded")
+    backbone = Backbone(model, name, str(path.resolve()) if from_file else pretrained, precision)
+    if not tag and pretrained != "random":
+        _load_file(model, path, name)
+    return backbone.to(device)
+
+
+def weights_here(name: str, pretrained: str | None = None) -> bool:
+    """Whether :func:`load_backbone` finds these weights on this machine; if not, it downloads them.
+
+    :raises ValueError: on an unknown name or tag.
+    """
+    from huggingface_hub import try_to_load_from_cache
+
+    _, tag, _ = _weights(name, pretrained)
+    repository, _, file = tag.get("hf_hub", "").rpartition("/")
+    if not repository:
+        return not tag or Path("~/.cache/clip", Path(tag["url"]).name).expanduser().is_file()
+    names = (file, f"{Path(file).stem}.safetensors") if file else ("open_clip_model.safetensors", "open_clip_pytorch_model.bin")
+    return any(isinstance(try_to_load_from_cache(repository, name), str) for name in names)
+
+
+def _weights(name: str, pretrained: str | None) -> tuple[str, dict, Path]:
+    """The weights' name, open_clip's entry if that is a tag, and the file if it is not."""
     _check_name(name)
     pretrained = pretrained or ("embedded" if name == "pocket" else None)
     tags = ", ".join(open_clip.list_pretrained_tags_by_model(name)) or "none"
@@ -164,15 +190,7 @@ def load_backbone(name: str = "pocket", pretrained: str | None = None, *, device
         _check_activation(name, bool(tag.get("quick_gelu")), f"the weights {pretrained!r}")
     elif pretrained != "random" and not path.is_file():
         raise ValueError(f"{pretrained!r} is neither a tag of {name} ({tags}) nor a file")
-    with torch.random.fork_rng(devices=[]):
-        torch.manual_seed(0)
-        model = _create(name, pretrained if tag else None, precision)
-    from_file = not tag and pretrained not in ("random", "embedded")
-    backbone = Backbone(model, name, str(path.resolve()) if from_file else pretrained, precision)
-    if not tag and pretrained != "random":
-        _load_file(model, path, name)
-    return backbone.to(device)
-
+    return pretrained, tag, path
 
 def _create(name: str, tag: str | None, precision: str) -> Any:
     level = logging.root.manager.disable
@@ -237,22 +255,3 @@ def _value_attention(block: Any, x: Tensor) -> Tensor:
     attention, width = block.attn, x.shape[-1]
     return vv_attention(block.ln_1(x), attention.in_proj_weight[-width:], attention.in_proj_bias[-width:],
                         attention.out_proj.weight, attention.out_proj.bias, heads=attention.num_heads)
-
-
-@contextmanager
-def _stream(transformer: Any) -> Iterator[list[Tensor]]:
-    """Collect the ordinary stream of a forward pass: each block's input, then the last one's output, (B, 1 + P, V)."""
-    stream: list[Tensor] = []
-
-    def note(x: Tensor) -> None:
-        stream.append(x if transformer.resblocks[0].attn.batch_first else x.transpose(0, 1))
-
-    blocks = transformer.resblocks
-    handles = [block.register_forward_pre_hook(lambda _, args, named: note(args[0] if args else named["q_x"]), with_kwargs=True)
-               for block in blocks]
-    handles.append(blocks[-1].register_forward_hook(lambda _, args, output: note(output)))
-    try:
-        yield stream
-    finally:
-        for handle in handles:
-            handle.remove()

@@ -83,8 +83,9 @@ class _Script(pickle.Unpickler):
             return lambda storage, offset, size, stride, *_: storage.as_strided(size, stride, offset)
         if (module, name) == ("collections", "OrderedDict"):
             return OrderedDict
-        if module == "torch" and name.endswith("Storage"):
-            return getattr(torch, name).dtype
+        dtype = getattr(torch, name.removesuffix("Storage").lower(), None)  # of a FloatStorage, say
+        if module == "torch" and name.endswith("Storage") and isinstance(dtype, torch.dtype):
+            return dtype
         raise TypeError(f"it holds a {module}.{name}")
 
     def persistent_load(self, saved: Any) -> Tensor:

@@ -2,6 +2,7 @@
 
 import os
 import shutil
+import signal
 
 os.environ.setdefault("HF_HUB_OFFLINE", "1")
 if shutil.which("nvidia-smi") is None:
@@ -17,6 +18,13 @@ from sotglp_core.datasets import FolderImages
 from sotglp_core.features import Features
 
 B, C, P, N, V = 3, 5, 196, 2, 192
+
+
+def pytest_configure():
+    """Signals act, though a shell's background job or nohup lets tests inherit them as ignored."""
+    for number, handler in {signal.SIGINT: signal.default_int_handler, signal.SIGHUP: signal.SIG_DFL}.items():
+        if signal.getsignal(number) is signal.SIG_IGN:
+            signal.signal(number, handler)
 
 
 @pytest.fixture(autouse=True)

@@ -9,6 +9,7 @@ import pytest
 import torch
 
 from sotglp_core import load_backbone
+from sotglp_core.backbone import weights_here
 from sotglp_core.storage import save_tensors
 
 TEXTS = ["a photo of a cat.", "a photo of a red-crowned barred-winged finch.", "x"]
@@ -157,6 +158,27 @@ def test_a_failed_download_is_one_clear_line(monkeypatch):
     monkeypatch.setattr(open_clip, "create_model", offline)
     with pytest.raises(ValueError, match="could not be downloaded .*go online, or give a checkpoint file"):
         load_backbone("ViT-B-32", "laion2b_s34b_b79k")
+
+
+def test_weights_that_are_here(tmp_path, monkeypatch):
+    """A tag's are in the hub's cache, or in open_clip's folder of what it downloads from elsewhere."""
+    monkeypatch.setenv("HOME", str(tmp_path))
+    monkeypatch.setattr("huggingface_hub.constants.HF_HUB_CACHE", str(tmp_path / "hub"))
+    tags = {"hub": {"hf_hub": "them/clip/"}, "file": {"hf_hub": "them/clip/vit.bin"}, "url": {"url": "https://example.org/vit.pt"}}
+    monkeypatch.setattr("open_clip.get_pretrained_cfg", lambda name, tag: tags.get(tag, {}))
+    commit = "0" * 40
+    for path, tag in ((f"hub/models--them--clip/snapshots/{commit}/open_clip_model.safetensors", "hub"),
+                      (f"hub/models--them--clip/snapshots/{commit}/vit.safetensors", "file"), (".cache/clip/vit.pt", "url")):
+        assert not weights_here("ViT-B-16", tag)
+        (tmp_path / path).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / path).write_bytes(b"")
+        if tag != "url":
+            (tmp_path / "hub/models--them--clip/refs").mkdir(exist_ok=True)
+            (tmp_path / "hub/models--them--clip/refs/main").write_text(commit)
+        assert weights_here("ViT-B-16", tag)
+    assert weights_here("pocket") and weights_here("pocket", "random")
+    with pytest.raises(ValueError, match="neither a tag of ViT-B-16"):
+        weights_here("ViT-B-16", "nothing")
 
 
 def test_no_pickle_is_executed(tmp_path):

@@ -1,12 +1,14 @@
 """The tables measured again: what is kept, what is shown, and that the book's own numbers come out."""
 
 import json
+import sys
 
 import pytest
 import test_catalogue
 from commands import run
 from test_catalogue import make
 
+from sotglp_core.backbone import load_backbone
 from sotglp_core.config import PRESETS
 from sotglp_core.datasets.catalogue import CATALOGUE
 from sotglp_core.reproduce import benchmarks, pocket
@@ -42,7 +44,7 @@ def test_a_kept_row_is_not_measured_again(tmp_path):
     assert kept(tmp_path, "shots", "sotglp, 4", facts, measure) and len(calls) == 2, "a damaged row is measured again"
 
 
-@pytest.mark.parametrize("table", [table for table in pocket.ROWS if table != "rates"])
+@pytest.mark.parametrize("table", pocket.ROWS)
 def test_the_books_own_rows_are_equal_to_the_books(monkeypatch, capsys, tmp_path, pocket, table):
     (tmp_path / table).mkdir()
     for path in (MEASURED / table).iterdir():
@@ -77,6 +79,24 @@ def test_the_books_zero_shot_accuracy_comes_out(monkeypatch, capsys, tmp_path):
 def test_plan_says_what_would_run(monkeypatch, capsys, tmp_path):
     code, out, _ = run(monkeypatch, capsys, "reproduce", "shots", "--row", "zeroshot, 1", "--out", tmp_path, "--plan")
     assert code == 0 and "to measure: zeroshot, 1" in out and not any(tmp_path.iterdir())
+    code, out, _ = run(monkeypatch, capsys, "reproduce", "shots", "--row", "zeroshot, 1", "--out", tmp_path, "--plan", "--json")
+    told = json.loads(out)
+    assert code == 0 and (told["kept"], told["to measure"]) == ([], ["zeroshot, 1"]) and told["seconds"] > 0
+
+
+def test_a_plan_downloads_no_weights(monkeypatch, capsys, tmp_path):
+    """It says that they are not there, and times untrained ones."""
+    monkeypatch.setattr(test_catalogue, "TEN", range(1, 33))
+    make(CATALOGUE["eurosat"], tmp_path)
+    loaded = []
+    command = sys.modules["sotglp_core.cli.reproduce"]
+    monkeypatch.setattr(command, "load_backbone", lambda *given, device: loaded.append(given) or load_backbone("pocket", "random"))
+    monkeypatch.setattr(command, "weights_here", lambda name, pretrained: False)
+    code, out, err = run(monkeypatch, capsys, "reproduce", "few-shot", "--root", tmp_path, "--presets", "zeroshot", "--plan")
+    assert code == 0 and loaded == [("ViT-B-16-quickgelu", "random")] and "to measure: eurosat, zeroshot" in out
+    assert "weights openai of ViT-B-16-quickgelu are not on this machine" in err
+    code, out, _ = run(monkeypatch, capsys, "reproduce", "--root", tmp_path, "--json")
+    assert json.loads(out)["few-shot"]["data"] == "real, 1 of 11 below --root; weights not here"
 
 
 def test_published_figures_are_quoted_with_their_source():

@@ -69,7 +69,7 @@ def bench(
 def _training(frozen: Backbone, names: tuple[str, ...], name: str, shots: int) -> tuple[float, str]:
     """Seconds of a whole training from cached features, by the time of a step."""
     config = preset(name)
-    step, _ = seconds_a_step(frozen, names, config, config.batch_size)
+    step, _ = seconds_a_step(frozen, names, config)
     steps = config.epochs * -(-len(names) * shots // config.batch_size)
     return step * steps, f"s for {config.epochs} epochs, {steps:,} steps" if steps else "nothing is learned"
 

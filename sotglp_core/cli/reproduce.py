@@ -5,7 +5,7 @@ from __future__ import annotations
 import difflib
 import json
 import math
-from collections.abc import Callable, Collection
+from collections.abc import Callable, Collection, Iterable
 from functools import cache, partial
 from pathlib import Path
 from typing import Annotated, Any
@@ -13,10 +13,11 @@ from typing import Annotated, Any
 import typer
 from rich.table import Column, Table
 
-from ..backbone import Backbone, load_backbone
+from ..backbone import Backbone, load_backbone, weights_here
 from ..config import PRESETS, preset
 from ..datasets.catalogue import CATALOGUE
 from ..pocket.traits import SPECIES
+from ..progress import progress_bar
 from ..reproduce import benchmarks, pocket
 from ..reproduce.estimate import seconds_a_step, seconds_an_image
 from ..reproduce.markdown import cell, tables, write_tables
@@ -28,6 +29,7 @@ POCKET = {"rates": "learning rates, chosen on validation pictures", "presets": "
           "allocations": "how patches are shared", "support": "patches kept of each image",
           "contexts": "whose they are, by branch", "shots": "1 to 16 training pictures",
           "tradeoff": "with and without projection, by length of training"}
+TIMED = 32  # classes that a step of a published table is timed with
 KNOWN = {**POCKET, **benchmarks.TABLES}
 
 
@@ -49,7 +51,7 @@ def reproduce(
     Examples: `sotglp reproduce`, `sotglp reproduce presets --row sotglp --row coop`, `sotglp reproduce few-shot --row eurosat --root /data`
     """
     if table is None:
-        _list(out, root)
+        _list(out, root, "here" if weights_here(backbone, pretrained) else "not here", as_json)
     elif _known([table], KNOWN, "table")[0] in POCKET:
         names = _known(row or list(pocket.ROWS[table]), pocket.ROWS[table], "row")
         _pocket(table, names, range(1, seeds + 1), out, load_backbone(device=chosen_device(device)), plan, as_json)
@@ -65,8 +67,12 @@ def reproduce(
                              style="yellow", markup=False, highlight=False, soft_wrap=True)
         if not there:
             raise ValueError(f"none of the datasets of {table} is there; name the folder that holds them with --root")
-        _published(table, there, methods, range(1, seeds + 1), out, root,
-                   load_backbone(backbone, pretrained, device=chosen_device(device)), plan, as_json)
+        here = weights_here(backbone, pretrained)
+        if not here:
+            errors.print(f"the weights {pretrained} of {backbone} are not on this machine; measuring downloads them", style="yellow",
+                         markup=False, highlight=False, soft_wrap=True)
+        frozen = load_backbone(backbone, pretrained if here or not plan else "random", device=chosen_device(device))
+        _published(table, there, methods, range(1, seeds + 1), out, root, frozen, plan, as_json)
 
 
 def _known(names: list[str], known: Collection[str], kind: str) -> list[str]:
@@ -78,14 +84,19 @@ def _known(names: list[str], known: Collection[str], kind: str) -> list[str]:
     return names
 
 
-def _list(out: Path, root: Path | None) -> None:
-    shown = Table("table", "what", Column("rows kept", justify="right"), "data")
-    for name, what in POCKET.items():
-        shown.add_row(name, what, f"{len(read_rows(out, name))} of {len(pocket.ROWS[name])}", "drawn, embedded weights")
+def _list(out: Path, root: Path | None, weights: str, as_json: bool) -> None:
+    found = {name: (what, f"{len(read_rows(out, name))} of {len(pocket.ROWS[name])}", "drawn, embedded weights")
+             for name, what in POCKET.items()}
     for name, what in benchmarks.TABLES.items():
         rows = ["imagenet"] if name == "ood" else list(benchmarks.DATASETS)
         there = sum(not benchmarks.missing(name, row, root) for row in rows)
-        shown.add_row(name, what, str(len(read_rows(out, name))), f"real, {there} of {len(rows)} below --root")
+        found[name] = what, str(len(read_rows(out, name))), f"real, {there} of {len(rows)} below --root; weights {weights}"
+    if as_json:
+        print(json.dumps({name: dict(zip(("what", "rows kept", "data"), row)) for name, row in found.items()}))
+        return
+    shown = Table("table", "what", Column("rows kept", justify="right"), "data")
+    for name, row in found.items():
+        shown.add_row(name, *row)
     console.print(shown)
 
 
@@ -93,25 +104,32 @@ def _pocket(table: str, names: list[str], seeds: range, out: Path, backbone: Bac
     facts = about(backbone.fingerprint, seeds=list(seeds), epochs=pocket.EPOCHS)
     todo = [name for name in names if not is_kept(out, table, name, facts)]
     if todo or plan:
-        _say(todo, names, sum(_pocket_seconds(table, name, len(seeds), backbone) for name in todo), as_json)
+        _say(todo, names, [_pocket_seconds(table, name, len(seeds), backbone) for name in _bar(todo, as_json, "timing")], plan, as_json)
     if plan:
         return
-    bench = cache(lambda: pocket.Bench(seeds, out, backbone))
-    found = {name: kept(out, table, name, facts, partial(_measured, bench, table, name)) for name in names}
+    bench = cache(lambda: pocket.Bench(seeds, out, backbone, progress=not as_json))
+    found = {name: kept(out, table, name, facts, partial(_measured, bench, table, name)) for name in _bar(names, as_json)}
     write_tables(out, table)
     if as_json:
         print(json.dumps(found))
-    elif table == "rates":
-        for name, row in found.items():
-            console.print(f"{name}: lr {row['lr']}, of " + ", ".join(f"{lr} ({accuracy:.1%})" for lr, accuracy in row["tried"].items()),
-                          highlight=False)
     else:
-        book = read_rows(MEASURED, table)
-        _beside(table, found, {name: book[name] for name in found if name in book})
+        rows = read_rows(MEASURED, table)
+        book = {name: rows[name] for name in found if name in rows}
+        _rates(found, book) if table == "rates" else _beside(table, found, book)
 
 
 def _measured(bench: Callable[[], pocket.Bench], table: str, name: str) -> Any:
     return bench().measure(table, name)
+
+
+def _rates(ours: dict, book: dict) -> None:
+    """The chosen rate of each row and what was tried, and the book's where that differs."""
+    lines = [{name: f"lr {row['lr']}, of " + ", ".join(f"{lr} ({accuracy:.1%})" for lr, accuracy in row["tried"].items())
+              for name, row in rows.items()} for rows in (ours, book)]
+    for name, line in lines[0].items():
+        other = lines[1].get(name, line)
+        console.print(f"{name}: {line}" + f"; book: {other}" * (other != line), highlight=False, soft_wrap=True)
+    console.print(_verdict(lines[0] == lines[1]), highlight=False)
 
 
 def _beside(table: str, ours: dict, book: dict) -> None:
@@ -129,7 +147,11 @@ def _beside(table: str, ours: dict, book: dict) -> None:
             shown.add_row(*(mine if other is None or mine == its else f"{mine}\n[yellow]book {its}[/]"
                             for mine, its in zip(row, other or row)))
         console.print(shown)
-    console.print("equal to the book's" if same else "where the book's figure differs, it stands below ours", highlight=False)
+    console.print(_verdict(same), highlight=False)
+
+
+def _verdict(same: bool) -> str:
+    return "equal to the book's" if same else "where the book's figure differs, it stands beside ours"
 
 
 def _published(table: str, datasets: list[str], methods: list[str], seeds: range, out: Path, root: Path | None, backbone: Backbone,
@@ -137,12 +159,15 @@ def _published(table: str, datasets: list[str], methods: list[str], seeds: range
     facts = about(backbone.fingerprint, seeds=list(seeds))
     pairs = {f"{dataset}, {method}": (dataset, method) for dataset in datasets for method in methods}
     todo = [label for label in pairs if not is_kept(out, table, label, facts)]
-    _say(todo, list(pairs), sum(_published_seconds(*pairs[label], len(seeds), backbone) for label in todo), as_json, encoding=True)
+    image = seconds_an_image(backbone) if todo else 0.0
+    seconds = [_published_seconds(*pairs[label], len(seeds), backbone, image) for label in _bar(todo, as_json, "timing")]
+    _say(todo, list(pairs), seconds, plan, as_json, encoding=True)
     if plan:
         return
     shown = Table("dataset", "preset", "measure", Column("ours", justify="right"), Column("published", justify="right"), "source")
     found = {}
-    for label, (dataset, method) in pairs.items():
+    for label in _bar(list(pairs), as_json):
+        dataset, method = pairs[label]
         found[label] = kept(out, table, label, facts, partial(benchmarks.measure, table, dataset, method, root, backbone, seeds))
         for column in ("top-1",) if table == "few-shot" else ("top-1", "MCM AUROC", "MCM FPR95", "GL-MCM AUROC", "GL-MCM FPR95"):
             value, source = benchmarks.quoted(table, dataset, method, column)
@@ -164,21 +189,27 @@ def _pocket_seconds(table: str, name: str, seeds: int, backbone: Backbone) -> fl
     return runs * (config.epochs * math.ceil(len(SPECIES) * changes.get("shots", 16) / 64) * step + images * judged)
 
 
-def _published_seconds(dataset: str, method: str, seeds: int, backbone: Backbone) -> float:
+def _published_seconds(dataset: str, method: str, seeds: int, backbone: Backbone, image: float) -> float:
     row, config = CATALOGUE[dataset], preset(method)
-    names = tuple(f"class {i}" for i in range(row.classes))
-    step, judged = seconds_a_step(backbone, names, config, config.batch_size)
+    names = tuple(f"class {i}" for i in range(TIMED))
+    step, judged = (seconds * row.classes / TIMED for seconds in seconds_a_step(backbone, names, config))
     test, train = row.counts[-1], 16 * row.classes
     steps = config.epochs * math.ceil(train / config.batch_size)
-    return seeds * (steps * step + test * judged) + (test + seeds * train) * seconds_an_image(backbone)
+    return seeds * (steps * step + test * judged) + (test + seeds * train) * image
 
 
-def _say(todo: list[str], rows: list[str], seconds: float, as_json: bool, *, encoding: bool = False) -> None:
+def _say(todo: list[str], rows: list[str], seconds: list[float], plan: bool, as_json: bool, *, encoding: bool = False) -> None:
     if as_json:
+        if plan:
+            print(json.dumps({"kept": [row for row in rows if row not in todo], "to measure": todo, "seconds": round(sum(seconds), 1)}))
         return
-    cost = f"; about {_time(seconds)}{'' if encoding else ', and encoding where the cache is empty'}" if todo else ""
+    cost = f"; about {_time(sum(seconds))}{'' if encoding else ', and encoding where the cache is empty'}" if todo else ""
     console.print(f"{len(rows) - len(todo)} of {len(rows)} rows are kept; to measure: {'; '.join(todo) or 'none'}{cost}",
                   highlight=False, soft_wrap=True)
+
+
+def _bar(rows: list[str], as_json: bool, what: str = "reproduce") -> Iterable[str]:
+    return progress_bar(rows, desc=what, unit="row", show=not as_json)
 
 
 def _time(seconds: float) -> str:

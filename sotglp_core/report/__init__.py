@@ -25,7 +25,7 @@ SECTIONS = (
 
 
 def write_report(path: str | Path, model: SOTGLP, task: Task, result: Evaluation, history: Sequence[Epoch], record: Mapping) -> None:
-    """Write the page, atomically; the model sees only the dozen images that are shown.
+    """Write the page, atomically; the model sees only the dozen images that are shown. Sections that have nothing to tell are left out.
 
     :param result: of this model on this task's test, OOD and shifted images.
     :param history: what ``fit`` returned; empty where nothing was learned.
@@ -41,4 +41,5 @@ def write_report(path: str | Path, model: SOTGLP, task: Task, result: Evaluation
         raise ValueError("the result has other classes or shifts than the model and the task; give those that were judged")
     run = Run(model, task, result, history, record)
     title = f"{model.config.preset} on {Path(task.name).name or task.name}"
-    write_text(path, page(title, sections.summary(run), [(id, heading, content(run)) for id, heading, content in SECTIONS]))
+    told = [(id, heading, content) for id, heading, tell in SECTIONS if (content := tell(run))]
+    write_text(path, page(title, sections.summary(run), told))

@@ -10,7 +10,7 @@ import numpy as np
 from .. import figures
 from ..datasets.images import shown
 from ..ood import SCORES
-from .page import Content, fill, paragraph, plot, table
+from .page import Content, Markup, fill, paragraph, plot, table
 from .run import Run, percent, probability
 
 MATRIX, PAIRS = 40, 20  # classes that a confusion matrix is drawn for; most confused pairs that are listed
@@ -31,7 +31,14 @@ def summary(run: Run) -> Content:
             for name, (value, what) in numbers.items()]
     return [paragraph("{classes}, {train}, {test}; frozen CLIP: {backbone}.", classes=_count(len(run.names), "class", "classes"),
                       train=_count(len(run.task.train), "training image"), test=images, backbone=run.model.backbone.name),
-            fill('<dl class="numbers">{rows}</dl>\n', rows=rows)]
+            fill('<dl class="numbers">{rows}</dl>\n', rows=rows), absent(run)]
+
+
+def absent(run: Run) -> Markup:
+    """What would be told of images that the run was not given."""
+    missing = [what for what, given in (("how unfamiliar images are told apart (--ood)", run.result.ood),
+                                        ("how other pictures of the same classes fare (--shift)", run.result.shifts)) if not given]
+    return paragraph("Not measured: {missing}.", missing=" and ".join(missing)) if missing else Markup()
 
 
 def learning(run: Run) -> Content:
@@ -95,7 +102,7 @@ def calibration(run: Run) -> Content:
 def unfamiliar(run: Run) -> Content:
     """How well the scores tell the OOD sets from the test images."""
     if not run.result.ood:
-        return paragraph("The run was given no out-of-distribution images.")
+        return []
     outside = {_label(name, i): out.scores[run.score].numpy() for i, (name, out) in enumerate(run.result.ood_outputs.items())}
     rows = {name: row for name, row in run.result.ood.items() if name != "mean" or len(outside) > 1}
     aurocs = ", ".join(f"{name} {percent(row[run.score]['auroc'])}" for name, row in rows.items())
@@ -114,7 +121,7 @@ def unfamiliar(run: Run) -> Content:
 def tradeoff(run: Run) -> Content:
     """Where the run stands between accuracy and detection."""
     if not run.result.ood:
-        return paragraph("Without out-of-distribution images there is only the accuracy, {share}.", share=percent(run.result.accuracy))
+        return []
     aurocs = {name: row[run.score]["auroc"] for name, row in run.result.ood.items()}
     mean = aurocs.pop("mean")
     points = {run.preset: ([run.result.accuracy], [mean])}
@@ -134,7 +141,7 @@ def tradeoff(run: Run) -> Content:
 def shifts(run: Run) -> Content:
     """Accuracy on other pictures of the same classes."""
     if not run.result.shifts:
-        return paragraph("The run was given no other pictures of its classes.")
+        return []
     return [paragraph("Where a set has only some of the classes, the answer is the best of those."), table(
         "Accuracy under shift", ("pictures", "images", "classes", "accuracy, %", "difference"),
         [("test images", len(run.labels), len(np.unique(run.labels)), 100 * run.result.accuracy, None),

@@ -13,7 +13,7 @@ import numpy as np
 import torch
 
 from .. import partition
-from ..backbone import Backbone, load_backbone
+from ..backbone import Backbone
 from ..config import PRESETS, Config, preset
 from ..datasets import Images
 from ..evaluation import evaluate
@@ -54,19 +54,19 @@ ROWS: dict[str, dict[str, tuple[str, dict]]] = {  # table -> row -> preset, and 
 class Bench:
     """The embedded task, its features and what the test images truly show; every image is encoded once."""
 
-    def __init__(self, seeds: range, folder: Path, backbone: Backbone | None = None):
-        self.backbone, self.seeds, self.folder = backbone or load_backbone(), seeds, folder
+    def __init__(self, seeds: range, folder: Path, backbone: Backbone, *, progress: bool = True):
+        self.backbone, self.seeds, self.folder, self.progress = backbone, seeds, folder, progress
         self.task = load_task(shots=16)
         test = species_images("test", TEST)  # the task's own, with their part masks
         self.grids = torch.from_numpy(test.part_grids().reshape(len(test), -1)).long()
         self.shifts = {name: species_images("test", TEST, shift=name) for name in SHIFTS}
 
     def encode(self, images: Images | Features, config: Config) -> Features:
-        return encode(self.backbone, images, shared_first_block=config.shared_first_block)
+        return encode(self.backbone, images, shared_first_block=config.shared_first_block, progress=self.progress)
 
     def learned(self, config: Config, shots: int) -> SOTGLP:
         model = SOTGLP(self.backbone, self.task.class_names, config)
-        fit(model, self.encode(load_task(shots=shots, seed=config.seed).train, config), progress=False)
+        fit(model, self.encode(load_task(shots=shots, seed=config.seed).train, config), progress=self.progress)
         return model
 
     def rate(self, name: str, changes: dict) -> dict:
