@@ -1,6 +1,8 @@
 """The command as a user types it: what it prints, what it writes, and one clear line for every mistake."""
 
 import json
+import re
+import shlex
 import subprocess
 import sys
 from importlib.metadata import version
@@ -10,8 +12,12 @@ import numpy as np
 import pytest
 from commands import run
 from PIL import Image
+from typer.main import get_command
 
-CALTECH = Path(__file__).parents[2] / "shared" / "data" / "caltech-101" / "101_ObjectCategories"
+from sotglp_core import cli
+
+REPOSITORY = Path(__file__).parents[1]
+CALTECH = REPOSITORY.parent / "shared" / "data" / "caltech-101" / "101_ObjectCategories"
 
 
 @pytest.fixture(scope="module")
@@ -84,6 +90,7 @@ def test_predict(trained, photos, monkeypatch, capsys, tmp_path):
     (["predict", "RUN", "/no/such/photo.jpg"], "can't read the image"),
     (["predict", "OTHERBACKBONE", "PHOTO"], "was trained on pocket"),
     (["predict", "RUN", "EMPTYFOLDER"], "there are no images"),
+    (["predict", "EMPTYFOLDER", "PHOTO"], "holds no prompts"),
 ])
 def test_mistakes_get_one_line_and_exit_code_2(arguments, message, trained, photos, monkeypatch, capsys, tmp_path):
     from sotglp_core.storage import load_tensors, save_tensors
@@ -139,10 +146,47 @@ def test_version(monkeypatch, capsys):
     assert run(monkeypatch, capsys, "--version") == (0, f"{version('sotglp-core')}\n", "")
 
 
-def test_help_has_examples(monkeypatch, capsys):
-    for command in ("train", "evaluate", "predict"):
-        code, out, _ = run(monkeypatch, capsys, command, "--help")
-        assert code == 0 and f"sotglp {command}" in out
+def parsed(words):
+    """Read a command line as typer does, and run nothing of it."""
+    command = get_command(cli.app)
+    context = command.make_context(words[0], list(words[1:]))
+    while hasattr(command, "commands"):
+        name, command, rest = command.resolve_command(context, [*getattr(context, "_protected_args", ()), *context.args])
+        context = command.make_context(name, rest, parent=context)
+
+
+def documented():
+    """Every command line of README and book, without its comment."""
+    for page in (REPOSITORY / "README.md", REPOSITORY / "CONTRIBUTING.md", *sorted((REPOSITORY / "book").glob("*.md"))):
+        for block in re.findall(r"^```(?:shell|console)\n(.*?)^```", page.read_text(), re.DOTALL | re.MULTILINE):
+            for line in block.replace("\\\n", " ").splitlines():
+                found = re.match(r"(?:\$ )?(?:.*\| )?(sotglp .*)", line)
+                if found:
+                    yield pytest.param(found[1], id=f"{page.stem}: {found[1][:60]}")
+
+
+@pytest.mark.parametrize("line", list(documented()))
+def test_documented_command_lines_are_right(line):
+    parsed(shlex.split(line, comments=True))
+
+
+def test_help_has_examples_that_are_right(monkeypatch, capsys):
+    app = get_command(cli.app)
+    commands = {(name,): command for name, command in app.commands.items() if not hasattr(command, "commands")}
+    commands |= {(group, name): command for group in ("data", "cache") for name, command in app.commands[group].commands.items()}
+    for names, command in commands.items():
+        examples = re.findall(r"^- `(?:.*\| )?(sotglp .*)`$", command.help, re.MULTILINE)
+        code, out, _ = run(monkeypatch, capsys, *names, "--help")
+        out = "".join(out.split())
+        assert code == 0 and examples and all("".join(example.split()) in out for example in examples), names
+        for example in examples:
+            assert shlex.split(example)[1:][:len(names)] == list(names)
+            parsed(shlex.split(example))
+
+
+def test_help_lists_the_settings(monkeypatch, capsys):
+    _, out, _ = run(monkeypatch, capsys, "train", "--help")
+    assert {"epsilon", "top_k", "views"} <= set(re.findall(r"\w+", out))
 
 
 @pytest.mark.slow

@@ -128,7 +128,7 @@ def test_the_settings_repeat_the_run(finished, train, tmp_path):
 
 
 @pytest.mark.parametrize("number, code", [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
-def test_stopped_and_resumed(finished, train, stop_at, tmp_path, number, code):
+def test_stopped_and_resumed(finished, train, stop_at, monkeypatch, capsys, tmp_path, number, code):
     out = tmp_path / "my run"
     for step, option, reached in ((1, (), "0 of 3 epochs"), (2, ("--resume",), "1 of 3 epochs"), (3, ("--resume",), "3 of 3 epochs")):
         stop_at(step, number)
@@ -137,6 +137,8 @@ def test_stopped_and_resumed(finished, train, stop_at, tmp_path, number, code):
         assert found == code and f"sotglp: stopped after {reached}; go on with: sotglp train --resume --out '{out}'" in last
         assert "Traceback" not in err and (out / "state.safetensors").exists() and not (out / "prompts.safetensors").exists()
         assert len(lines(out)) == int(reached[0]) and "stopped by a signal" in (out / "log.txt").read_text()
+    code, _, err = run(monkeypatch, capsys, "predict", out, tmp_path / "photo.png")
+    assert code == 2 and f"an interrupted run (3 of 3 epochs); finish it with: sotglp train --resume --out '{out}'" in err
     stop_at(1)  # nothing is left to learn
     assert train("--out", out, "--resume", data=False)[0] == 0
     assert {path.name for path in out.iterdir()} == FILES

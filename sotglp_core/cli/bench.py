@@ -38,7 +38,10 @@ def bench(
 ) -> None:
     """Measure encoding, training steps and transport here: medians of a few runs.
 
-    Examples: `sotglp bench`, `sotglp bench --backbone ViT-B-16 --pretrained random --classes 100`
+    Examples:
+
+    - `sotglp bench`
+    - `sotglp bench --backbone ViT-B-16 --pretrained random --classes 100`
     """
     frozen = load_backbone(backbone, pretrained, device=chosen_device(device))
     names = tuple(f"class {i}" for i in range(classes))

@@ -20,7 +20,9 @@ app = typer.Typer(no_args_is_help=True, help="Features of images, kept on disk s
 def show(as_json: AsJson = False) -> None:
     """What is kept: backbone, images, size and age of every entry, and the total.
 
-    Example: `sotglp cache show`
+    Examples:
+
+    - `sotglp cache show`
     """
     entries = cache_entries()
     if as_json:
@@ -43,7 +45,9 @@ def clear(
 ) -> None:
     """Remove entries, and what killed runs left unfinished. Features are encoded again when they are needed.
 
-    Example: `sotglp cache clear --older-than 30`
+    Examples:
+
+    - `sotglp cache clear --older-than 30`
     """
     if not yes:
         which = f"entries older than {older_than:g} days" if older_than else "all entries"

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import math
 import reprlib
+import shlex
 from contextlib import suppress
 from pathlib import Path
 from types import NoneType
@@ -17,6 +18,7 @@ from rich.console import Console
 from ..checkpoint import load
 from ..config import Config
 from ..model import SOTGLP
+from ..runs import Run
 
 console, errors = Console(), Console(stderr=True)
 
@@ -106,5 +108,12 @@ def _is_whole(value: Any) -> bool:
 
 
 def loaded(run: Path, name: str) -> SOTGLP:
-    """The model of a run folder, or of a file of prompts, on the device that was asked for."""
+    """The model of a run folder, or of a file of prompts, on the device that was asked for.
+
+    :raises ValueError: if there is none; in an interrupted run's folder, with the command that goes on.
+    """
+    if run.is_dir() and not (run / "prompts.safetensors").exists():
+        reached = Run(run).reached()
+        raise ValueError(f"{run} holds an interrupted run ({reached}); finish it with: sotglp train --resume --out {shlex.quote(str(run))}"
+                         if reached else f"{run} holds no prompts; give a folder that `sotglp train` wrote")
     return load(run / "prompts.safetensors" if run.is_dir() else run).to(device(name))

@@ -57,7 +57,9 @@ def compare(
 
     Presets are trained as they are, with the same --set for all; no learning rate is chosen for any of them.
 
-    Example: `sotglp compare --data photos --presets sotglp,coop --shots 4,16 --ood other-photos`
+    Examples:
+
+    - `sotglp compare --data photos --presets sotglp,coop --shots 4,16 --ood other-photos`
     """
     changes, numbers = parsed(settings or []), _numbers(shots)
     configs = {name: preset(name, **(SETTINGS if backbone == "pocket" else {})).replace(**changes) for name in listed(presets) or ()}

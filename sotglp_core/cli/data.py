@@ -29,7 +29,9 @@ COMMUNITY = "For the community's split also put {0} there: CoOp's DATASETS.md (K
 def list_command(as_json: AsJson = False) -> None:
     """Show the catalogue: names, folders, counts, licences.
 
-    Example: `sotglp data list`
+    Examples:
+
+    - `sotglp data list`
     """
     if as_json:
         print(json.dumps([{"name": r.name, "title": r.title, "kind": r.kind, "folder": f"{r.folder}/{r.images}", "split": r.split,
@@ -55,7 +57,9 @@ def check(
 ) -> None:
     """Compare what is there with the catalogue; exit code 1 if something that is there is not right.
 
-    Example: `sotglp data check /data`
+    Examples:
+
+    - `sotglp data check /data`
     """
     if not root.is_dir():
         raise ValueError(f"there is no folder {root}; give the one that holds the datasets' folders")
@@ -86,7 +90,9 @@ def get(
 ) -> None:
     """Download, verify and unpack a dataset, or say how to get it; what an interrupted run has got is not lost.
 
-    Example: `sotglp data get oxford_pets --root /data`
+    Examples:
+
+    - `sotglp data get oxford_pets --root /data`
     """
     if name not in CATALOGUE:
         near = difflib.get_close_matches(name, CATALOGUE, 1)

@@ -29,7 +29,10 @@ def export(
 ) -> None:
     """Bake the text features into a file that needs the image tower alone, for `sotglp predict`; or write one ONNX graph of both.
 
-    Examples: `sotglp export runs/photos photos.safetensors`, `sotglp export runs/photos photos.onnx some-photos/`
+    Examples:
+
+    - `sotglp export runs/photos photos.safetensors`
+    - `sotglp export runs/photos photos.onnx some-photos/`
     """
     if out.suffix not in (".safetensors", ".onnx"):
         raise ValueError(f"{out} ends in neither .safetensors nor .onnx; give a name that says which of the two to write")

@@ -25,7 +25,9 @@ def inspect(
 ) -> None:
     """Write one HTML page that shows which patch of each photo went to which prompt; it needs no other file and no network.
 
-    Example: `sotglp inspect runs/photos new.jpg other.jpg --out inspector.html`
+    Examples:
+
+    - `sotglp inspect runs/photos new.jpg other.jpg --out inspector.html`
     """
     model, files = loaded(run, device), listed_photos(photos)
     pictures = [picture for at in range(0, len(files), AT_ONCE) for picture in PatchInspector.from_model(

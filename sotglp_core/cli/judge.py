@@ -33,7 +33,9 @@ def evaluate_command(
 ) -> None:
     """Test saved prompts on the test images of a task.
 
-    Example: `sotglp evaluate runs/photos --data photos --ood other-photos`
+    Examples:
+
+    - `sotglp evaluate runs/photos --data photos --ood other-photos`
     """
     model = loaded(run, device)
     task = load_task(data, root=root, shots=1, classes=listed(classes), ood=ood, ood_exclude=listed(ood_exclude) or (), shifts=shift,

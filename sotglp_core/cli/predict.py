@@ -41,13 +41,16 @@ def predict(
     device: Device = "auto",
     as_json: AsJson = False,
 ) -> None:
-    """Label photos: class, probability, familiarity (GL-MCM, or MCM without local prompts), and whether that is known or unknown.
+    """Label photos, and say which are of none of the classes.
 
-    A photo is known if its familiarity reaches the value that 95 % (--tpr) of held-out images of the classes reach.
+    Each gets its class, probability and familiarity (GL-MCM, or MCM without local prompts). A photo is known if its familiarity reaches
+    the value that 95 % (--tpr) of held-out images of the classes reach.
 
-    Examples: `sotglp predict runs/photos new.jpg --heatmap heatmap.png`,
-    `sotglp predict runs/photos holiday/ --top 3 --format csv --out labels.csv`,
-    `find . -name '*.jpg' | sotglp predict runs/photos - --json`
+    Examples:
+
+    - `sotglp predict runs/photos new.jpg --heatmap heatmap.png`
+    - `sotglp predict runs/photos holiday/ --top 3 --format csv --out labels.csv`
+    - `find . -name '*.jpg' | sotglp predict runs/photos - --json`
     """
     model = loaded(run, device)
     if (heatmap or heatmaps) and not model.config.local_prompts:

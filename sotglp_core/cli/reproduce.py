@@ -48,7 +48,11 @@ def reproduce(
 ) -> None:
     """Measure a table of the book, or a published one, again; ours is printed beside theirs.
 
-    Examples: `sotglp reproduce`, `sotglp reproduce presets --row sotglp --row coop`, `sotglp reproduce few-shot --row eurosat --root /data`
+    Examples:
+
+    - `sotglp reproduce`
+    - `sotglp reproduce presets --row sotglp --row coop`
+    - `sotglp reproduce few-shot --row eurosat --root /data`
     """
     if table is None:
         _list(out, root, "here" if weights_here(backbone, pretrained) else "not here", as_json)

@@ -7,6 +7,7 @@ import json
 import os
 import shlex
 from contextlib import nullcontext
+from dataclasses import fields
 from pathlib import Path
 from signal import SIGINT
 from typing import Annotated, Any
@@ -16,17 +17,19 @@ import typer
 from ..backbone import load_backbone
 from ..calibration import calibrate
 from ..checkpoint import save
-from ..config import PRESETS
+from ..config import PRESETS, Config
 from ..model import SOTGLP, with_template
 from ..report import write_report
 from ..resume import Stopped
 from ..runs import Run
 from ..tasks import Task, load_task
 from ..training import fit
-from .common import AsJson, Classes, Data, Device, Name, Names, Ood, OodExclude, Root, Shift, Skip, Weights, console, errors
+from .common import OPTIONS, AsJson, Classes, Data, Device, Name, Names, Ood, OodExclude, Root, Shift, Skip, Weights, console, errors
 from .common import device as chosen_device
 from .judge import judged
 from .settings import asked_for, read_settings, resolved
+
+SETTINGS = ", ".join(field.name for field in fields(Config) if field.name not in OPTIONS)
 
 
 def train(
@@ -46,7 +49,7 @@ def train(
     backbone: Name = "pocket",
     pretrained: Weights = None,
     config: Annotated[Path | None, typer.Option(help="TOML, YAML or JSON file of options and settings; those given here go first.")] = None,
-    settings: Annotated[list[str] | None, typer.Option("--set", help="Change a setting: --set epochs=20 --set epsilon=0.05.")] = None,
+    settings: Annotated[list[str] | None, typer.Option("--set", help=f"Change a setting: --set epochs=20. There are: {SETTINGS}.")] = None,
     allow_fewer: Annotated[bool, typer.Option(help="Take what there is of a class with fewer images than shots.")] = False,
     skip_corrupt: Skip = False,
     resume: Annotated[bool, typer.Option("--resume", help="Go on with the interrupted run in --out, with its own settings.")] = False,
@@ -58,7 +61,10 @@ def train(
 
     Under torchrun, the processes share the images and the classes' prompts; the first one writes and prints.
 
-    Examples: `sotglp train --data photos --shots 8 --out runs/photos`, `sotglp train --resume --out runs/photos`
+    Examples:
+
+    - `sotglp train --data photos --shots 8 --out runs/photos`
+    - `sotglp train --resume --out runs/photos`
     """
     asked = asked_for(context, config, settings or [])
     named, run = "out" in asked, Run(asked.pop("out", out))
