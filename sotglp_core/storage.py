@@ -41,8 +41,8 @@ def atomic_path(path: str | Path) -> Iterator[Path]:
     """
     path = Path(path)
     try:
-        if path.exists() and not path.is_file() and not path.is_dir():
-            raise WriteError(f"can't write {path}: it is a device or a pipe; give the name of a file")
+        if path.exists() and not path.is_file():
+            raise WriteError(f"can't write {path}: it is {'a folder' if path.is_dir() else 'a device or a pipe'}; give the name of a file")
         path.parent.mkdir(parents=True, exist_ok=True)
         handle, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.", suffix=".tmp")
     except OSError as error:

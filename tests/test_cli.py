@@ -91,6 +91,9 @@ def test_predict(trained, photos, monkeypatch, capsys, tmp_path):
     (["predict", "OTHERBACKBONE", "PHOTO"], "was trained on pocket"),
     (["predict", "RUN", "EMPTYFOLDER"], "there are no images"),
     (["predict", "EMPTYFOLDER", "PHOTO"], "holds no prompts"),
+    (["predict", "RUN", "PHOTO", "--out", "PHOTO"], "is one of the photos; give another file to write to"),
+    (["predict", "RUN", "PHOTO", "--heatmap", "PHOTO"], "is one of the photos; give another file to write to"),
+    (["inspect", "RUN", "PHOTO", "--out", "PHOTO"], "give a name that ends in .html"),
 ])
 def test_mistakes_get_one_line_and_exit_code_2(arguments, message, trained, photos, monkeypatch, capsys, tmp_path):
     from sotglp_core.storage import load_tensors, save_tensors

@@ -422,6 +422,7 @@ def test_the_command_line_goes_before_the_file_and_the_file_before_the_preset(tr
     ("a.yaml", "a: &a [*a]", "it refers to itself with *; write the value out"),
     ("a.yaml", "a: [", "can't read the settings in"), ("a.yaml", "- a", "does not hold names and values"),
     ("a.yaml", "!!python/object/apply:os.system [exit]", "can't read the settings in"),
+    *(("a.yaml", f"epochs: !!{kind}", "can't read the settings in") for kind in ("timestamp x", "int ''", "bool x")),
     ("a.json", "[" * 100_000, "can't read the settings in"),
     ("a.txt", "", "give a file that ends in .toml, .json, .yaml, .yml"), ("none.toml", None, "it is no file of at most 64 KiB"),
     ("a.yaml", "x" * 2_000_000, "it is no file of at most 64 KiB"), ("a.toml", "epsilon = -1", "epsilon is -1.0; it must be positive"),

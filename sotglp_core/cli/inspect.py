@@ -29,6 +29,8 @@ def inspect(
 
     - `sotglp inspect runs/photos new.jpg other.jpg --out inspector.html`
     """
+    if out.suffix.lower() not in (".html", ".htm"):
+        raise ValueError(f"--out {shown(out)}: give a name that ends in .html")
     model, files = loaded(run, device), listed_photos(photos)
     pictures = [picture for at in range(0, len(files), AT_ONCE) for picture in PatchInspector.from_model(
         model, [read_image(file) for file in files[at:at + AT_ONCE]], top=top,

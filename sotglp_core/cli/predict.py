@@ -61,6 +61,9 @@ def predict(
         errors.print(f"{shown(run)} has no calibration, so nothing is called known or unknown; train it again to have one", style="yellow",
                      markup=False, highlight=False, soft_wrap=True)
     files = listed_photos(photos)
+    for path in (out, heatmap):
+        if path and path.exists() and any(file.exists() and path.samefile(file) for file in files):
+            raise ValueError(f"{shown(path)} is one of the photos; give another file to write to")
     skipped = (lambda message: errors.print(f"skipped: {message}", style="yellow", markup=False, highlight=False, soft_wrap=True)
                ) if skip_corrupt else None
     form, score, counts = Format.jsonl if as_json else form, score_of(model), [0, 0]

@@ -213,7 +213,7 @@ def _say(todo: list[str], rows: list[str], seconds: list[float], plan: bool, as_
 
 
 def _bar(rows: list[str], as_json: bool, what: str = "reproduce") -> Iterable[str]:
-    return progress_bar(rows, desc=what, unit="row", show=not as_json)
+    return progress_bar(rows, desc=what, unit="row", show=not as_json, delay=1)
 
 
 def _time(seconds: float) -> str:

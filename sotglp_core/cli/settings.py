@@ -46,7 +46,7 @@ def read_settings(path: Path) -> dict:
         given = READERS[path.suffix.lower()](path.read_text(encoding="utf-8"))
         if not isinstance(given, dict):
             raise ValueError("it does not hold names and values")
-    except (OSError, ValueError, RecursionError, yaml.YAMLError) as error:
+    except Exception as error:  # PyYAML lets slip whatever int("") or a missing match raises
         raise ValueError(f"can't read the settings in {path}: {shown(' '.join(str(error).split()))}") from None
     found = {}
     for key, value in given.items():
