@@ -55,8 +55,13 @@ class Backbone(nn.Module):
         return self.model.visual.conv1.weight.device
 
     @property
+    def wide(self) -> torch.dtype:
+        """What follows the towers is computed in: float32, or float64 where the weights are."""
+        return torch.promote_types(self.dtype, torch.float32)
+
+    @property
     def logit_scale(self) -> Tensor:
-        return self.model.logit_scale.detach().float().exp()
+        return self.model.logit_scale.detach().to(self.wide).exp()
 
     @cached_property
     def fingerprint(self) -> str:
@@ -145,21 +150,21 @@ def load_backbone(name: str = "pocket", pretrained: str | None = None, *, device
         OpenAI's own format), or "random" for untrained weights. Not needed for "pocket". A state dictionary without tag,
         archive or integers does not say which activation it was trained with: name the right model yourself.
     :param device: where the weights go.
-    :param precision: "fp32", "bf16" or "fp16".
+    :param precision: "fp32", "bf16", "fp16", or "fp64", in which training comes out the same on processors that round differently.
     :raises ValueError: on an unknown name, tag or precision, an unsupported tower, or weights whose activation is not
         the model's (OpenAI's weights were trained with QuickGELU).
     """
-    if precision not in ("fp32", "bf16", "fp16"):
-        raise ValueError(f"precision is {precision!r}; choose fp32, bf16 or fp16")
+    if precision not in ("fp32", "bf16", "fp16", "fp64"):
+        raise ValueError(f"precision is {precision!r}; choose fp32, bf16, fp16 or fp64")
     pretrained, tag, path = _weights(name, pretrained)
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(0)
-        model = _create(name, pretrained if tag else None, precision)
+        model = _create(name, pretrained if tag else None, "fp32" if precision == "fp64" else precision)
     from_file = not tag and pretrained not in ("random", "embedded")
     backbone = Backbone(model, name, str(path.resolve()) if from_file else pretrained, precision)
     if not tag and pretrained != "random":
         _load_file(model, path, name)
-    return backbone.to(device)
+    return (backbone.double() if precision == "fp64" else backbone).to(device)
 
 
 def weights_here(name: str, pretrained: str | None = None) -> bool:

@@ -41,7 +41,7 @@ class Baked(SOTGLP):
             found = None if tensor is None else tuple(tensor.shape)
             if found != (shape if 0 not in shape else None):
                 raise ValueError(f"{name} has shape {found}, {shape} is needed; export the model again")
-            self.register_buffer(name, None if tensor is None else tensor.detach().to(backbone.device, torch.float32))
+            self.register_buffer(name, None if tensor is None else tensor.detach().to(backbone.device, backbone.wide))
 
     def text_features(self, share: Share | None = None) -> TextFeatures:
         return TextFeatures(self.shared, self.local)

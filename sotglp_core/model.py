@@ -89,7 +89,8 @@ class SOTGLP(nn.Module):
                                       class_specific=config.global_class_specific)
         self.local_prompts = learner(config.local_prompts, length=config.local_context, init=config.local_init,
                                      class_specific=config.local_class_specific)
-        self.projection = nn.Parameter(torch.eye(backbone.patch_width, device=backbone.device)) if config.projection else None
+        eye = torch.eye(backbone.patch_width, dtype=backbone.wide, device=backbone.device)
+        self.projection = nn.Parameter(eye) if config.projection else None
 
     @property
     def backbone(self) -> Backbone:
@@ -113,7 +114,7 @@ class SOTGLP(nn.Module):
                     self._keep(images, self.config.local_prompts, self.config.local_dropout))
 
     def forward(self, x: Tensor | ImageFeatures, text: TextFeatures | None = None, kept: Kept | None = None) -> Prediction:
-        """All that the model knows of a batch; what follows the towers is computed in float32, also under autocast.
+        """All that the model knows of a batch; what follows the towers is computed in float32 or wider, also under autocast.
 
         :param x: (B, 3, H, W) preprocessed images, or their :class:`~sotglp_core.backbone.ImageFeatures`.
         :param text: what :meth:`text_features` returned; None: encode the prompts.
@@ -129,8 +130,8 @@ class SOTGLP(nn.Module):
 
     def _compare(self, x: ImageFeatures, text: TextFeatures, kept: Kept) -> Prediction:
         config, backbone = self.config, self.backbone
-        image = normalize(x.image.float(), dim=-1)
-        patches = normalize(backbone.project(x.patches.float(), self.projection), dim=-1)  # (B, P, D)
+        image = normalize(x.image.to(backbone.wide), dim=-1)
+        patches = normalize(backbone.project(x.patches.to(backbone.wide), self.projection), dim=-1)  # (B, P, D)
         scale, global_similarity, alignment = backbone.logit_scale, None, None
         if text.shared is not None:
             by_prompt = torch.einsum("bd,cmd->bcm", image, text.shared)

@@ -37,7 +37,7 @@ class PromptLearner(nn.Module):
         super().__init__()
         before, after = template.split("{}")
         tokens = backbone.tokenize([name + after for name in class_names])  # (C, 1 + R), start token first
-        words, ends = backbone.embed(tokens).float(), tokens.argmax(-1)
+        words, ends = backbone.embed(tokens).to(backbone.wide), tokens.argmax(-1)
         order = ends.argsort(stable=True)  # shortest names first, so that equal lengths stand together
         self.lengths = ends[order].tolist()  # of the sorted names, end token included
         self.register_buffer("start", words[:1, :1], persistent=False)  # (1, 1, W)
@@ -47,12 +47,12 @@ class PromptLearner(nn.Module):
         if self.lengths[-1] + length >= window:
             raise ValueError(f"the prompt of class {class_names[int(order[-1])]!r} has {self.lengths[-1] + length + 1} tokens, "
                              f"the text tower reads {window}; shorten the name or the context")
-        spread = backbone.text.token_embedding.weight.float().std().cpu()
+        spread = backbone.text.token_embedding.weight.to(backbone.wide).std().cpu()
         owners = len(class_names) if class_specific else 1
-        context = spread * torch.randn(owners, number, length, backbone.text_width, generator=generator)
+        context = spread * torch.randn(owners, number, length, backbone.text_width, dtype=backbone.wide, generator=generator)
         context = context.to(backbone.device)
         if init == "template":
-            given = backbone.embed(backbone.tokenize([before])[0, 1:-1]).float()
+            given = backbone.embed(backbone.tokenize([before])[0, 1:-1]).to(backbone.wide)
             if len(given) != length:
                 raise ValueError(f"the template {template!r} has {len(given)} tokens before {{}}, the context has {length}; "
                                  "make them equal, or start from random contexts")
@@ -89,7 +89,7 @@ class PromptLearner(nn.Module):
             else:
                 done = [checkpoint(some, at, at + step, use_reentrant=False, preserve_rng_state=False)
                         for at in range(0, len(lengths), step)]
-            return normalize(torch.cat(done).float(), dim=-1)
+            return normalize(torch.cat(done).to(backbone.wide), dim=-1)
 
         features = share(encode, len(self.lengths)) if share else encode(slice(None))
         return features[self.order.argsort()]

@@ -58,7 +58,7 @@ def reproduce(
         _list(out, root, "here" if weights_here(backbone, pretrained) else "not here", as_json)
     elif _known([table], KNOWN, "table")[0] in POCKET:
         names = _known(row or list(pocket.ROWS[table]), pocket.ROWS[table], "row")
-        _pocket(table, names, range(1, seeds + 1), out, load_backbone(device=chosen_device(device)), plan, as_json)
+        _pocket(table, names, range(1, seeds + 1), out, load_backbone(device=chosen_device(device), precision="fp64"), plan, as_json)
     else:
         known = ["imagenet"] if table == "ood" else list(benchmarks.DATASETS)
         names = _known(row or known, known, "dataset")
@@ -105,7 +105,7 @@ def _list(out: Path, root: Path | None, weights: str, as_json: bool) -> None:
 
 
 def _pocket(table: str, names: list[str], seeds: range, out: Path, backbone: Backbone, plan: bool, as_json: bool) -> None:
-    facts = about(backbone.fingerprint, seeds=list(seeds), epochs=pocket.EPOCHS)
+    facts = about(backbone.fingerprint, precision=backbone.precision, seeds=list(seeds), epochs=pocket.EPOCHS)
     todo = [name for name in names if not is_kept(out, table, name, facts)]
     if todo or plan:
         _say(todo, names, [_pocket_seconds(table, name, len(seeds), backbone) for name in _bar(todo, as_json, "timing")], plan, as_json)

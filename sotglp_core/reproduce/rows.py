@@ -16,7 +16,7 @@ from ..storage import write_text
 MEASURED = Path(__file__).parent / "measured"  # what the book shows
 
 
-def about(weights: str, **protocol: int | list[int]) -> dict:
+def about(weights: str, **protocol: str | int | list[int]) -> dict:
     """What a row's numbers depend on beside its settings."""
     return {"torch": torch.__version__, "python": platform.python_version(), "weights": weights, **protocol}
 
