@@ -11,6 +11,7 @@ from typing import Any, NamedTuple
 
 import open_clip
 import torch
+from huggingface_hub import try_to_load_from_cache
 from open_clip.transform import PreprocessCfg, image_transform_v2
 from torch import Tensor, nn
 
@@ -75,8 +76,7 @@ class Backbone(nn.Module):
         """z = plain CLIP's image feature; d = ln_post(x_0 + sum_l y_l), y_l block l's V-V attention to the ordinary stream.
 
         :param images: (B, 3, H, W), preprocessed.
-        :param shared_first_block: let the dense stream also receive block 1's ordinary attention output, as the
-            released code does by updating one tensor in place.
+        :param shared_first_block: let the dense stream also receive block 1's ordinary attention output, as the released code does.
         :param dense: "vv", or "plain" for the ordinary stream's own last tokens (to compare with).
         :raises ValueError: on another ``dense``.
         """
@@ -172,8 +172,6 @@ def weights_here(name: str, pretrained: str | None = None) -> bool:
 
     :raises ValueError: on an unknown name or tag.
     """
-    from huggingface_hub import try_to_load_from_cache
-
     _, tag, _ = _weights(name, pretrained)
     repository, _, file = tag.get("hf_hub", "").rpartition("/")
     if not repository:

@@ -125,7 +125,7 @@ def test_errors(name, pretrained, message):
 
 
 def test_precision_error():
-    with pytest.raises(ValueError, match="fp32, bf16 or fp16"):
+    with pytest.raises(ValueError, match="fp32, bf16, fp16 or fp64"):
         load_backbone(precision="int8")
 
 

@@ -1,4 +1,8 @@
-"""Half precision: numbers stay finite down to small epsilon, and training goes as in float32."""
+"""Half precision: numbers stay finite down to small epsilon, and training goes as in float32. Double: rounding makes no difference."""
+
+import os
+import subprocess
+import sys
 
 import pytest
 import torch
@@ -40,6 +44,39 @@ def test_small_gradients_survive_in_fp16(names, features):
     fit(exact, features, progress=False)
     moved, wanted = model.local_prompts.context - before, exact.local_prompts.context - before
     assert torch.cosine_similarity(moved.flatten(), wanted.flatten(), dim=0) > 0.95
+
+
+def test_double_is_single_but_for_rounding(tiny, names, features):
+    for method in ("sotglp-proj", "gallop", "locoop"):
+        single = SOTGLP(tiny, names, preset(method)).eval()
+        double = SOTGLP(load_backbone("pocket", "random", precision="fp64"), names, preset(method)).eval()
+        double.load_state_dict(single.state_dict())
+        seen = [model(features.batch(torch.arange(11))) for model in (single, double)]
+        assert seen[1].logits.dtype == torch.float64 == next(double.parameters()).dtype
+        torch.testing.assert_close(seen[0].logits.double(), seen[1].logits, atol=1e-3, rtol=1e-4)
+
+
+TRAINED = """
+import sys, torch
+from sotglp_core import SOTGLP, evaluate, fit, load_backbone, load_task, preset
+task, backbone = load_task(shots=1), load_backbone(precision="fp64")
+model = SOTGLP(backbone, task.class_names, preset(sys.argv[2], lr=2.0, batch_size=24, epochs=15))
+fit(model, task.train, progress=False)
+torch.save([p.detach() for p in model.parameters()], sys.argv[1])
+"""
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(os.uname().machine != "x86_64", reason="only x86-64 has instructions that can be left out")
+def test_double_precision_trains_to_the_same_prompts_on_another_processor(tmp_path):
+    """The other processor is this one without its wide instructions, which round differently."""
+    old = {"ATEN_CPU_CAPABILITY": "default", "MKL_ENABLE_INSTRUCTIONS": "SSE4_2", "ONEDNN_MAX_CPU_ISA": "SSE41"}
+    for name, environment in (("here", {}), ("there", old)):
+        subprocess.run([sys.executable, "-c", TRAINED, str(tmp_path / name), "sotglp"], check=True,
+                       env={**os.environ, **environment, "OMP_NUM_THREADS": "1", "SOTGLP_CACHE": str(tmp_path / f"cache {name}")})
+    here, there = (torch.load(tmp_path / name, weights_only=True) for name in ("here", "there"))
+    assert all(x.dtype == torch.float64 and not torch.equal(x, y) for x, y in zip(here, there)), "nothing was rounded differently"
+    torch.testing.assert_close(here, there, atol=1e-6, rtol=0)
 
 
 @pytest.mark.parametrize("epsilon", [0.1, 1e-2, 1e-3])

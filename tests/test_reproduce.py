@@ -49,7 +49,7 @@ def test_the_books_own_rows_are_equal_to_the_books(monkeypatch, capsys, tmp_path
     (tmp_path / table).mkdir()
     for path in (MEASURED / table).iterdir():
         row = json.loads(path.read_text())
-        row["about"] = about(pocket.fingerprint, seeds=[1, 2, 3], epochs=20)
+        row["about"] = about(pocket.fingerprint, precision="fp64", seeds=[1, 2, 3], epochs=20)
         (tmp_path / table / path.name).write_text(json.dumps(row))
     code, out, _ = run(monkeypatch, capsys, "reproduce", table, "--out", tmp_path)
     assert code == 0 and "equal to the book's" in out and "book " not in out
@@ -57,7 +57,7 @@ def test_the_books_own_rows_are_equal_to_the_books(monkeypatch, capsys, tmp_path
 
 def test_what_differs_from_the_book_is_shown(monkeypatch, capsys, tmp_path, pocket):
     row = json.loads((MEASURED / "support" / "K_=_1.json").read_text())
-    row["about"] = about(pocket.fingerprint, seeds=[1, 2, 3], epochs=20)
+    row["about"] = about(pocket.fingerprint, precision="fp64", seeds=[1, 2, 3], epochs=20)
     (tmp_path / "support").mkdir()
     path = tmp_path / "support" / "K_=_1.json"
     for change, said in ((0.0, "equal to the book's"), (0.5, "differs")):
