@@ -63,3 +63,10 @@ def test_matrices_share_a_scale_that_the_diagonal_does_not_set():
     others = COSINES["b"][~np.eye(6, dtype=bool)]
     assert first.get_clim() == second.get_clim() == (0, others.max())
     assert np.isnan(np.diagonal(second.get_array().filled(np.nan))).all()
+
+
+def test_every_part_has_its_colour_and_the_background_none():
+    shown = figures.part_colours(np.array([[0, 1, 2], [2, 0, 1]]))
+    assert shown.shape == (2, 3, 4) and (shown[..., 3] == [[0, 1, 1], [1, 0, 1]]).all()
+    np.testing.assert_array_equal(shown[0, 1], shown[1, 2])
+    assert not np.array_equal(shown[0, 1], shown[0, 2])

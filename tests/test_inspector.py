@@ -91,6 +91,7 @@ def test_of_a_model(tiny, names):
     assert [p["alt"] for p in pictures] == ["one", "two", "three"]
     single = PatchInspector.from_model(model, IMAGES[0], top=2, alt="one")
     np.testing.assert_allclose(stored(single.to_html())[1][0], plans[0], atol=1e-6)
+    assert stored(single._repr_html_())[0] == stored(single.to_html())[0], "what a notebook shows"
     assert repr(single) == "PatchInspector(images=1, classes=2, prompts=4, patches=14x14)"
 
 

@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 
 from sotglp_core.pocket import captions, traits, world
+from sotglp_core.pocket.canvas import relief
 from sotglp_core.pocket.traits import PARTS, SPECIES, TRAITS, UNSEEN, Bird, named_traits, random_bird
 from sotglp_core.pocket.world import KINDS, NAMES, SHIFTS, draw, part_grid
 
@@ -148,3 +149,9 @@ def test_a_bird_can_be_asked_for():
     assert draw("bird", rng(6), bird=bird).words["crown"] == "red"
     with pytest.raises(ValueError):
         draw("cloud", rng(6))
+
+
+def test_nothing_that_rises_leaves_the_picture_as_it_is():
+    image = draw("bird", rng(1)).image
+    flat = relief(image, np.zeros((112, 112), np.uint8), np.array([0.6, 0.8]), np.zeros((112, 112)))
+    np.testing.assert_array_equal(flat, image)
