@@ -22,6 +22,7 @@ from .resume import Epoch, read
 from .storage import WriteError, write_text, writing
 
 FILES = ("prompts.safetensors", "state.safetensors", "metrics.jsonl", "report.html", "evaluation.json", "config.json", "environment.json")
+CURRENT = "revision of the current folder"  # which changes no number
 PACKAGES = ("sotglp-core", "torch", "open_clip_torch", "numpy", "safetensors", "pillow")
 
 
@@ -134,7 +135,8 @@ class Run:
             write_text(self / "metrics.jsonl", "".join(map(_line, history)))
             self.log(f"resumed after {len(history)} epochs")
         began = self.environment()
-        changed = [f"{key} was {began[key]}, is {machine[key]}" for key in machine if key in began and began[key] != machine[key]]
+        changed = [f"{key} was {began[key]}, is {machine[key]}" for key in machine
+                   if key != CURRENT and key in began and began[key] != machine[key]]
         if changed:
             self.log("the machine has changed: " + "; ".join(changed))
         return "; ".join(changed)
@@ -162,7 +164,7 @@ def environment(device: str) -> dict:
     name = torch.cuda.get_device_name(device) if device.startswith("cuda") else platform.processor() or platform.machine()
     return {"python": platform.python_version(), **{package: _version(package) for package in PACKAGES}, "platform": platform.platform(),
             "device": device, "processor": name, "threads": torch.get_num_threads(),
-            "revision": _revision(Path(__file__).parent, "__init__.py"), "revision of the current folder": _revision(Path())}
+            "revision": _revision(Path(__file__).parent, "__init__.py"), CURRENT: _revision(Path())}
 
 
 def _version(package: str) -> str | None:

@@ -90,7 +90,8 @@ def train(
     model, everything = SOTGLP(frozen, task.class_names, chosen), {**options, **chosen.to_dict()}
     with run.recording(everything, str(frozen.device), anew=not resume) if first else nullcontext() as changed:
         if changed:
-            errors.print(f"{run} goes on, but its last digits may come out differently: {changed}", style="yellow", markup=False)
+            errors.print(f"{run} goes on, but its last digits may come out differently: {changed}", style="yellow", markup=False,
+                         highlight=False, soft_wrap=True)
         if not as_json:
             console.print(_compact({key: value for key, value in everything.items() if value not in (None, False, [])}), style="dim",
                           markup=False, highlight=False)
