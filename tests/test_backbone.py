@@ -124,6 +124,15 @@ def test_errors(name, pretrained, message):
         load_backbone(name, pretrained)
 
 
+def test_another_pooling_is_refused(tmp_path):
+    config = {"embed_dim": 32, "vision_cfg": {"image_size": 32, "patch_size": 8, "layers": 1, "width": 64, "pool_type": "avg"},
+              "text_cfg": {"context_length": 77, "vocab_size": 49408, "width": 32, "heads": 1, "layers": 1}}
+    (tmp_path / "averaging.json").write_text(json.dumps(config))
+    open_clip.add_model_config(tmp_path)
+    with pytest.raises(ValueError, match="averaging is not supported: its image tower pools by attention or averaging; supported are"):
+        load_backbone("averaging", "random")
+
+
 def test_precision_error():
     with pytest.raises(ValueError, match="fp32, bf16, fp16 or fp64"):
         load_backbone(precision="int8")

@@ -356,6 +356,12 @@ def test_no_place_and_no_room(train, monkeypatch, tmp_path):
     assert train("--out", tmp_path / "run", "--resume", data=False)[0] == 0 and len(lines(tmp_path / "run")) == 4
 
 
+def test_a_record_of_the_machine_that_is_no_record_says_nothing(tmp_path):
+    for text in ("", "[1]", "{", "3"):
+        (tmp_path / "environment.json").write_text(text)
+        assert Run(tmp_path).environment() == {}
+
+
 def test_resumed_on_a_changed_machine(train, stop_at, tmp_path):
     stop_at(3)
     train("--out", tmp_path)

@@ -62,6 +62,11 @@ def test_wrong_labels_and_broken_numbers(tiny, names, features):
     for name in ("coop", "sotglp"):
         with pytest.raises(ValueError, match="lower lr"):
             trained(tiny, names, features, name=name, lr=1e38)
+    model = SOTGLP(tiny, names, preset("sotglp"))
+    torch.nn.init.constant_(model.local_prompts.context, float("nan"))
+    with pytest.raises(ValueError, match="the cost holds NaN") as error:
+        fit(model, features, progress=False)
+    assert "lower lr" not in str(error.value), "no step was taken, so the rate is not the reason"
 
 
 def test_evaluation(tiny, names, features):
