@@ -58,9 +58,9 @@ def test_double_is_single_but_for_rounding(tiny, names, features):
 
 TRAINED = """
 import sys, torch
-from sotglp_core import SOTGLP, evaluate, fit, load_backbone, load_task, preset
+from sotglp_core import SOTGLP, fit, load_backbone, load_task, preset
 task, backbone = load_task(shots=1), load_backbone(precision="fp64")
-model = SOTGLP(backbone, task.class_names, preset(sys.argv[2], lr=2.0, batch_size=24, epochs=15))
+model = SOTGLP(backbone, task.class_names, preset("sotglp", lr=2.0, batch_size=24, epochs=15))
 fit(model, task.train, progress=False)
 torch.save([p.detach() for p in model.parameters()], sys.argv[1])
 """
@@ -72,7 +72,7 @@ def test_double_precision_trains_to_the_same_prompts_on_another_processor(tmp_pa
     """The other processor is this one without its wide instructions, which round differently."""
     old = {"ATEN_CPU_CAPABILITY": "default", "MKL_ENABLE_INSTRUCTIONS": "SSE4_2", "ONEDNN_MAX_CPU_ISA": "SSE41"}
     for name, environment in (("here", {}), ("there", old)):
-        subprocess.run([sys.executable, "-c", TRAINED, str(tmp_path / name), "sotglp"], check=True,
+        subprocess.run([sys.executable, "-c", TRAINED, str(tmp_path / name)], check=True,
                        env={**os.environ, **environment, "OMP_NUM_THREADS": "1", "SOTGLP_CACHE": str(tmp_path / f"cache {name}")})
     here, there = (torch.load(tmp_path / name, weights_only=True) for name in ("here", "there"))
     assert all(x.dtype == torch.float64 and not torch.equal(x, y) for x, y in zip(here, there)), "nothing was rounded differently"

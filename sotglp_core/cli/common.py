@@ -44,6 +44,11 @@ Device = Annotated[str, typer.Option(help="cpu or cuda; auto takes a GPU if ther
 AsJson = Annotated[bool, typer.Option("--json", help="Print JSON instead of tables.")]
 
 
+def warn(message: str) -> None:
+    """A line on standard error that stops nothing."""
+    errors.print(message, style="yellow", markup=False, highlight=False, soft_wrap=True)
+
+
 def device(name: str) -> str:
     if name == "auto":
         return "cuda" if torch.cuda.is_available() else "cpu"

@@ -22,7 +22,7 @@ from ..inspector import shown_pixels
 from ..model import SOTGLP
 from ..predict import Batch, batches
 from ..storage import atomic_path
-from .common import AsJson, Device, Skip, console, errors, loaded
+from .common import AsJson, Device, Skip, console, loaded, warn
 from .writers import WRITERS, Format
 
 Photos = Annotated[list[Path], typer.Argument(help="Image files, folders of them, or - for a list of paths on standard input.")]
@@ -58,14 +58,12 @@ def predict(
     calibration = calibration_of(model)
     threshold = calibration.threshold(tpr) if calibration else None
     if threshold is None:
-        errors.print(f"{shown(run)} has no calibration, so nothing is called known or unknown; train it again to have one", style="yellow",
-                     markup=False, highlight=False, soft_wrap=True)
+        warn(f"{shown(run)} has no calibration, so nothing is called known or unknown; train it again to have one")
     files = listed_photos(photos)
     for path in (out, heatmap):
         if path and path.exists() and any(file.exists() and path.samefile(file) for file in files):
             raise ValueError(f"{shown(path)} is one of the photos; give another file to write to")
-    skipped = (lambda message: errors.print(f"skipped: {message}", style="yellow", markup=False, highlight=False, soft_wrap=True)
-               ) if skip_corrupt else None
+    skipped = (lambda message: warn(f"skipped: {message}")) if skip_corrupt else None
     form, score, counts = Format.jsonl if as_json else form, score_of(model), [0, 0]
     with _stream(out) as stream, WRITERS[form](stream, score, min(top, len(model.class_names))) as write:
         for number, batch in _counted(batches(model, files, skipped=skipped)):

@@ -22,7 +22,7 @@ from ..reproduce import benchmarks, pocket
 from ..reproduce.estimate import seconds_a_step, seconds_an_image
 from ..reproduce.markdown import cell, tables, write_tables
 from ..reproduce.rows import MEASURED, about, is_kept, kept, read_rows
-from .common import AsJson, Device, Root, Weights, console, errors, listed
+from .common import AsJson, Device, Root, Weights, console, listed, warn
 from .common import device as chosen_device
 
 POCKET = {"rates": "learning rates, chosen on validation pictures", "presets": "all presets, five OOD sets, four shifts",
@@ -67,14 +67,12 @@ def reproduce(
         for name in names:
             if name not in there:
                 absent = ", ".join(benchmarks.missing(table, name, root))
-                errors.print(f"{name}: {absent} not in {root or '--root, which was not given'}; `sotglp data get` gets it, or says how",
-                             style="yellow", markup=False, highlight=False, soft_wrap=True)
+                warn(f"{name}: {absent} not in {root or '--root, which was not given'}; `sotglp data get` gets it, or says how")
         if not there:
             raise ValueError(f"none of the datasets of {table} is there; name the folder that holds them with --root")
         here = weights_here(backbone, pretrained)
         if not here:
-            errors.print(f"the weights {pretrained} of {backbone} are not on this machine; measuring downloads them", style="yellow",
-                         markup=False, highlight=False, soft_wrap=True)
+            warn(f"the weights {pretrained} of {backbone} are not on this machine; measuring downloads them")
         frozen = load_backbone(backbone, pretrained if here or not plan else "random", device=chosen_device(device))
         _published(table, there, methods, range(1, seeds + 1), out, root, frozen, plan, as_json)
 
@@ -107,8 +105,8 @@ def _list(out: Path, root: Path | None, weights: str, as_json: bool) -> None:
 def _pocket(table: str, names: list[str], seeds: range, out: Path, backbone: Backbone, plan: bool, as_json: bool) -> None:
     facts = about(backbone.fingerprint, precision=backbone.precision, seeds=list(seeds), epochs=pocket.EPOCHS)
     todo = [name for name in names if not is_kept(out, table, name, facts)]
-    if todo or plan:
-        _say(todo, names, [_pocket_seconds(table, name, len(seeds), backbone) for name in _bar(todo, as_json, "timing")], plan, as_json)
+    if plan or todo and not as_json:
+        _say(todo, names, sum(_pocket_seconds(table, name, len(seeds), backbone) for name in _bar(todo, as_json, "timing")), as_json)
     if plan:
         return
     bench = cache(lambda: pocket.Bench(seeds, out, backbone, progress=not as_json))
@@ -163,9 +161,10 @@ def _published(table: str, datasets: list[str], methods: list[str], seeds: range
     facts = about(backbone.fingerprint, seeds=list(seeds))
     pairs = {f"{dataset}, {method}": (dataset, method) for dataset in datasets for method in methods}
     todo = [label for label in pairs if not is_kept(out, table, label, facts)]
-    image = seconds_an_image(backbone) if todo else 0.0
-    seconds = [_published_seconds(*pairs[label], len(seeds), backbone, image) for label in _bar(todo, as_json, "timing")]
-    _say(todo, list(pairs), seconds, plan, as_json, encoding=True)
+    if plan or not as_json:
+        image = seconds_an_image(backbone) if todo else 0.0
+        seconds = sum(_published_seconds(*pairs[label], len(seeds), backbone, image) for label in _bar(todo, as_json, "timing"))
+        _say(todo, list(pairs), seconds, as_json, encoding=True)
     if plan:
         return
     shown = Table("dataset", "preset", "measure", Column("ours", justify="right"), Column("published", justify="right"), "source")
@@ -202,12 +201,11 @@ def _published_seconds(dataset: str, method: str, seeds: int, backbone: Backbone
     return seeds * (steps * step + test * judged) + (test + seeds * train) * image
 
 
-def _say(todo: list[str], rows: list[str], seconds: list[float], plan: bool, as_json: bool, *, encoding: bool = False) -> None:
+def _say(todo: list[str], rows: list[str], seconds: float, as_json: bool, *, encoding: bool = False) -> None:
     if as_json:
-        if plan:
-            print(json.dumps({"kept": [row for row in rows if row not in todo], "to measure": todo, "seconds": round(sum(seconds), 1)}))
+        print(json.dumps({"kept": [row for row in rows if row not in todo], "to measure": todo, "seconds": round(seconds, 1)}))
         return
-    cost = f"; about {_time(sum(seconds))}{'' if encoding else ', and encoding where the cache is empty'}" if todo else ""
+    cost = f"; about {_time(seconds)}{'' if encoding else ', and encoding where the cache is empty'}" if todo else ""
     console.print(f"{len(rows) - len(todo)} of {len(rows)} rows are kept; to measure: {'; '.join(todo) or 'none'}{cost}",
                   highlight=False, soft_wrap=True)
 

@@ -24,7 +24,7 @@ from ..resume import Stopped
 from ..runs import Run
 from ..tasks import Task, load_task
 from ..training import fit
-from .common import OPTIONS, AsJson, Classes, Data, Device, Name, Names, Ood, OodExclude, Root, Shift, Skip, Weights, console, errors
+from .common import OPTIONS, AsJson, Classes, Data, Device, Name, Names, Ood, OodExclude, Root, Shift, Skip, Weights, console, warn
 from .common import device as chosen_device
 from .judge import judged
 from .settings import asked_for, read_settings, resolved
@@ -90,8 +90,7 @@ def train(
     model, everything = SOTGLP(frozen, task.class_names, chosen), {**options, **chosen.to_dict()}
     with run.recording(everything, str(frozen.device), anew=not resume) if first else nullcontext() as changed:
         if changed:
-            errors.print(f"{run} goes on, but its last digits may come out differently: {changed}", style="yellow", markup=False,
-                         highlight=False, soft_wrap=True)
+            warn(f"{run} goes on, but its last digits may come out differently: {changed}")
         if not as_json:
             console.print(_compact({key: value for key, value in everything.items() if value not in (None, False, [])}), style="dim",
                           markup=False, highlight=False)
