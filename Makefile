@@ -37,7 +37,7 @@ coverage: $(STAMP) ## the lines of the package that no test runs
 	OMP_NUM_THREADS=1 $(PY) -m pytest $(PARALLEL) --cov=sotglp_core --cov-report=term-missing:skip-covered --cov-fail-under=95
 
 pages: $(STAMP) ## look at every page of the built book in Chromium, if there is one
-	$(PY) -m pytest tests/test_book_pages.py
+	$(PY) -m pytest tests/book/test_book_pages.py
 
 links: $(STAMP) ## follow every link of the book into the network
 	$(PY) book/build.py --builder linkcheck
@@ -50,6 +50,7 @@ bench: $(STAMP) ## measure speed and memory on this machine
 	$(PY) tests/benchmarks/speed.py
 
 lint: $(STAMP) ## check style and types
+	$(PY) -m ruff format --check .
 	$(PY) -m ruff check .
 	$(PY) -m mypy sotglp_core
 	$(PY) book/setup_cell.py --check

@@ -18,7 +18,9 @@ def use_vendored_scripts(app, config) -> None:
 
 
 def is_record(thing) -> bool:
-    return inspect.isclass(thing) and (is_dataclass(thing) or issubclass(thing, tuple) and hasattr(thing, "_fields"))
+    return inspect.isclass(thing) and (
+        is_dataclass(thing) or issubclass(thing, tuple) and hasattr(thing, "_fields")
+    )
 
 
 def skip_member(app, what, name, thing, skip, options):
@@ -31,7 +33,11 @@ def read_docstring(app, what, name, thing, options, lines: list[str]) -> None:
     lines[:] = [line if "``" in line else line.replace("|", r"\|") for line in lines]
     if is_record(thing) and not any(line.startswith(":param") for line in lines):
         source = map(FIELD.fullmatch, inspect.getsource(thing).split("\n    def ")[0].splitlines())
-        lines += ["", *(f":param {m['name']}: {m['text'] or ''}".replace("|", r"\|") for m in source if m), ""]
+        lines += [
+            "",
+            *(f":param {m['name']}: {m['text'] or ''}".replace("|", r"\|") for m in source if m),
+            "",
+        ]
 
 
 def resolve_short_name(app, env, node, contnode):
@@ -40,7 +46,11 @@ def resolve_short_name(app, env, node, contnode):
     if node.get("refdomain") != "py" or not target:
         return None
     domain = env.get_domain("py")
-    found = {name for name, *_ in domain.get_objects() if name.startswith("sotglp_core.") and name.endswith(f".{target}")}
+    found = {
+        name
+        for name, *_ in domain.get_objects()
+        if name.startswith("sotglp_core.") and name.endswith(f".{target}")
+    }
     if len(found) != 1:
         return None
     fromdoc = node.get("refdoc", env.docname)
@@ -50,8 +60,11 @@ def resolve_short_name(app, env, node, contnode):
 def drop_live_code(app, pagename, templatename, context, doctree) -> None:
     """The theme declares the settings of its live code cells, which this book has none of, twice on every page."""
     if "script_files" in context:
-        context["script_files"] = [file for file in context["script_files"]
-                                   if "THEBE_JS_URL" not in str(getattr(file, "attributes", {}).get("body", ""))]
+        context["script_files"] = [
+            file
+            for file in context["script_files"]
+            if "THEBE_JS_URL" not in str(getattr(file, "attributes", {}).get("body", ""))
+        ]
 
 
 def setup(app) -> dict:

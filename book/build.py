@@ -32,7 +32,9 @@ def inputs_digest() -> str:
     for name, value in sorted(os.environ.items()):
         if name.startswith("SOTGLP_") and name not in PLACES:
             digest.update(f"\0{name}={value}".encode())
-    package = (p for p in (ROOT / "sotglp_core").rglob("*") if p.is_file() and "__pycache__" not in p.parts)
+    package = (
+        p for p in (ROOT / "sotglp_core").rglob("*") if p.is_file() and "__pycache__" not in p.parts
+    )
     for path in sorted((*package, *(ROOT / name for name in PINS))):
         digest.update(f"\0{path.relative_to(ROOT).as_posix()}\0".encode() + path.read_bytes())
     return digest.hexdigest()
@@ -66,10 +68,26 @@ def main(arguments: list[str]) -> int:
     vendor.fetch()
     digest = inputs_digest()
     drop_stale(digest)
-    environment = {"HF_HUB_OFFLINE": "1", "TQDM_DISABLE": "1", "PYDEVD_DISABLE_FILE_VALIDATION": "1",
-                   "OMP_NUM_THREADS": "1", **os.environ}  # a second thread gains little here, and loses much on a busy machine
-    environment["PYTHONPATH"] = os.pathsep.join(filter(None, (str(ROOT), os.environ.get("PYTHONPATH"))))
-    command = [str(Path(sys.executable).with_name("jupyter-book")), "build", ".", "-W", "-n", "--keep-going", "--all", *arguments]
+    environment = {
+        "HF_HUB_OFFLINE": "1",
+        "TQDM_DISABLE": "1",
+        "PYDEVD_DISABLE_FILE_VALIDATION": "1",
+        "OMP_NUM_THREADS": "1",
+        **os.environ,
+    }  # a second thread gains little here, and loses much on a busy machine
+    environment["PYTHONPATH"] = os.pathsep.join(
+        filter(None, (str(ROOT), os.environ.get("PYTHONPATH")))
+    )
+    command = [
+        str(Path(sys.executable).with_name("jupyter-book")),
+        "build",
+        ".",
+        "-W",
+        "-n",
+        "--keep-going",
+        "--all",
+        *arguments,
+    ]
     failed = subprocess.run(command, cwd=ROOT, env=environment).returncode
     if inputs_digest() != digest:
         STAMP.unlink(missing_ok=True)

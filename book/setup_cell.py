@@ -1,4 +1,4 @@
-"""Write the Colab badge and the one set-up cell into every notebook: ``python book/setup_cell.py [--check]``."""
+"""Write the Colab badge and set-up cell into every notebook: ``python book/setup_cell.py [--check]``."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ NOTEBOOKS = Path(__file__).resolve().parent.parent / "notebooks"
 BADGE_ID, SETUP_ID = "colab-badge", "colab-setup"
 
 SETUP = f"""\
-# Google Colab only: installs the package and keeps Colab's own torch. Elsewhere this cell does nothing.
+# Google Colab only: installs the package and keeps Colab's own torch.
 import sys
 
 if "google.colab" in sys.modules:
@@ -21,16 +21,19 @@ if "google.colab" in sys.modules:
     from importlib import metadata
     from pathlib import Path
 
-    kept = ["torch", "torchvision", "numpy", "ipywidgets", "matplotlib"]
+    own = ["torch", "torchvision", "numpy", "ipywidgets", "matplotlib"]
     constraints = Path(tempfile.mkdtemp()) / "colab.txt"
-    constraints.write_text("".join(f"{{name}}=={{metadata.version(name)}}\\n" for name in kept))
+    constraints.write_text("\\n".join(f"{{n}}=={{metadata.version(n)}}" for n in own))
     package = "sotglp-core[book] @ git+https://github.com/{REPOSITORY}@{BRANCH}"
-    subprocess.check_call([sys.executable, "-m", "pip", "install", "-q", "-c", str(constraints), package])"""
+    pip = [sys.executable, "-m", "pip", "install", "-q", "-c", str(constraints)]
+    subprocess.check_call([*pip, package])"""
 
 
 def badge(path: Path) -> str:
     """The Markdown of the badge that opens this notebook in Colab."""
-    url = f"https://colab.research.google.com/github/{REPOSITORY}/blob/{BRANCH}/notebooks/{path.name}"
+    url = (
+        f"https://colab.research.google.com/github/{REPOSITORY}/blob/{BRANCH}/notebooks/{path.name}"
+    )
     return f"[![Open in Colab](https://colab.research.google.com/assets/colab-badge.svg)]({url})"
 
 
@@ -39,8 +42,10 @@ def with_setup(notebook, path: Path):
     notebook = nbformat.from_dict(notebook)
     rest = [cell for cell in notebook.cells if cell.get("id") not in (BADGE_ID, SETUP_ID)]
     hidden = {"tags": ["remove-cell"]}
-    cells = [nbformat.v4.new_markdown_cell(badge(path), id=BADGE_ID, metadata=hidden),
-             nbformat.v4.new_code_cell(SETUP, id=SETUP_ID, metadata=hidden)]
+    cells = [
+        nbformat.v4.new_markdown_cell(badge(path), id=BADGE_ID, metadata=hidden),
+        nbformat.v4.new_code_cell(SETUP, id=SETUP_ID, metadata=hidden),
+    ]
     notebook.nbformat, notebook.nbformat_minor = 4, max(5, notebook.nbformat_minor)
     notebook.cells = rest[:1] + cells + rest[1:]
     return notebook
@@ -56,7 +61,9 @@ def main(arguments: list[str]) -> int:
         if after == before:
             continue
         changed += 1
-        print(f"{path.name}: {'needs' if '--check' in arguments else 'got'} the set-up cell or badge, or the standard layout of the file")
+        print(
+            f"{path.name}: {'needs' if '--check' in arguments else 'got'} the set-up cell or badge, or the standard layout of the file"
+        )
         if "--check" not in arguments:
             path.write_text(after, encoding="utf-8")
     return int(changed > 0 and "--check" in arguments)

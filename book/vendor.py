@@ -30,7 +30,13 @@ def fetch() -> bool:
         with tempfile.TemporaryDirectory() as folder:
             _unpack(npm, MATHJAX, Path(folder, "mathjax"), "es5/tex-svg-full.js")
             _unpack(npm, WIDGETS, Path(folder, "widgets"), "dist/embed.js")
-    except (OSError, KeyError, StopIteration, subprocess.SubprocessError, tarfile.TarError) as error:
+    except (
+        OSError,
+        KeyError,
+        StopIteration,
+        subprocess.SubprocessError,
+        tarfile.TarError,
+    ) as error:
         print(NOTE.format(f"npm could not fetch the libraries ({type(error).__name__})"))
         shutil.rmtree(VENDOR, ignore_errors=True)
         return False
@@ -41,8 +47,14 @@ def fetch() -> bool:
 def _unpack(npm: str, package: str, folder: Path, script: str) -> None:
     """Take one script out of a package, with the fonts that it names."""
     folder.mkdir()
-    subprocess.run([npm, "pack", "--silent", "--fetch-retries=1", "--fetch-timeout=30000", package], cwd=folder, check=True,
-                   timeout=180, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+    subprocess.run(
+        [npm, "pack", "--silent", "--fetch-retries=1", "--fetch-timeout=30000", package],
+        cwd=folder,
+        check=True,
+        timeout=180,
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.DEVNULL,
+    )
     VENDOR.mkdir(parents=True, exist_ok=True)
     with tarfile.open(next(folder.glob("*.tgz"))) as archive:
         text = archive.extractfile(f"package/{script}").read()

@@ -1,16 +1,33 @@
 """Local and global prompt learning for a frozen CLIP, with sparse optimal transport between patches and prompts."""
 
-from . import figures, ood, partition
-from .backbone import load_backbone
-from .checkpoint import load, save
+from . import figures
+from .clip.backbone import load_backbone
 from .config import preset, seed_everything
-from .evaluation import evaluate
+from .data.task import load_task
 from .inspector import PatchInspector
-from .model import SOTGLP
-from .sinkhorn import sinkhorn
-from .tasks import load_task
-from .training import fit
+from .judging import ood, partition
+from .judging.evaluation import evaluate
+from .learning.checkpoint import load, save
+from .learning.training import fit
+from .method.model import SOTGLP
+from .recipes import recipe
+from .transport.sinkhorn import sinkhorn
 
 __version__ = "0.1.0"
-__all__ = ["SOTGLP", "PatchInspector", "evaluate", "figures", "fit", "load", "load_backbone", "load_task", "ood",
-           "partition", "preset", "save", "seed_everything", "sinkhorn"]
+__all__ = [
+    "SOTGLP",
+    "PatchInspector",
+    "evaluate",
+    "figures",
+    "fit",
+    "load",
+    "load_backbone",
+    "load_task",
+    "ood",
+    "partition",
+    "preset",
+    "recipe",
+    "save",
+    "seed_everything",
+    "sinkhorn",
+]

@@ -21,24 +21,26 @@ class Processes:
         self.rank: int = accelerator.process_index if accelerator else 0
         self.number: int = accelerator.num_processes if accelerator else 1
 
-    def own(self, rows: int) -> slice:
+    def shard(self, rows: int) -> slice:
         """The rows of this process."""
         return slice(self.rank, rows, self.number)
 
-    def share(self, encode: Callable[[slice], Tensor], rows: int) -> Tensor:
+    def encode_sharded(self, encode: Callable[[slice], Tensor], rows: int) -> Tensor:
         """All rows of what ``encode`` makes of a slice of them, each made by one process; differentiable.
 
         :raises ValueError: if there are fewer rows than processes.
         """
         if rows < self.number:
-            raise ValueError(f"{self.number} processes can't share {rows} classes; start at most {rows}")
-        return self.gather(encode(self.own(rows)), rows)
+            raise ValueError(
+                f"{self.number} processes can't share {rows} classes; start at most {rows}"
+            )
+        return self.gather(encode(self.shard(rows)), rows)
 
     def gather(self, mine: Tensor, rows: int) -> Tensor:
         """(own rows, ...) of every process to (rows, ...) in each; the backward pass sums the processes' gradients."""
         return mine if self.number == 1 else _Gather.apply(mine, rows, self.rank, self.number)
 
-    def total(self, mine: Tensor) -> Tensor:
+    def all_reduce(self, mine: Tensor) -> Tensor:
         """The sum over the processes, a constant for autograd."""
         mine = mine.detach().clone()
         if self.number > 1:
@@ -48,7 +50,9 @@ class Processes:
     def sum_gradients(self, parameters: Iterable[nn.Parameter]) -> None:
         """Replace every gradient by its sum over the processes."""
         for parameter in parameters if self.number > 1 else ():
-            parameter.grad = self.total(torch.zeros_like(parameter) if parameter.grad is None else parameter.grad)
+            parameter.grad = self.all_reduce(
+                torch.zeros_like(parameter) if parameter.grad is None else parameter.grad
+            )
 
 
 class _Gather(torch.autograd.Function):

@@ -42,11 +42,15 @@ def atomic_path(path: str | Path) -> Iterator[Path]:
     path = Path(path)
     try:
         if path.exists() and not path.is_file():
-            raise WriteError(f"can't write {path}: it is {'a folder' if path.is_dir() else 'a device or a pipe'}; give the name of a file")
+            raise WriteError(
+                f"can't write {path}: it is {'a folder' if path.is_dir() else 'a device or a pipe'}; give the name of a file"
+            )
         path.parent.mkdir(parents=True, exist_ok=True)
         handle, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.", suffix=".tmp")
     except OSError as error:
-        raise WriteError(f"can't write to {path.parent}: {error.strerror}; choose another folder") from None
+        raise WriteError(
+            f"can't write to {path.parent}: {error.strerror}; choose another folder"
+        ) from None
     os.close(handle)
     try:
         yield Path(name)
@@ -75,7 +79,11 @@ def save_tensors(path: str | Path, tensors: dict[str, Tensor], record: dict) -> 
     """
     with atomic_path(path) as temporary:
         try:
-            save_file({k: v.detach().cpu().contiguous() for k, v in tensors.items()}, temporary, {"record": json.dumps(record)})
+            save_file(
+                {k: v.detach().cpu().contiguous() for k, v in tensors.items()},
+                temporary,
+                {"record": json.dumps(record)},
+            )
         except SafetensorError as error:
             raise WriteError(f"can't write {path}: {str(error).split('I/O error: ')[-1]}") from None
 
@@ -92,7 +100,9 @@ def load_tensors(path: str | Path) -> tuple[dict[str, Tensor], dict]:
             record = json.loads((file.metadata() or {})["record"])
             return {key: file.get_tensor(key) for key in list(file.keys())}, record
     except (KeyError, ValueError):
-        raise ValueError(f"{path} has no record of this package; give a file that it saved") from None
+        raise ValueError(
+            f"{path} has no record of this package; give a file that it saved"
+        ) from None
     except Exception as error:
         raise ValueError(f"{path} can't be read as safetensors: {error}") from None
 
@@ -104,7 +114,10 @@ def save_rows(path: str | Path, row: np.dtype, number: int, batches: Iterable[np
     :raises WriteError: if the folder can't be written to or has no room; whatever ``batches`` raises passes through.
     """
     header = io.BytesIO()
-    np.lib.format.write_array_header_2_0(header, {"descr": np.lib.format.dtype_to_descr(row), "fortran_order": False, "shape": (number,)})
+    np.lib.format.write_array_header_2_0(
+        header,
+        {"descr": np.lib.format.dtype_to_descr(row), "fortran_order": False, "shape": (number,)},
+    )
     crc = zlib.crc32(header.getvalue())
     with writing(path), atomic_path(path) as temporary, open(temporary, "wb") as file:
         if hasattr(os, "posix_fallocate"):  # learn of a full disk before the work, not after

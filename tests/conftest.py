@@ -6,23 +6,28 @@ import signal
 
 os.environ.setdefault("HF_HUB_OFFLINE", "1")
 if shutil.which("nvidia-smi") is None:
-    os.environ.setdefault("TRITON_INTERPRET", "1")  # before anything imports Triton: its kernels then run on the CPU
+    os.environ.setdefault(
+        "TRITON_INTERPRET", "1"
+    )  # before anything imports Triton: its kernels then run on the CPU
 
 import numpy as np
 import pytest
 import torch
 from PIL import Image
 
-from sotglp_core.backbone import load_backbone
-from sotglp_core.datasets import FolderImages
-from sotglp_core.features import Features
+from sotglp_core.clip.backbone import load_backbone
+from sotglp_core.data import FolderImages
+from sotglp_core.data.features import Features
 
 B, C, P, N, V = 3, 5, 196, 2, 192
 
 
 def pytest_configure():
     """Signals act, though a shell's background job or nohup lets tests inherit them as ignored."""
-    for number, handler in {signal.SIGINT: signal.default_int_handler, signal.SIGHUP: signal.SIG_DFL}.items():
+    for number, handler in {
+        signal.SIGINT: signal.default_int_handler,
+        signal.SIGHUP: signal.SIG_DFL,
+    }.items():
         if signal.getsignal(number) is signal.SIG_IGN:
             signal.signal(number, handler)
 
@@ -47,15 +52,25 @@ def pocket():
 
 @pytest.fixture
 def names():
-    return ("red finch", "blue wader", "green parrot", "grey duck", "black-crowned white-winged bird")
+    return (
+        "red finch",
+        "blue wader",
+        "green parrot",
+        "grey duck",
+        "black-crowned white-winged bird",
+    )
 
 
 @pytest.fixture
 def features(tiny):
     """Random features of 11 images with labels of 5 classes."""
     generator = torch.Generator().manual_seed(0)
-    return Features(torch.randn(11, 128, generator=generator), torch.randn(11, P, V, generator=generator).half(),
-                    torch.arange(11) % C, tiny.grid)
+    return Features(
+        torch.randn(11, 128, generator=generator),
+        torch.randn(11, P, V, generator=generator).half(),
+        torch.arange(11) % C,
+        tiny.grid,
+    )
 
 
 @pytest.fixture
@@ -64,7 +79,9 @@ def photos(tmp_path):
     rng = np.random.default_rng(0)
     (tmp_path / "photos").mkdir()
     for i in range(12):
-        Image.fromarray(rng.integers(0, 255, (60 + i, 80, 3), dtype=np.uint8)).save(tmp_path / "photos" / f"{i:02}.png")
+        Image.fromarray(rng.integers(0, 255, (60 + i, 80, 3), dtype=np.uint8)).save(
+            tmp_path / "photos" / f"{i:02}.png"
+        )
     return tmp_path / "photos"
 
 

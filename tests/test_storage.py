@@ -55,6 +55,7 @@ def test_errors(tmp_path):
     with pytest.raises(ValueError, match="can't be read as safetensors"):
         load_tensors(tmp_path / "junk")
     from safetensors.torch import save_file
+
     save_file({"x": torch.zeros(1)}, tmp_path / "foreign")
     with pytest.raises(ValueError, match="no record of this package"):
         load_tensors(tmp_path / "foreign")

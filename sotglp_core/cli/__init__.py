@@ -10,7 +10,7 @@ from typing import Annotated
 
 import typer
 
-from ..datasets.images import shown
+from ..messages import printable
 from . import cache, data
 from .bench import bench
 from .common import errors
@@ -22,8 +22,13 @@ from .predict import predict
 from .reproduce import reproduce
 from .train import train
 
-app = typer.Typer(no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False, rich_markup_mode="markdown",
-                  help="Few-shot image classification with local and global prompts on a frozen CLIP.")
+app = typer.Typer(
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+    rich_markup_mode="markdown",
+    help="Few-shot image classification with local and global prompts on a frozen CLIP.",
+)
 app.command()(train)
 app.command("evaluate")(evaluate_command)
 app.command()(predict)
@@ -42,7 +47,10 @@ def _print_version(wanted: bool) -> None:
         raise typer.Exit
 
 
-Version = Annotated[bool, typer.Option("--version", callback=_print_version, is_eager=True, help="Print the version.")]
+Version = Annotated[
+    bool,
+    typer.Option("--version", callback=_print_version, is_eager=True, help="Print the version."),
+]
 
 
 @app.callback()
@@ -57,17 +65,34 @@ def main() -> None:
     try:
         app()
     except ValueError as error:
-        hint = "; pass --skip-corrupt to go on without it" if str(error).startswith("can't read the image") else ""
+        hint = (
+            "; pass --skip-corrupt to go on without it"
+            if str(error).startswith("can't read the image")
+            else ""
+        )
         _leave(f"{error}{hint}", 2)
     except OSError as error:
-        _leave(f"{error.strerror or error}" + (f": {shown(error.filename)}" if error.filename else ""), 2)
+        _leave(
+            f"{error.strerror or error}"
+            + (f": {printable(error.filename)}" if error.filename else ""),
+            2,
+        )
     except (MemoryError, RuntimeError) as error:
-        if not isinstance(error, MemoryError) and "out of memory" not in str(error) and "can't allocate memory" not in str(error):
+        if (
+            not isinstance(error, MemoryError)
+            and "out of memory" not in str(error)
+            and "can't allocate memory" not in str(error)
+        ):
             raise
-        _leave("there is not enough memory; --set text_chunk=64, and fewer prompts or a smaller batch_size need less", 2)
+        _leave(
+            "there is not enough memory; --set text_chunk=64, and fewer prompts or a smaller batch_size need less",
+            2,
+        )
     except SystemExit as left:
         stop: BaseException | None = left
-        while stop is not None and not isinstance(stop, KeyboardInterrupt):  # which typer has made an exit of
+        while stop is not None and not isinstance(
+            stop, KeyboardInterrupt
+        ):  # which typer has made an exit of
             stop = stop.__cause__ or stop.__context__
         if stop is None:
             raise
@@ -75,5 +100,7 @@ def main() -> None:
 
 
 def _leave(message: str, code: int) -> None:
-    errors.print(f"sotglp: {shown(message)}", style="red", markup=False, highlight=False, soft_wrap=True)
+    errors.print(
+        f"sotglp: {printable(message)}", style="red", markup=False, highlight=False, soft_wrap=True
+    )
     sys.exit(code)

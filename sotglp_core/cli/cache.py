@@ -10,10 +10,13 @@ import typer
 from rich.filesize import decimal
 from rich.table import Table
 
-from ..features import DAY, cache_entries, cache_folder, clear_cache
+from ..data.features import DAY, cache_entries, cache_folder, clear_cache
 from .common import AsJson, console
 
-app = typer.Typer(no_args_is_help=True, help="Features of images, kept on disk so that every image is encoded once.")
+app = typer.Typer(
+    no_args_is_help=True,
+    help="Features of images, kept on disk so that every image is encoded once.",
+)
 
 
 @app.command()
@@ -31,16 +34,26 @@ def show(as_json: AsJson = False) -> None:
     table = Table("entry", "backbone", "images", "size", "age")
     for entry in entries:
         images = "?" if entry.images is None else str(entry.images)
-        table.add_row(entry.path.stem[-32:][:8], entry.backbone, images, decimal(entry.bytes), _age(time.time() - entry.modified))
+        table.add_row(
+            entry.path.stem[-32:][:8],
+            entry.backbone,
+            images,
+            decimal(entry.bytes),
+            _age(time.time() - entry.modified),
+        )
     if entries:
         console.print(table)
     total = decimal(sum(entry.bytes for entry in entries))
-    console.print(f"{len(entries)} entries, {total}, in {cache_folder()}", highlight=False, soft_wrap=True)
+    console.print(
+        f"{len(entries)} entries, {total}, in {cache_folder()}", highlight=False, soft_wrap=True
+    )
 
 
 @app.command()
 def clear(
-    older_than: Annotated[float, typer.Option(min=0, help="Only entries made more than so many days ago.")] = 0.0,
+    older_than: Annotated[
+        float, typer.Option(min=0, help="Only entries made more than so many days ago.")
+    ] = 0.0,
     yes: Annotated[bool, typer.Option("--yes", "-y", help="Don't ask.")] = False,
 ) -> None:
     """Remove entries, and what killed runs left unfinished. Features are encoded again when they are needed.
@@ -58,4 +71,10 @@ def clear(
 
 def _age(seconds: float) -> str:
     minutes, hours, days = seconds / 60, seconds / 3600, seconds / DAY
-    return f"{minutes:.0f} minutes" if hours < 2 else f"{hours:.0f} hours" if days < 2 else f"{days:.0f} days"
+    return (
+        f"{minutes:.0f} minutes"
+        if hours < 2
+        else f"{hours:.0f} hours"
+        if days < 2
+        else f"{days:.0f} days"
+    )

@@ -13,15 +13,17 @@ from PIL import Image
 from rich.markup import escape
 from rich.table import Column, Table
 
-from ..datasets.catalogue import CATALOGUE, ROWS, Dataset, detect
-from ..datasets.download import get as download
-from ..datasets.folders import list_images
-from ..datasets.images import read_image, shown
-from ..datasets.splits import read_split
-from ..progress import progress_bar
+from ..data.catalogue import CATALOGUE, ROWS, Dataset, detect
+from ..data.download import get as download
+from ..data.folders import list_images
+from ..data.images import read_image
+from ..data.splits import read_split
+from ..messages import printable, progress_bar
 from .common import AsJson, console
 
-app = typer.Typer(no_args_is_help=True, help="The benchmarks: list them, check what is on this machine, get one.")
+app = typer.Typer(
+    no_args_is_help=True, help="The benchmarks: list them, check what is on this machine, get one."
+)
 COMMUNITY = "For the community's split also put {0} there: CoOp's DATASETS.md (KaiyangZhou/CoOp on GitHub) links it."
 
 
@@ -34,25 +36,56 @@ def list_command(as_json: AsJson = False) -> None:
     - `sotglp data list`
     """
     if as_json:
-        print(json.dumps([{"name": r.name, "title": r.title, "kind": r.kind, "folder": f"{r.folder}/{r.images}", "split": r.split,
-                           "classes": r.classes, "images": r.counts, "template": r.template, "licence": r.licence, "get": r.get,
-                           "download": bool(r.archives), "dead": r.dead} for r in ROWS]))
+        print(
+            json.dumps(
+                [
+                    {
+                        "name": r.name,
+                        "title": r.title,
+                        "kind": r.kind,
+                        "folder": f"{r.folder}/{r.images}",
+                        "split": r.split,
+                        "classes": r.classes,
+                        "images": r.counts,
+                        "template": r.template,
+                        "licence": r.licence,
+                        "get": r.get,
+                        "download": bool(r.archives),
+                        "dead": r.dead,
+                    }
+                    for r in ROWS
+                ]
+            )
+        )
         return
-    table = Table(Column("name", no_wrap=True), Column("dataset, folder below the root, licence", overflow="fold"),
-                  "train / val / test, or all", "get")
+    table = Table(
+        Column("name", no_wrap=True),
+        Column("dataset, folder below the root, licence", overflow="fold"),
+        "train / val / test, or all",
+        "get",
+    )
     for before, r in zip((ROWS[0], *ROWS), ROWS):
         if before.kind != r.kind:
             table.add_section()
         what = r.title + (f", {r.classes} classes" if r.classes else "")
         place = escape(f"{r.folder}/{r.images}".removesuffix("/."))
-        table.add_row(r.name, f"{what}\n[dim]{place}; {r.licence}[/]", _counts(r.counts), "downloads" if r.archives else "by hand")
+        table.add_row(
+            r.name,
+            f"{what}\n[dim]{place}; {r.licence}[/]",
+            _counts(r.counts),
+            "downloads" if r.archives else "by hand",
+        )
     console.print(table)
 
 
 @app.command()
 def check(
-    root: Annotated[Path, typer.Argument(help="The folder that holds the datasets' folders, or one of those.")],
-    full: Annotated[bool, typer.Option(help="Decode every image instead of reading its header.")] = False,
+    root: Annotated[
+        Path, typer.Argument(help="The folder that holds the datasets' folders, or one of those.")
+    ],
+    full: Annotated[
+        bool, typer.Option(help="Decode every image instead of reading its header.")
+    ] = False,
     as_json: AsJson = False,
 ) -> None:
     """Compare what is there with the catalogue; exit code 1 if something that is there is not right.
@@ -62,19 +95,39 @@ def check(
     - `sotglp data check /data`
     """
     if not root.is_dir():
-        raise ValueError(f"there is no folder {root}; give the one that holds the datasets' folders")
+        raise ValueError(
+            f"there is no folder {root}; give the one that holds the datasets' folders"
+        )
     own = detect(root)
     found = [(own, root)] if own else [(row, place) for row in ROWS if (place := row.find(root))]
     if not found:
-        raise ValueError(f"there is no dataset of the catalogue in {root}; `sotglp data list` shows where each is looked for")
+        raise ValueError(
+            f"there is no dataset of the catalogue in {root}; `sotglp data list` shows where each is looked for"
+        )
     report = [_checked(row, place, full) for row, place in found]
     if as_json:
         print(json.dumps(report))
     else:
-        table = Table(Column("name", no_wrap=True), "split", Column("classes", justify="right"), "train / val / test, or all", "result")
+        table = Table(
+            Column("name", no_wrap=True),
+            "split",
+            Column("classes", justify="right"),
+            "train / val / test, or all",
+            "result",
+        )
         for line in report:
-            result = "[green]as it should be[/]" if not line["wrong"] else f"[red]{escape('; '.join(line['wrong']))}[/]"
-            table.add_row(line["name"], line["split"], str(line["classes"] or ""), _counts(line["images"]), result)
+            result = (
+                "[green]as it should be[/]"
+                if not line["wrong"]
+                else f"[red]{escape('; '.join(line['wrong']))}[/]"
+            )
+            table.add_row(
+                line["name"],
+                line["split"],
+                str(line["classes"] or ""),
+                _counts(line["images"]),
+                result,
+            )
         console.print(table)
         missing = [row.name for row in ROWS if row.name not in {line["name"] for line in report}]
         if missing and not own:
@@ -86,7 +139,9 @@ def check(
 @app.command()
 def get(
     name: Annotated[str, typer.Argument(help="A name of `sotglp data list`.")],
-    root: Annotated[Path, typer.Option(help="The folder that holds, or will hold, the datasets' folders.")],
+    root: Annotated[
+        Path, typer.Option(help="The folder that holds, or will hold, the datasets' folders.")
+    ],
 ) -> None:
     """Download, verify and unpack a dataset, or say how to get it; what an interrupted run has got is not lost.
 
@@ -96,16 +151,30 @@ def get(
     """
     if name not in CATALOGUE:
         near = difflib.get_close_matches(name, CATALOGUE, 1)
-        raise ValueError(f"there is no dataset {name!r}; " + (f"did you mean {near[0]!r}? " if near else "") + "See `sotglp data list`")
+        raise ValueError(
+            f"there is no dataset {name!r}; "
+            + (f"did you mean {near[0]!r}? " if near else "")
+            + "See `sotglp data list`"
+        )
     row = CATALOGUE[name]
     console.print(f"{row.title}; licence: {row.licence}", highlight=False)
     if row.archives:
         place = download(row, root)
-        console.print(f"{row.title} is in {place}; next: sotglp data check {place}", highlight=False, soft_wrap=True)
+        console.print(
+            f"{row.title} is in {place}; next: sotglp data check {place}",
+            highlight=False,
+            soft_wrap=True,
+        )
     else:
-        console.print(f"To be fetched by hand, into {root / row.folder}: {row.get}.", highlight=False, soft_wrap=True)
+        console.print(
+            f"To be fetched by hand, into {root / row.folder}: {row.get}.",
+            highlight=False,
+            soft_wrap=True,
+        )
     if row.dead:
-        console.print(f"Links that don't work any more: {row.dead}.", highlight=False, soft_wrap=True)
+        console.print(
+            f"Links that don't work any more: {row.dead}.", highlight=False, soft_wrap=True
+        )
     if row.split:
         console.print(COMMUNITY.format(row.split), highlight=False, soft_wrap=True)
 
@@ -117,13 +186,28 @@ def _checked(row: Dataset, place: Path, full: bool) -> dict:
         try:
             split = read_split(row, place, exists=False)
         except ValueError as error:
-            return {"name": row.name, "folder": str(place), "split": "", "classes": 0, "images": [], "wrong": [str(error)]}
+            return {
+                "name": row.name,
+                "folder": str(place),
+                "split": "",
+                "classes": 0,
+                "images": [],
+                "wrong": [str(error)],
+            }
         paths = [path for images in split.images.values() for path in images.paths]
-        source, classes, counts = split.source, len(split.class_names), tuple(map(len, split.images.values()))
+        source, classes, counts = (
+            split.source,
+            len(split.class_names),
+            tuple(map(len, split.images.values())),
+        )
         expected = (row.official_counts or row.counts) if source != row.split else row.counts
     else:
         paths = list_images(place / row.images)
-        classes = len({path.relative_to(place / row.images).parts[0] for path in paths}) if row.classes else 0
+        classes = (
+            len({path.relative_to(place / row.images).parts[0] for path in paths})
+            if row.classes
+            else 0
+        )
         source, counts, expected = "", (len(paths),), row.counts
     if classes != row.classes:
         wrong.append(f"{row.classes} classes are expected")
@@ -143,8 +227,15 @@ def _checked(row: Dataset, place: Path, full: bool) -> dict:
             unreadable.append(path)
     for what, bad in (("are missing", absent), ("can't be read", unreadable)):
         if bad:
-            wrong.append(f"{len(bad)} images {what}, such as {shown(bad[0])}")
-    return {"name": row.name, "folder": str(place), "split": source, "classes": classes, "images": list(counts), "wrong": wrong}
+            wrong.append(f"{len(bad)} images {what}, such as {printable(bad[0])}")
+    return {
+        "name": row.name,
+        "folder": str(place),
+        "split": source,
+        "classes": classes,
+        "images": list(counts),
+        "wrong": wrong,
+    }
 
 
 def _counts(counts: Iterable[int]) -> str:

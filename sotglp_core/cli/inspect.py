@@ -8,8 +8,9 @@ from typing import Annotated
 import typer
 from rich.filesize import decimal
 
-from ..datasets.images import read_image, shown
+from ..data.images import read_image
 from ..inspector import PatchInspector
+from ..messages import printable
 from .common import Device, console, loaded
 from .predict import Photos, listed_photos
 
@@ -17,10 +18,14 @@ AT_ONCE = 16  # photos a forward pass
 
 
 def inspect(
-    run: Annotated[Path, typer.Argument(help="Folder that `sotglp train` wrote, or a file of prompts.")],
+    run: Annotated[
+        Path, typer.Argument(help="Folder that `sotglp train` wrote, or a file of prompts.")
+    ],
     photos: Photos,
     out: Annotated[Path, typer.Option(help="The page to write.")] = Path("inspector.html"),
-    top: Annotated[int, typer.Option(min=1, help="How many of the most probable classes to show.")] = 5,
+    top: Annotated[
+        int, typer.Option(min=1, help="How many of the most probable classes to show.")
+    ] = 5,
     device: Device = "auto",
 ) -> None:
     """Write one HTML page that shows which patch of each photo went to which prompt; it needs no other file and no network.
@@ -30,11 +35,22 @@ def inspect(
     - `sotglp inspect runs/photos new.jpg other.jpg --out inspector.html`
     """
     if out.suffix.lower() not in (".html", ".htm"):
-        raise ValueError(f"--out {shown(out)}: give a name that ends in .html")
+        raise ValueError(f"--out {printable(out)}: give a name that ends in .html")
     model, files = loaded(run, device), listed_photos(photos)
-    pictures = [picture for at in range(0, len(files), AT_ONCE) for picture in PatchInspector.from_model(
-        model, [read_image(file) for file in files[at:at + AT_ONCE]], top=top,
-        alt=[shown(file) for file in files[at:at + AT_ONCE]]).pictures]
-    PatchInspector(*pictures).save(out, title=f"Who looks where: {shown(run)}")
-    console.print(f"wrote {out}, {len(pictures)} photo{'s' * (len(pictures) != 1)}, {decimal(out.stat().st_size)}", markup=False,
-                  highlight=False, soft_wrap=True)
+    pictures = [
+        picture
+        for at in range(0, len(files), AT_ONCE)
+        for picture in PatchInspector.from_model(
+            model,
+            [read_image(file) for file in files[at : at + AT_ONCE]],
+            top=top,
+            alt=[printable(file) for file in files[at : at + AT_ONCE]],
+        ).pictures
+    ]
+    PatchInspector(*pictures).save(out, title=f"Who looks where: {printable(run)}")
+    console.print(
+        f"wrote {out}, {len(pictures)} photo{'s' * (len(pictures) != 1)}, {decimal(out.stat().st_size)}",
+        markup=False,
+        highlight=False,
+        soft_wrap=True,
+    )

@@ -14,29 +14,50 @@ import numpy as np
 import typer
 
 from .. import figures
-from ..alignment import Alignment
-from ..calibration import calibration_of, score_of
-from ..datasets.folders import list_images
-from ..datasets.images import read_image, shown
-from ..inspector import shown_pixels
-from ..model import SOTGLP
-from ..predict import Batch, batches
+from ..data.folders import list_images
+from ..data.images import read_image
+from ..judging.threshold import score_of, threshold_of
+from ..messages import printable
+from ..method.alignment import Alignment
+from ..method.model import SOTGLP
 from ..storage import atomic_path
+from ..workbench.predict import Batch, batches
 from .common import AsJson, Device, Skip, console, loaded, warn
 from .writers import WRITERS, Format
 
-Photos = Annotated[list[Path], typer.Argument(help="Image files, folders of them, or - for a list of paths on standard input.")]
+Photos = Annotated[
+    list[Path],
+    typer.Argument(
+        help="Image files, folders of them, or - for a list of paths on standard input."
+    ),
+]
 
 
 def predict(
-    run: Annotated[Path, typer.Argument(help="Folder that `sotglp train` wrote, or a file of prompts.")],
+    run: Annotated[
+        Path, typer.Argument(help="Folder that `sotglp train` wrote, or a file of prompts.")
+    ],
     photos: Photos,
-    top: Annotated[int, typer.Option(min=1, help="How many of the most probable classes to name.")] = 1,
-    tpr: Annotated[float, typer.Option(help="Share of the classes' own held-out images that are to be called known.")] = 0.95,
-    form: Annotated[Format, typer.Option("--format", help="What to print; jsonl: one JSON object a line.")] = Format.table,
-    out: Annotated[Path | None, typer.Option(help="Write to this file instead of standard output.")] = None,
-    heatmap: Annotated[Path | None, typer.Option(help="Save the first photo's patch-to-prompt heatmaps as this PNG.")] = None,
-    heatmaps: Annotated[Path | None, typer.Option(help="Save every photo's heatmaps in this folder.")] = None,
+    top: Annotated[
+        int, typer.Option(min=1, help="How many of the most probable classes to name.")
+    ] = 1,
+    tpr: Annotated[
+        float,
+        typer.Option(help="Share of the classes' own held-out images that are to be called known."),
+    ] = 0.95,
+    form: Annotated[
+        Format, typer.Option("--format", help="What to print; jsonl: one JSON object a line.")
+    ] = Format.table,
+    out: Annotated[
+        Path | None, typer.Option(help="Write to this file instead of standard output.")
+    ] = None,
+    heatmap: Annotated[
+        Path | None,
+        typer.Option(help="Save the first photo's patch-to-prompt heatmaps as this PNG."),
+    ] = None,
+    heatmaps: Annotated[
+        Path | None, typer.Option(help="Save every photo's heatmaps in this folder.")
+    ] = None,
     skip_corrupt: Skip = False,
     device: Device = "auto",
     as_json: AsJson = False,
@@ -54,18 +75,27 @@ def predict(
     """
     model = loaded(run, device)
     if (heatmap or heatmaps) and not model.config.local_prompts:
-        raise ValueError(f"the preset {model.config.preset!r} has no local prompts, so there is no heatmap; leave out --heatmap")
-    calibration = calibration_of(model)
-    threshold = calibration.threshold(tpr) if calibration else None
+        raise ValueError(
+            f"the preset {model.config.preset!r} has no local prompts, so there is no heatmap; leave out --heatmap"
+        )
+    fitted = threshold_of(model)
+    threshold = fitted.at(tpr) if fitted else None
     if threshold is None:
-        warn(f"{shown(run)} has no calibration, so nothing is called known or unknown; train it again to have one")
+        warn(
+            f"{printable(run)} has no OOD threshold, so nothing is called known or unknown; train it again to have one"
+        )
     files = listed_photos(photos)
     for path in (out, heatmap):
         if path and path.exists() and any(file.exists() and path.samefile(file) for file in files):
-            raise ValueError(f"{shown(path)} is one of the photos; give another file to write to")
+            raise ValueError(
+                f"{printable(path)} is one of the photos; give another file to write to"
+            )
     skipped = (lambda message: warn(f"skipped: {message}")) if skip_corrupt else None
     form, score, counts = Format.jsonl if as_json else form, score_of(model), [0, 0]
-    with _stream(out) as stream, WRITERS[form](stream, score, min(top, len(model.class_names))) as write:
+    with (
+        _stream(out) as stream,
+        WRITERS[form](stream, score, min(top, len(model.class_names))) as write,
+    ):
         for number, batch in _counted(batches(model, files, skipped=skipped)):
             for i, answer in enumerate(batch.answers(model, top=top)):
                 known = None if threshold is None else answer.score >= threshold
@@ -74,12 +104,24 @@ def predict(
                 if heatmap and number + i == 0:
                     _draw(model, batch, i, heatmap)
                 if heatmaps:
-                    _draw(model, batch, i, heatmaps / f"{number + i + 1:05}-{answer.photo.stem}.png")
+                    _draw(
+                        model, batch, i, heatmaps / f"{number + i + 1:05}-{answer.photo.stem}.png"
+                    )
     if out and not as_json:
-        console.print(f"wrote {shown(out)}, {counts[1]} photo{'s' * (counts[1] != 1)}", markup=False, highlight=False, soft_wrap=True)
-    if calibration and (out and not as_json or form is Format.table):
-        console.print(f"{counts[0]} of {counts[1]} known: {score} of at least {threshold:.5g}, which {100 * tpr:.4g} % of the "
-                      f"{calibration.images} held-out images ({calibration.source}) reach", markup=False, highlight=False, soft_wrap=True)
+        console.print(
+            f"wrote {printable(out)}, {counts[1]} photo{'s' * (counts[1] != 1)}",
+            markup=False,
+            highlight=False,
+            soft_wrap=True,
+        )
+    if fitted and (out and not as_json or form is Format.table):
+        console.print(
+            f"{counts[0]} of {counts[1]} known: {score} of at least {threshold:.5g}, which {100 * tpr:.4g} % of the "
+            f"{fitted.images} held-out images ({fitted.source}) reach",
+            markup=False,
+            highlight=False,
+            soft_wrap=True,
+        )
 
 
 def listed_photos(photos: list[Path]) -> list[Path]:
@@ -90,11 +132,17 @@ def listed_photos(photos: list[Path]) -> list[Path]:
     files: list[Path] = []
     for photo in photos:
         if str(photo) == "-":
-            files += [Path(line) for line in os.fsdecode(sys.stdin.buffer.read()).split("\n") if line.strip()]
+            files += [
+                Path(line)
+                for line in os.fsdecode(sys.stdin.buffer.read()).split("\n")
+                if line.strip()
+            ]
         else:
             files += list_images(photo) if photo.is_dir() else [photo]
     if not files:
-        raise ValueError(f"there are no images in {shown(photos[0])}; give files or folders of photos")
+        raise ValueError(
+            f"there are no images in {printable(photos[0])}; give files or folders of photos"
+        )
     return files
 
 
@@ -108,9 +156,13 @@ def _counted(stream: Iterator[Batch]) -> Iterator[tuple[int, Batch]]:
 
 def _draw(model: SOTGLP, batch: Batch, i: int, path: Path) -> None:
     seen, best = batch.prediction, int(batch.prediction.logits[i].argmax())
-    own = Alignment(*(x[i:i + 1, best:best + 1] for x in seen.alignment or ()))
-    plan = own.on_grid(math.prod(seen.grid))[0, 0].T.unflatten(-1, seen.grid).cpu().numpy()  # (N, h, w)
-    image = np.asarray(shown_pixels(model, read_image(batch.photos[i])))
+    own = Alignment(*(x[i : i + 1, best : best + 1] for x in seen.alignment or ()))
+    plan = (
+        own.on_grid(math.prod(seen.grid))[0, 0].T.unflatten(-1, seen.grid).cpu().numpy()
+    )  # (N, h, w)
+    image = np.asarray(
+        model.backbone.to_image(model.backbone.preprocess(read_image(batch.photos[i])))
+    )
     with atomic_path(path) as temporary:
         title = model.class_names[best].replace("$", r"\$")  # which is no formula
         figures.partition(image, plan, title=title).savefig(temporary, format="png", dpi=140)
@@ -123,5 +175,8 @@ def _stream(out: Path | None) -> Iterator[TextIO]:
         sys.stdout.reconfigure(errors="surrogateescape")  # type: ignore[union-attr]
         yield sys.stdout
     else:
-        with atomic_path(out) as temporary, open(temporary, "w", newline="", encoding="utf-8", errors="surrogateescape") as file:
+        with (
+            atomic_path(out) as temporary,
+            open(temporary, "w", newline="", encoding="utf-8", errors="surrogateescape") as file,
+        ):
             yield file

@@ -14,9 +14,9 @@ from typing import Any
 import typer
 import yaml
 
-from ..config import PRESETS, Config, preset
-from ..datasets.images import shown
-from ..pocket import SETTINGS
+from ..config import PRESETS, Config
+from ..messages import printable
+from ..recipes import recipe
 from .common import KINDS, TASK, checked, parsed
 
 
@@ -30,7 +30,12 @@ class _Plain(yaml.SafeLoader):
 
 
 _yaml = partial(yaml.load, Loader=_Plain)
-READERS: dict[str, Callable[[str], Any]] = {".toml": tomllib.loads, ".json": json.loads, ".yaml": _yaml, ".yml": _yaml}
+READERS: dict[str, Callable[[str], Any]] = {
+    ".toml": tomllib.loads,
+    ".json": json.loads,
+    ".yaml": _yaml,
+    ".yml": _yaml,
+}
 
 
 def read_settings(path: Path) -> dict:
@@ -47,13 +52,18 @@ def read_settings(path: Path) -> dict:
         if not isinstance(given, dict):
             raise ValueError("it does not hold names and values")
     except Exception as error:  # PyYAML lets slip whatever int("") or a missing match raises
-        raise ValueError(f"can't read the settings in {path}: {shown(' '.join(str(error).split()))}") from None
+        raise ValueError(
+            f"can't read the settings in {path}: {printable(' '.join(str(error).split()))}"
+        ) from None
     found = {}
     for key, value in given.items():
         name = str(key).replace("-", "_")
         if name not in KINDS:
             near = difflib.get_close_matches(name, KINDS, 1)
-            raise ValueError(f"{path}: unknown setting {str(key)[:80]!r}" + (f"; did you mean {near[0]!r}?" if near else ""))
+            raise ValueError(
+                f"{path}: unknown setting {str(key)[:80]!r}"
+                + (f"; did you mean {near[0]!r}?" if near else "")
+            )
         if name in found:
             raise ValueError(f"{path}: {name} is there twice")
         found[name] = checked(name, value, str(path))
@@ -66,15 +76,22 @@ def asked_for(context: typer.Context, file: Path | None, settings: list[str]) ->
     :raises ValueError: on a mistake in either, or if --preset would be undone by the file of another preset.
     """
     filed = read_settings(file) if file else {}
-    told = {key: str(value) if isinstance(value, os.PathLike) else value for key, value in context.params.items()
-            if key in KINDS and getattr(context.get_parameter_source(key), "name", "") == "COMMANDLINE"}
-    told = {key: checked(key, value, f"--{key.replace('_', '-')}") for key, value in told.items()} | parsed(settings)
+    told = {
+        key: str(value) if isinstance(value, os.PathLike) else value
+        for key, value in context.params.items()
+        if key in KINDS and getattr(context.get_parameter_source(key), "name", "") == "COMMANDLINE"
+    }
+    told = {
+        key: checked(key, value, f"--{key.replace('_', '-')}") for key, value in told.items()
+    } | parsed(settings)
     former, name = filed.get("preset"), told.get("preset")
     if name in PRESETS and former in PRESETS and former != name:
         undone = [key for key in {**PRESETS[former], **PRESETS[name]} if key in filed]
         if undone:
-            raise ValueError(f"{file} has settings of the preset {former!r} ({', '.join(undone)}), which would undo --preset {name}; "
-                             "remove them from the file, or leave out --preset")
+            raise ValueError(
+                f"{file} has settings of the preset {former!r} ({', '.join(undone)}), which would undo --preset {name}; "
+                "remove them from the file, or leave out --preset"
+            )
     return filed | told
 
 
@@ -85,7 +102,7 @@ def resolved(asked: dict, defaults: dict) -> tuple[dict, Config]:
     :param defaults: of the options.
     """
     backbone = asked.get("backbone", defaults["backbone"])
-    config = preset(asked.get("preset", defaults["preset"]), **(SETTINGS if backbone == "pocket" else {}))
+    config = recipe(asked.get("preset", defaults["preset"]), backbone=backbone)
     changes = {key: value for key, value in asked.items() if key not in ("preset", *TASK)}
     config = config.replace(**{"seed": defaults["seed"], **changes})
     options = {key: checked(key, asked.get(key, defaults[key]), key) for key in TASK}

@@ -14,17 +14,33 @@ from typing import Annotated, Any
 
 import typer
 
-from ..backbone import load_backbone
-from ..calibration import calibrate
-from ..checkpoint import save
+from ..clip.backbone import load_backbone
 from ..config import PRESETS, Config
-from ..model import SOTGLP, with_template
-from ..report import write_report
-from ..resume import Stopped
-from ..runs import Run
-from ..tasks import Task, load_task
-from ..training import fit
-from .common import OPTIONS, AsJson, Classes, Data, Device, Name, Names, Ood, OodExclude, Root, Shift, Skip, Weights, console, warn
+from ..data.task import Task, load_task
+from ..judging.threshold import fit_threshold
+from ..learning.checkpoint import save
+from ..learning.state import Stopped
+from ..learning.training import fit
+from ..method.model import SOTGLP, with_template
+from ..workbench.report import write_report
+from ..workbench.runs import Run
+from .common import (
+    OPTIONS,
+    AsJson,
+    Classes,
+    Data,
+    Device,
+    Name,
+    Names,
+    Ood,
+    OodExclude,
+    Root,
+    Shift,
+    Skip,
+    Weights,
+    console,
+    warn,
+)
 from .common import device as chosen_device
 from .judge import judged
 from .settings import asked_for, read_settings, resolved
@@ -39,7 +55,9 @@ def train(
     out: Annotated[Path, typer.Option(help="The run's folder.")] = Path("runs/latest"),
     preset: Annotated[str, typer.Option(help=f"One of {', '.join(PRESETS)}.")] = "sotglp",
     shots: Annotated[int, typer.Option(help="Training images of each class.")] = 16,
-    draw: Annotated[str, typer.Option(help="exact: so many of each class; proportional: so many on average.")] = "exact",
+    draw: Annotated[
+        str, typer.Option(help="exact: so many of each class; proportional: so many on average.")
+    ] = "exact",
     seed: int = 1,
     classes: Classes = "",
     names: Names = None,
@@ -48,12 +66,29 @@ def train(
     shift: Shift = None,
     backbone: Name = "pocket",
     pretrained: Weights = None,
-    config: Annotated[Path | None, typer.Option(help="TOML, YAML or JSON file of options and settings; those given here go first.")] = None,
-    settings: Annotated[list[str] | None, typer.Option("--set", help=f"Change a setting: --set epochs=20. There are: {SETTINGS}.")] = None,
-    allow_fewer: Annotated[bool, typer.Option(help="Take what there is of a class with fewer images than shots.")] = False,
+    config: Annotated[
+        Path | None,
+        typer.Option(
+            help="TOML, YAML or JSON file of options and settings; those given here go first."
+        ),
+    ] = None,
+    settings: Annotated[
+        list[str] | None,
+        typer.Option("--set", help=f"Change a setting: --set epochs=20. There are: {SETTINGS}."),
+    ] = None,
+    allow_fewer: Annotated[
+        bool, typer.Option(help="Take what there is of a class with fewer images than shots.")
+    ] = False,
     skip_corrupt: Skip = False,
-    resume: Annotated[bool, typer.Option("--resume", help="Go on with the interrupted run in --out, with its own settings.")] = False,
-    overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace the run that is in --out.")] = False,
+    resume: Annotated[
+        bool,
+        typer.Option(
+            "--resume", help="Go on with the interrupted run in --out, with its own settings."
+        ),
+    ] = False,
+    overwrite: Annotated[
+        bool, typer.Option("--overwrite", help="Replace the run that is in --out.")
+    ] = False,
     device: Device = "auto",
     as_json: AsJson = False,
 ) -> None:
@@ -71,50 +106,107 @@ def train(
     if resume:
         asked = _began(run, asked, overwrite)
         if run.finished:
-            print(json.dumps(run.result())) if as_json else console.print(f"{run} is finished; there is nothing to resume", markup=False)
+            print(json.dumps(run.result())) if as_json else console.print(
+                f"{run} is finished; there is nothing to resume", markup=False
+            )
             return
     elif not overwrite and (held := run.holds()) and (named or not run.finished):
-        raise ValueError(f"{run} holds {held}; " + "go on with --resume, " * (not run.finished) + "replace it with --overwrite, "
-                         "or give another folder with --out")
+        raise ValueError(
+            f"{run} holds {held}; "
+            + "go on with --resume, " * (not run.finished)
+            + "replace it with --overwrite, "
+            "or give another folder with --out"
+        )
     options, chosen = resolved(asked, context.params)
     accelerator = _accelerator(options["device"])
     first = accelerator is None or accelerator.is_main_process
     console.quiet = not first
-    task = load_task(options["data"], **{key: options[key] for key in ("root", "shots", "draw", "names", "ood", "ood_exclude",
-                                                                       "allow_fewer", "skip_corrupt")},
-                     seed=chosen.seed, classes=options["classes"] or None, shifts=options["shift"])
-    frozen = load_backbone(options["backbone"], options["pretrained"],
-                           device=str(accelerator.device) if accelerator else chosen_device(options["device"]))
+    task = load_task(
+        options["data"],
+        **{
+            key: options[key]
+            for key in (
+                "root",
+                "shots",
+                "draw",
+                "names",
+                "ood",
+                "ood_exclude",
+                "allow_fewer",
+                "skip_corrupt",
+            )
+        },
+        seed=chosen.seed,
+        classes=options["classes"] or None,
+        shifts=options["shift"],
+    )
+    frozen = load_backbone(
+        options["backbone"],
+        options["pretrained"],
+        device=str(accelerator.device) if accelerator else chosen_device(options["device"]),
+    )
     if chosen.preset == "zeroshot" and "template" not in asked:
         chosen = with_template(chosen, task.template, frozen)
     model, everything = SOTGLP(frozen, task.class_names, chosen), {**options, **chosen.to_dict()}
-    with run.recording(everything, str(frozen.device), anew=not resume) if first else nullcontext() as changed:
+    with (
+        run.recording(everything, str(frozen.device), anew=not resume)
+        if first
+        else nullcontext() as changed
+    ):
         if changed:
             warn(f"{run} goes on, but its last digits may come out differently: {changed}")
         if not as_json:
-            console.print(_compact({key: value for key, value in everything.items() if value not in (None, False, [])}), style="dim",
-                          markup=False, highlight=False)
+            console.print(
+                _compact(
+                    {
+                        key: value
+                        for key, value in everything.items()
+                        if value not in (None, False, [])
+                    }
+                ),
+                style="dim",
+                markup=False,
+                highlight=False,
+            )
         try:
             _learn(model, task, run, everything, as_json, accelerator)
         except KeyboardInterrupt as stop:
             reached = run.reached()
-            raise Stopped(f"stopped {f'after {reached}' if reached else 'before training began'}; go on with: "
-                          f"sotglp train --resume --out {shlex.quote(str(run.folder))}", getattr(stop, "number", SIGINT)) from None
+            raise Stopped(
+                f"stopped {f'after {reached}' if reached else 'before training began'}; go on with: "
+                f"sotglp train --resume --out {shlex.quote(str(run.folder))}",
+                getattr(stop, "number", SIGINT),
+            ) from None
         if not as_json:
-            console.print(f"saved to {run}, with a report in {run / 'report.html'}; next: sotglp predict {run} PHOTO --heatmap heatmap.png",
-                          markup=False, highlight=False)
+            console.print(
+                f"saved to {run}, with a report in {run / 'report.html'}; next: sotglp predict {run} PHOTO --heatmap heatmap.png",
+                markup=False,
+                highlight=False,
+            )
 
 
-def _learn(model: SOTGLP, task: Task, run: Run, settings: dict, as_json: bool, accelerator: Any) -> None:
+def _learn(
+    model: SOTGLP, task: Task, run: Run, settings: dict, as_json: bool, accelerator: Any
+) -> None:
     first = accelerator is None or accelerator.is_main_process
     if first:
-        run.log(f"{len(task.train)} images of {len(task.class_names)} classes to learn from, {len(task.test)} to test on")
-    history = fit(model, task.train, progress=not as_json, on_epoch=run.epoch if first else None, state=run / "state.safetensors",
-                  accelerator=accelerator)
+        run.log(
+            f"{len(task.train)} images of {len(task.class_names)} classes to learn from, {len(task.test)} to test on"
+        )
+    history = fit(
+        model,
+        task.train,
+        progress=not as_json,
+        on_epoch=run.epoch if first else None,
+        state=run / "state.safetensors",
+        accelerator=accelerator,
+    )
     held_out = "val" if len(task.val) else "test"
-    calibration = calibrate(model, getattr(task, held_out), source=held_out, progress=first and not as_json)
+    threshold = fit_threshold(
+        model, getattr(task, held_out), source=held_out, progress=first and not as_json
+    )
     if first:
-        save(model, run / "prompts.safetensors", calibration)
+        save(model, run / "prompts.safetensors", threshold)
     result = judged(model, task, as_json, accelerator)
     if first:
         run.tested(history, result.to_dict())
@@ -131,7 +223,9 @@ def _accelerator(device: str) -> Any:
     try:
         from accelerate import Accelerator
     except ImportError:
-        raise ValueError("several processes need the package accelerate: pip install 'sotglp-core[distributed]'") from None
+        raise ValueError(
+            "several processes need the package accelerate: pip install 'sotglp-core[distributed]'"
+        ) from None
     accelerator = Accelerator(cpu=device == "cpu")
     atexit.register(accelerator.end_training)
     return accelerator
@@ -140,16 +234,25 @@ def _accelerator(device: str) -> Any:
 def _began(run: Run, asked: dict, overwrite: bool) -> dict:
     """The settings that an interrupted run began with; ``asked`` may only repeat them, or name another device."""
     if overwrite:
-        raise ValueError("--resume goes on with a run and --overwrite replaces it; give one of them")
+        raise ValueError(
+            "--resume goes on with a run and --overwrite replaces it; give one of them"
+        )
     if not (run / "config.json").is_file():
         raise ValueError(f"there is no run to resume in {run}; leave out --resume to start one")
     began = read_settings(run / "config.json")
-    other = {key: value for key, value in asked.items() if key != "device" and began.get(key) != value}
+    other = {
+        key: value for key, value in asked.items() if key != "device" and began.get(key) != value
+    }
     if other:
-        raise ValueError(f"{run} began with {_compact({key: began.get(key) for key in other})}, and --resume goes on with that; "
-                         f"leave out {_compact(other)}, or start anew with --overwrite")
+        raise ValueError(
+            f"{run} began with {_compact({key: began.get(key) for key in other})}, and --resume goes on with that; "
+            f"leave out {_compact(other)}, or start anew with --overwrite"
+        )
     return began | {key: asked[key] for key in asked if key == "device"}
 
 
 def _compact(settings: dict) -> str:
-    return " ".join(f"{key}={value if isinstance(value, str) else json.dumps(value)}" for key, value in settings.items())
+    return " ".join(
+        f"{key}={value if isinstance(value, str) else json.dumps(value)}"
+        for key, value in settings.items()
+    )

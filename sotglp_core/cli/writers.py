@@ -14,11 +14,11 @@ from rich.console import Console
 from rich.markup import escape
 from rich.table import Column, Table
 
-from ..datasets.images import shown
-from ..predict import Answer
+from ..messages import printable
+from ..workbench.predict import Answer
 from .common import console
 
-Known = bool | None  # None: there is no calibration to tell by
+Known = bool | None  # None: there is no threshold to tell by
 
 
 class Format(StrEnum):
@@ -33,8 +33,14 @@ Write = Callable[[Answer, Known], Any]
 @contextmanager
 def _jsonl(stream: TextIO, score: str, top: int) -> Iterator[Write]:
     def write(answer: Answer, known: Known) -> None:
-        row = {"photo": str(answer.photo), "label": answer.labels[0], "probability": answer.probabilities[0],
-               _key(score): answer.score, "known": known, "probabilities": dict(zip(answer.labels, answer.probabilities))}
+        row = {
+            "photo": str(answer.photo),
+            "label": answer.labels[0],
+            "probability": answer.probabilities[0],
+            _key(score): answer.score,
+            "known": known,
+            "probabilities": dict(zip(answer.labels, answer.probabilities)),
+        }
         print(json.dumps(row), file=stream)
 
     yield write
@@ -49,18 +55,33 @@ def _csv(stream: TextIO, score: str, top: int) -> Iterator[Write]:
     def write(answer: Answer, known: Known) -> None:
         first, *rest = zip(answer.labels, answer.probabilities)
         told = "" if known is None else str(known).lower()
-        rows.writerow([str(answer.photo), *first, answer.score, told, *(x for pair in rest for x in pair)])
+        rows.writerow(
+            [str(answer.photo), *first, answer.score, told, *(x for pair in rest for x in pair)]
+        )
 
     yield write
 
 
 @contextmanager
 def _table(stream: TextIO, score: str, top: int) -> Iterator[Write]:
-    table = Table(Column("photo", overflow="fold"), "label", Column("probability", justify="right"), Column(score, justify="right"), "")
+    table = Table(
+        Column("photo", overflow="fold"),
+        "label",
+        Column("probability", justify="right"),
+        Column(score, justify="right"),
+        "",
+    )
 
     def write(answer: Answer, known: Known) -> None:
-        first, *rest = zip(map(escape, map(shown, answer.labels)), (f"{p:.1%}" for p in answer.probabilities))
-        table.add_row(escape(shown(answer.photo)), *first, f"{answer.score:.5g}", "" if known is None else "known" if known else "unknown")
+        first, *rest = zip(
+            map(escape, map(printable, answer.labels)), (f"{p:.1%}" for p in answer.probabilities)
+        )
+        table.add_row(
+            escape(printable(answer.photo)),
+            *first,
+            f"{answer.score:.5g}",
+            "" if known is None else "known" if known else "unknown",
+        )
         for others in rest:
             table.add_row("", *others)
 

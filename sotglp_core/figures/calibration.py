@@ -23,13 +23,32 @@ def reliability(confidence: np.ndarray, correct: np.ndarray, *, bins: int = 15) 
     bin_of = np.minimum((confidence * bins).astype(int), bins - 1)
     number = np.bincount(bin_of, minlength=bins)
     filled = number > 0
-    stated, right = (100 * np.bincount(bin_of, values, bins)[filled] / number[filled] for values in (confidence, correct))
+    stated, right = (
+        100 * np.bincount(bin_of, values, bins)[filled] / number[filled]
+        for values in (confidence, correct)
+    )
     with rc_context(STYLE):
         figure = Figure(figsize=(4.6, 4.6), layout="constrained")
         top, bottom = figure.subplots(2, 1, sharex=True, height_ratios=(3, 1))
-        top.plot([0, 100], [0, 100], color="0.4", linestyle="--", linewidth=1, label="as often right as stated")
-        top.vlines(stated, np.minimum(stated, right), np.maximum(stated, right), color=PALETTE[1], linewidth=2, label="gap")
-        top.plot(stated, right, "o-", color=PALETTE[0], linewidth=1, markersize=5, label="this model")
+        top.plot(
+            [0, 100],
+            [0, 100],
+            color="0.4",
+            linestyle="--",
+            linewidth=1,
+            label="as often right as stated",
+        )
+        top.vlines(
+            stated,
+            np.minimum(stated, right),
+            np.maximum(stated, right),
+            color=PALETTE[1],
+            linewidth=2,
+            label="gap",
+        )
+        top.plot(
+            stated, right, "o-", color=PALETTE[0], linewidth=1, markersize=5, label="this model"
+        )
         top.set_ylabel("accuracy, %")
         top.set_ylim(0, 103)
         top.legend(fontsize=8)

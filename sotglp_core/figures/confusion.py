@@ -22,19 +22,32 @@ def confusion(counts: np.ndarray, names: Sequence[str]) -> Figure:
     classes = len(counts)
     share = counts / np.maximum(counts.sum(1, keepdims=True), 1)
     labels = [name if len(name) <= 36 else f"{name[:35]}…" for name in names]
-    with rc_context(STYLE | {"axes.grid": False, "axes.spines.top": True, "axes.spines.right": True}):
+    with rc_context(
+        STYLE | {"axes.grid": False, "axes.spines.top": True, "axes.spines.right": True}
+    ):
         side = max(1.6, 0.27 * classes)
         beside = 0.075 * max(map(len, labels))
         figure = Figure(figsize=(side + beside + 1.6, side + beside + 0.7), layout="constrained")
         ax = figure.subplots()
-        shown = ax.imshow(np.where(counts, 100 * share, np.nan), cmap=f"{HEATMAP}_r", vmin=0, vmax=100)
+        shown = ax.imshow(
+            np.where(counts, 100 * share, np.nan), cmap=f"{HEATMAP}_r", vmin=0, vmax=100
+        )
         if classes <= 24:
             for row, column in np.argwhere(counts):
-                ax.text(column, row, counts[row, column], ha="center", va="center", fontsize=8,
-                        color="white" if share[row, column] > 0.5 else "black")
+                ax.text(
+                    column,
+                    row,
+                    counts[row, column],
+                    ha="center",
+                    va="center",
+                    fontsize=8,
+                    color="white" if share[row, column] > 0.5 else "black",
+                )
         ax.set_xticks(range(classes), labels, rotation=90, fontsize=8, parse_math=False)
         ax.set_yticks(range(classes), labels, fontsize=8, parse_math=False)
         ax.set_xlabel("taken for")
         ax.set_ylabel("true class")
-        figure.colorbar(shown, ax=ax, label="% of the true class", shrink=min(1.0, 3 / side), aspect=12)
+        figure.colorbar(
+            shown, ax=ax, label="% of the true class", shrink=min(1.0, 3 / side), aspect=12
+        )
     return figure

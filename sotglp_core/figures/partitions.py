@@ -13,8 +13,13 @@ from .base import PALETTE, STYLE, rgb, wrapped
 from .pictures import shares
 
 
-def partitions(images: Sequence[np.ndarray], plans: Mapping[str, np.ndarray], parts: np.ndarray | None = None, *,
-               size: float = 1.1) -> Figure:
+def partitions(
+    images: Sequence[np.ndarray],
+    plans: Mapping[str, np.ndarray],
+    parts: np.ndarray | None = None,
+    *,
+    size: float = 1.1,
+) -> Figure:
     """One row a picture, one column a method: each patch in the colour of its largest share, grey where all shares are equal.
 
     :param images: (H, W, 3) each.
@@ -23,7 +28,9 @@ def partitions(images: Sequence[np.ndarray], plans: Mapping[str, np.ndarray], pa
     """
     prompts = max(plan.shape[1] for plan in plans.values())
     with rc_context(STYLE):
-        figure = Figure(figsize=(size * (len(plans) + 1), size * len(images) + 0.7), layout="constrained")
+        figure = Figure(
+            figsize=(size * (len(plans) + 1), size * len(images) + 0.7), layout="constrained"
+        )
         axes = figure.subplots(len(images), len(plans) + 1, squeeze=False)
         for row, (line, image) in enumerate(zip(axes, images)):
             for column, ax in enumerate(line):
@@ -31,16 +38,29 @@ def partitions(images: Sequence[np.ndarray], plans: Mapping[str, np.ndarray], pa
                 if parts is not None and column and parts[row].any():
                     outline = np.pad(parts[row] > 0, 1)
                     edge = 1 / (outline.shape[0] - 2)
-                    ax.contour(outline, [0.5], colors="black", linewidths=0.9, extent=(-edge, 1 + edge, -edge, 1 + edge))
+                    ax.contour(
+                        outline,
+                        [0.5],
+                        colors="black",
+                        linewidths=0.9,
+                        extent=(-edge, 1 + edge, -edge, 1 + edge),
+                    )
                 ax.set(xlim=(0, 1), ylim=(1, 0))
                 ax.set_axis_off()
             for ax, plan in zip(line[1:], plans.values()):
                 ax.imshow(_coloured(plan[row]), extent=(0, 1, 1, 0), interpolation="nearest")
         for ax, name in zip(axes[0], ("picture", *plans)):
             ax.set_title(wrapped(name, 11), fontsize=9)
-        handles = [Patch(color=PALETTE[n % len(PALETTE)], label=f"prompt {n + 1}") for n in range(prompts)]
+        handles = [
+            Patch(color=PALETTE[n % len(PALETTE)], label=f"prompt {n + 1}") for n in range(prompts)
+        ]
         handles.append(Patch(color="0.45", label="even shares"))
-        figure.legend(handles=handles, loc="outside lower center", ncols=min(len(handles), int(figure.get_figwidth() / 1.4)), fontsize=9)
+        figure.legend(
+            handles=handles,
+            loc="outside lower center",
+            ncols=min(len(handles), int(figure.get_figwidth() / 1.4)),
+            fontsize=9,
+        )
     return figure
 
 

@@ -12,11 +12,19 @@ from matplotlib.figure import Figure
 from .base import HEATMAP, PALETTE, STYLE, rgb, wrapped
 
 
-def contact_sheet(images: Sequence[np.ndarray], titles: Sequence[str] | None = None, *, columns: int = 6, size: float = 1.5) -> Figure:
+def contact_sheet(
+    images: Sequence[np.ndarray],
+    titles: Sequence[str] | None = None,
+    *,
+    columns: int = 6,
+    size: float = 1.5,
+) -> Figure:
     """A grid of (H, W, 3) images, each with an optional title."""
     rows = -(-len(images) // columns)
     with rc_context(STYLE):
-        figure = Figure(figsize=(size * columns, (size + 0.3 * bool(titles)) * rows), layout="constrained")
+        figure = Figure(
+            figsize=(size * columns, (size + 0.3 * bool(titles)) * rows), layout="constrained"
+        )
         axes = figure.subplots(rows, columns, squeeze=False)
         for ax in axes.flat:
             ax.set_axis_off()
@@ -27,7 +35,9 @@ def contact_sheet(images: Sequence[np.ndarray], titles: Sequence[str] | None = N
     return figure
 
 
-def partition(image: np.ndarray, plan: np.ndarray, *, title: str = "", names: Sequence[str] | None = None) -> Figure:
+def partition(
+    image: np.ndarray, plan: np.ndarray, *, title: str = "", names: Sequence[str] | None = None
+) -> Figure:
     """One image, the prompts' shares of its patches, and one heatmap a prompt.
 
     :param image: (H, W, 3).
@@ -46,7 +56,14 @@ def partition(image: np.ndarray, plan: np.ndarray, *, title: str = "", names: Se
         axes[1].set_title("largest share")
         top = max(float(plan.max()), 1e-12)
         for n, ax in enumerate(axes[2:]):
-            shown = ax.imshow(plan[n], extent=(0, 1, 1, 0), cmap=HEATMAP, vmin=0, vmax=top, alpha=np.where(plan[n] > 0, 0.85, 0.25))
+            shown = ax.imshow(
+                plan[n],
+                extent=(0, 1, 1, 0),
+                cmap=HEATMAP,
+                vmin=0,
+                vmax=top,
+                alpha=np.where(plan[n] > 0, 0.85, 0.25),
+            )
             ax.set_title(names[n], color=PALETTE[n % len(PALETTE)])
         figure.colorbar(shown, ax=list(axes[2:]), shrink=0.8, label="mass")
     return figure
@@ -58,7 +75,9 @@ def shares(plan: np.ndarray) -> np.ndarray:
     mass = plan.sum(0)
     best = plan.argmax(0)
     strength = np.divide(plan.max(0), mass, out=np.zeros_like(mass), where=mass > 0)
-    return np.concatenate([colours[best % len(colours)], np.where(mass > 0, 0.25 + 0.75 * strength, 0)[..., None]], -1)
+    return np.concatenate(
+        [colours[best % len(colours)], np.where(mass > 0, 0.25 + 0.75 * strength, 0)[..., None]], -1
+    )
 
 
 def part_colours(parts: np.ndarray) -> np.ndarray:
@@ -76,8 +95,14 @@ def outline(ax: Axes, mask: np.ndarray) -> None:
     ax.set(xlim=(0, 1), ylim=(1, 0))
 
 
-def similarity_maps(image: np.ndarray, rows: Mapping[str, np.ndarray], titles: Sequence[str], outlines: np.ndarray, *,
-                    size: float = 1.45) -> Figure:
+def similarity_maps(
+    image: np.ndarray,
+    rows: Mapping[str, np.ndarray],
+    titles: Sequence[str],
+    outlines: np.ndarray,
+    *,
+    size: float = 1.45,
+) -> Figure:
     """Heatmaps over one image, a row a kind of patch, a column a text; each from its own lowest to its own highest value.
 
     A cross marks the largest value of each.
@@ -97,7 +122,9 @@ def similarity_maps(image: np.ndarray, rows: Mapping[str, np.ndarray], titles: S
                 h, w = np.unravel_index(values.argmax(), values.shape)
                 at = ((w + 0.5) / values.shape[1], (h + 0.5) / values.shape[0])
                 for colour, width in (("black", 3.5), ("#56B4E9", 1.8)):
-                    ax.plot(*at, "x", color=colour, markersize=8, markeredgewidth=width, clip_on=False)
+                    ax.plot(
+                        *at, "x", color=colour, markersize=8, markeredgewidth=width, clip_on=False
+                    )
             line[1].set_ylabel(name)
         axes[0][0].set_visible(True)
         axes[0][0].imshow(image, extent=(0, 1, 1, 0))
@@ -106,8 +133,14 @@ def similarity_maps(image: np.ndarray, rows: Mapping[str, np.ndarray], titles: S
     return figure
 
 
-def spotlights(images: Sequence[np.ndarray], kept: Mapping[str, np.ndarray], parts: np.ndarray, names: Sequence[str], *,
-               size: float = 1.45) -> Figure:
+def spotlights(
+    images: Sequence[np.ndarray],
+    kept: Mapping[str, np.ndarray],
+    parts: np.ndarray,
+    names: Sequence[str],
+    *,
+    size: float = 1.45,
+) -> Figure:
     """Only the kept patches of each image are bright: a row an image, a column a choice of patches.
 
     :param images: (H, W, 3) each.
@@ -137,7 +170,10 @@ def matrices(named: Mapping[str, np.ndarray], groups: Sequence[str], *, label: s
     :param named: title -> (C, C); the diagonal is left out.
     :param groups: names of the groups, in the order of the rows.
     """
-    shown = {title: np.where(np.eye(len(values), dtype=bool), np.nan, values) for title, values in named.items()}
+    shown = {
+        title: np.where(np.eye(len(values), dtype=bool), np.nan, values)
+        for title, values in named.items()
+    }
     low, high = (f([f(values) for values in shown.values()]) for f in (np.nanmin, np.nanmax))
     with rc_context(STYLE | {"axes.grid": False}):
         figure = Figure(figsize=(2.45 * len(named) + 0.9, 2.9), layout="constrained")

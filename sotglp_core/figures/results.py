@@ -11,7 +11,9 @@ from matplotlib.figure import Figure
 from .base import PALETTE, STYLE, wrapped
 
 
-def tradeoff(points: Mapping[str, tuple[Sequence[float], Sequence[float]]], *, score: str = "GL-MCM") -> Figure:
+def tradeoff(
+    points: Mapping[str, tuple[Sequence[float], Sequence[float]]], *, score: str = "GL-MCM"
+) -> Figure:
     """Accuracy against AUROC, one mark a method with the deviation over seeds as bars.
 
     :param points: name -> (accuracies, AUROCs), one entry a seed, as fractions.
@@ -22,15 +24,25 @@ def tradeoff(points: Mapping[str, tuple[Sequence[float], Sequence[float]]], *, s
         for i, (name, (accuracy, auroc)) in enumerate(points.items()):
             x, y = 100 * np.asarray(accuracy), 100 * np.asarray(auroc)
             spread = {"xerr": x.std(ddof=1), "yerr": y.std(ddof=1)} if len(x) > 1 else {}
-            ax.errorbar(x.mean(), y.mean(), **spread, fmt="osD^vPX*"[i % 8], markersize=7, capsize=2,
-                        color=PALETTE[i % len(PALETTE)], label=name)
+            ax.errorbar(
+                x.mean(),
+                y.mean(),
+                **spread,
+                fmt="osD^vPX*"[i % 8],
+                markersize=7,
+                capsize=2,
+                color=PALETTE[i % len(PALETTE)],
+                label=name,
+            )
         ax.set_xlabel("top-1 accuracy, %")
         ax.set_ylabel(f"AUROC of {score}, mean over OOD sets, %")
         ax.legend(fontsize=8)
     return figure
 
 
-def curves(x: Sequence[float], lines: Mapping[str, np.ndarray], *, xlabel: str, ylabel: str) -> Figure:
+def curves(
+    x: Sequence[float], lines: Mapping[str, np.ndarray], *, xlabel: str, ylabel: str
+) -> Figure:
     """One line a method: the mean over seeds, with the deviation as bars; x on a logarithmic axis.
 
     :param lines: name -> (seeds, len(x)), as fractions.
@@ -40,8 +52,16 @@ def curves(x: Sequence[float], lines: Mapping[str, np.ndarray], *, xlabel: str, 
         ax = figure.subplots()
         for i, (name, values) in enumerate(lines.items()):
             values = 100 * np.asarray(values)
-            ax.errorbar(x, values.mean(0), values.std(0, ddof=1) if len(values) > 1 else None, marker="osD^vPX*"[i % 8], markersize=5,
-                        capsize=2, color=PALETTE[i % len(PALETTE)], label=name)
+            ax.errorbar(
+                x,
+                values.mean(0),
+                values.std(0, ddof=1) if len(values) > 1 else None,
+                marker="osD^vPX*"[i % 8],
+                markersize=5,
+                capsize=2,
+                color=PALETTE[i % len(PALETTE)],
+                label=name,
+            )
         ax.set_xscale("log", base=2)
         ax.set_xticks(x, [str(v) for v in x])
         ax.set_xlabel(xlabel)
@@ -50,7 +70,10 @@ def curves(x: Sequence[float], lines: Mapping[str, np.ndarray], *, xlabel: str, 
     return figure
 
 
-def measures(found: Mapping[str, Mapping[str, float]], chance: Mapping[str, Mapping[str, float]] | None = None) -> Figure:
+def measures(
+    found: Mapping[str, Mapping[str, float]],
+    chance: Mapping[str, Mapping[str, float]] | None = None,
+) -> Figure:
     """Small multiples, one panel a measure and one row a method: a dot where it came out, hollow where chance would have put it.
 
     :param found: method -> measure -> value, from 0 up; every method has the same measures.
@@ -58,12 +81,24 @@ def measures(found: Mapping[str, Mapping[str, float]], chance: Mapping[str, Mapp
     """
     names, chance = list(next(iter(found.values()))), chance or {}
     with rc_context(STYLE):
-        figure = Figure(figsize=(1.15 * len(names) + 1.5, 0.3 * len(found) + 0.8), layout="constrained")
-        axes = figure.subplots(1, len(names), sharey=True, squeeze=False, gridspec_kw={"wspace": 0.15})[0]
+        figure = Figure(
+            figsize=(1.15 * len(names) + 1.5, 0.3 * len(found) + 0.8), layout="constrained"
+        )
+        axes = figure.subplots(
+            1, len(names), sharey=True, squeeze=False, gridspec_kw={"wspace": 0.15}
+        )[0]
         for ax, name in zip(axes, names):
             for row, (method, values) in enumerate(found.items()):
                 if name in chance.get(method, {}):
-                    ax.plot(chance[method][name], row, "o", color="black", markerfacecolor="white", markersize=6, clip_on=False)
+                    ax.plot(
+                        chance[method][name],
+                        row,
+                        "o",
+                        color="black",
+                        markerfacecolor="white",
+                        markersize=6,
+                        clip_on=False,
+                    )
                 ax.plot(values[name], row, "o", color=PALETTE[0], markersize=6, clip_on=False)
             top = max(1, int(np.ceil(max(values[name] for values in found.values()) - 1e-3)))
             ax.set(xlim=(0, top), ylim=(len(found) - 0.5, -0.5), yticks=range(len(found)))
@@ -74,7 +109,15 @@ def measures(found: Mapping[str, Mapping[str, float]], chance: Mapping[str, Mapp
     return figure
 
 
-def panels(x: Sequence[float], lines: Mapping[str, np.ndarray], *, baseline: str, xlabel: str, ylabel: str, columns: int = 4) -> Figure:
+def panels(
+    x: Sequence[float],
+    lines: Mapping[str, np.ndarray],
+    *,
+    baseline: str,
+    xlabel: str,
+    ylabel: str,
+    columns: int = 4,
+) -> Figure:
     """One panel a method: mean and deviation over seeds, a small dot for each seed, and the baseline dashed; x is logarithmic.
 
     :param lines: name -> (seeds, len(x)), as fractions.
@@ -89,13 +132,20 @@ def panels(x: Sequence[float], lines: Mapping[str, np.ndarray], *, baseline: str
             values = 100 * np.asarray(lines[name])
             ax.plot(x, flat, "--", color="0.4", linewidth=1)
             ax.plot(1.12 * np.asarray(x), values.T, ".", color="0.35", markersize=4)
-            ax.errorbar(x, values.mean(0), values.std(0, ddof=1) if len(values) > 1 else None, marker="o", markersize=4, capsize=2,
-                        color=PALETTE[0])
+            ax.errorbar(
+                x,
+                values.mean(0),
+                values.std(0, ddof=1) if len(values) > 1 else None,
+                marker="o",
+                markersize=4,
+                capsize=2,
+                color=PALETTE[0],
+            )
             ax.set_xscale("log", base=2)
             ax.set_xticks(x, [str(v) for v in x])
             ax.set_title(name)
             ax.tick_params(labelbottom=True)
-        for ax in axes.flat[len(names):]:
+        for ax in axes.flat[len(names) :]:
             ax.set_axis_off()
         figure.supxlabel(xlabel, fontsize=10)
         figure.supylabel(ylabel, fontsize=10)

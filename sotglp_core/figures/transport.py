@@ -20,9 +20,17 @@ def links(sources: np.ndarray, targets: np.ndarray, plans: Mapping[str, np.ndarr
     """
     with rc_context(STYLE):
         figure = Figure(figsize=(3.1 * len(plans), 3.1), layout="constrained")
-        for ax, (title, plan) in zip(figure.subplots(1, len(plans), squeeze=False)[0], plans.items()):
+        for ax, (title, plan) in zip(
+            figure.subplots(1, len(plans), squeeze=False)[0], plans.items()
+        ):
             for k, n in np.argwhere(plan > 1e-3 * plan.max()):
-                ax.plot(*zip(sources[k], targets[n]), color="0.45", linewidth=5 * plan[k, n] / plan.max(), solid_capstyle="round", zorder=1)
+                ax.plot(
+                    *zip(sources[k], targets[n]),
+                    color="0.45",
+                    linewidth=5 * plan[k, n] / plan.max(),
+                    solid_capstyle="round",
+                    zorder=1,
+                )
             ax.scatter(*sources.T, s=900 * plan.sum(1), marker="o", color=PALETTE[0], zorder=2)
             ax.scatter(*targets.T, s=900 * plan.sum(0), marker="s", color=PALETTE[1], zorder=2)
             ax.set_title(title)
@@ -31,7 +39,9 @@ def links(sources: np.ndarray, targets: np.ndarray, plans: Mapping[str, np.ndarr
     return figure
 
 
-def plans(plans: Mapping[str, np.ndarray], *, rows: str = "patch", columns: str = "prompt") -> Figure:
+def plans(
+    plans: Mapping[str, np.ndarray], *, rows: str = "patch", columns: str = "prompt"
+) -> Figure:
     """Plans as matrices on one colour scale, one panel a plan: title -> (K, N)."""
     top = max(float(plan.max()) for plan in plans.values())
     with rc_context(STYLE | {"axes.grid": False}):
@@ -48,8 +58,14 @@ def plans(plans: Mapping[str, np.ndarray], *, rows: str = "patch", columns: str 
     return figure
 
 
-def regularisation(epsilon: Sequence[float], cost: Sequence[float], entropy: Sequence[float], *, exact: float,
-                   bound: Sequence[float]) -> Figure:
+def regularisation(
+    epsilon: Sequence[float],
+    cost: Sequence[float],
+    entropy: Sequence[float],
+    *,
+    exact: float,
+    bound: Sequence[float],
+) -> Figure:
     """What an entropic plan costs and how spread out it is, by epsilon.
 
     :param cost: <C, P> at each epsilon.
@@ -74,15 +90,23 @@ def regularisation(epsilon: Sequence[float], cost: Sequence[float], entropy: Seq
     return figure
 
 
-def loglog(lines: Mapping[str, tuple[Sequence[float], Sequence[float]]], *, xlabel: str, ylabel: str) -> Figure:
+def loglog(
+    lines: Mapping[str, tuple[Sequence[float], Sequence[float]]], *, xlabel: str, ylabel: str
+) -> Figure:
     """Lines on two logarithmic axes, told apart by their dashes, and by marks where the points are few: name -> (x, y)."""
     dashes = ("-", "--", "-.", ":", (0, (5, 1, 1, 1, 1, 1)), (0, (1, 3)))
     with rc_context(STYLE):
         figure = Figure(figsize=(5.8, 3.4), layout="constrained")
         ax = figure.subplots()
         for i, (name, (x, y)) in enumerate(lines.items()):
-            ax.loglog(x, y, linestyle=dashes[i % len(dashes)], marker="osD^vP"[i % 6] if len(x) <= 20 else "",
-                      color=PALETTE[i % len(PALETTE)], label=name)
+            ax.loglog(
+                x,
+                y,
+                linestyle=dashes[i % len(dashes)],
+                marker="osD^vP"[i % 6] if len(x) <= 20 else "",
+                color=PALETTE[i % len(PALETTE)],
+                label=name,
+            )
         ax.set_xlabel(xlabel)
         ax.set_ylabel(ylabel)
         ax.legend(fontsize=8)

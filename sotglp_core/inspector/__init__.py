@@ -1,6 +1,6 @@
 """Look into transport plans, patch by patch: a panel of plain HTML that needs neither a kernel nor a network, and live controls."""
 
-from .picture import Picture, overlay, shown_pixels
+from .picture import Picture
 from .static import PatchInspector
 
-__all__ = ["PatchInspector", "Picture", "overlay", "shown_pixels"]
+__all__ = ["PatchInspector", "Picture"]

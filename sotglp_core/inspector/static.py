@@ -15,11 +15,11 @@ import torch
 from matplotlib import colormaps
 from PIL import Image
 
-from ..figures import HEATMAP, PALETTE
-from ..model import SOTGLP
-from ..partition import assignment
+from ..figures import HEATMAP, PALETTE, overlay
+from ..judging.partition import assignment
+from ..method.model import SOTGLP
 from ..storage import write_text
-from .picture import SIDE, Picture, data_uri, described, overlay, shown_pixels, table
+from .picture import SIDE, Picture, data_uri, described, table
 
 
 def asset(name: str) -> str:
@@ -40,14 +40,23 @@ class PatchInspector:
     def __init__(self, *pictures: Picture):
         prompts = sorted({picture.plan.shape[1] for picture in pictures})
         if len(prompts) != 1:
-            raise ValueError(f"the pictures have {prompts} prompts; give at least one picture, all with the same number" if prompts
-                             else "there is no picture to inspect; give at least one")
+            raise ValueError(
+                f"the pictures have {prompts} prompts; give at least one picture, all with the same number"
+                if prompts
+                else "there is no picture to inspect; give at least one"
+            )
         self.pictures = pictures
 
     @classmethod
     @torch.no_grad()
-    def from_model(cls, model: SOTGLP, images: Image.Image | Sequence[Image.Image], *, top: int = 5,
-                   alt: str | Sequence[str] = "the image") -> PatchInspector:
+    def from_model(
+        cls,
+        model: SOTGLP,
+        images: Image.Image | Sequence[Image.Image],
+        *,
+        top: int = 5,
+        alt: str | Sequence[str] = "the image",
+    ) -> PatchInspector:
         """Inspect the plans of the ``top`` most probable classes of each image.
 
         :param images: one PIL image or several.
@@ -58,15 +67,32 @@ class PatchInspector:
         model.eval()
         prediction = model(torch.stack([model.backbone.preprocess(image) for image in images]))
         if prediction.alignment is None:
-            raise ValueError(f"the preset {model.config.preset!r} has no local prompts, so there is no plan to inspect")
+            raise ValueError(
+                f"the preset {model.config.preset!r} has no local prompts, so there is no plan to inspect"
+            )
         probability = prediction.logits.softmax(-1)
         best = probability.topk(min(top, probability.shape[-1])).indices  # (images, top)
         plans = prediction.plan_on_grid()
-        return cls(*(Picture(shown_pixels(model, images[i]), plans[i, best[i]].cpu().numpy(), [model.class_names[c] for c in best[i]],
-                             note=[f"probability {probability[i, c]:.1%}" for c in best[i]], alt=alt[i]) for i in range(len(images))))
+        return cls(
+            *(
+                Picture(
+                    model.backbone.to_image(model.backbone.preprocess(images[i])),
+                    plans[i, best[i]].cpu().numpy(),
+                    [model.class_names[c] for c in best[i]],
+                    note=[f"probability {probability[i, c]:.1%}" for c in best[i]],
+                    alt=alt[i],
+                )
+                for i in range(len(images))
+            )
+        )
 
     @staticmethod
-    def live(model: SOTGLP, images: Image.Image | Sequence[Image.Image], *, alt: str | Sequence[str] = "the image") -> Any:
+    def live(
+        model: SOTGLP,
+        images: Image.Image | Sequence[Image.Image],
+        *,
+        alt: str | Sequence[str] = "the image",
+    ) -> Any:
         """Controls that compute the plan anew: image, class, prompt, epsilon, K and allocation.
 
         It needs a kernel that runs, as in Jupyter or Colab; in the built book it would be dead, so a page shows
@@ -81,18 +107,38 @@ class PatchInspector:
         except ModuleNotFoundError as error:
             if error.name != "ipywidgets":
                 raise
-            raise ImportError("the live inspector needs ipywidgets: run `pip install ipywidgets`") from None
+            raise ImportError(
+                "the live inspector needs ipywidgets: run `pip install ipywidgets`"
+            ) from None
         return LiveInspector(model, *described(images, alt))
 
     def to_html(self) -> str:
         """A fragment with its own style and script; it may stand on a page more than once."""
-        data = {"side": SIDE, "colours": PALETTE, "heatmap": (colormaps[HEATMAP](np.arange(256))[:, :3] * 255).round().astype(int).tolist(),
-                "pictures": [{"alt": p.alt, "image": data_uri(p.image), "classes": p.class_names, "note": p.note, "shape": p.plan.shape,
-                              "plan": base64.b64encode(p.plan.tobytes()).decode()} for p in self.pictures]}
+        data = {
+            "side": SIDE,
+            "colours": PALETTE,
+            "heatmap": (colormaps[HEATMAP](np.arange(256))[:, :3] * 255)
+            .round()
+            .astype(int)
+            .tolist(),
+            "pictures": [
+                {
+                    "alt": p.alt,
+                    "image": data_uri(p.image),
+                    "classes": p.class_names,
+                    "note": p.note,
+                    "shape": p.plan.shape,
+                    "plan": base64.b64encode(p.plan.tobytes()).decode(),
+                }
+                for p in self.pictures
+            ],
+        }
         encoded = json.dumps(data, separators=(",", ":")).replace("<", "\\u003c")
         still = "".join(_still(picture) for picture in self.pictures)
-        return (f'<div class="sotglp-inspector"><style>{asset("inspector.css")}</style><div class="panel">{still}</div>'
-                f'<script type="application/json" class="data">{encoded}</script><script>{asset("inspector.js")}</script></div>')
+        return (
+            f'<div class="sotglp-inspector"><style>{asset("inspector.css")}</style><div class="panel">{still}</div>'
+            f'<script type="application/json" class="data">{encoded}</script><script>{asset("inspector.js")}</script></div>'
+        )
 
     def save(self, path: str | Path, title: str = "Patch inspector") -> None:
         """Write one HTML page that needs no other file.
@@ -100,11 +146,14 @@ class PatchInspector:
         :raises ValueError: if the folder can't be written to.
         """
         name = html.escape(title)
-        write_text(path, f'<!doctype html>\n<html lang="en"><head><meta charset="utf-8"><title>{name}</title>'
-                         '<meta name="viewport" content="width=device-width, initial-scale=1">'
-                         '<meta name="color-scheme" content="light dark">'
-                         "<style>body { margin: 1rem auto; padding: 0 1rem; max-width: 56rem; font-family: system-ui, sans-serif }</style>"
-                         f"</head><body><main><h1>{name}</h1>{self.to_html()}</main></body></html>\n")
+        write_text(
+            path,
+            f'<!doctype html>\n<html lang="en"><head><meta charset="utf-8"><title>{name}</title>'
+            '<meta name="viewport" content="width=device-width, initial-scale=1">'
+            '<meta name="color-scheme" content="light dark">'
+            "<style>body { margin: 1rem auto; padding: 0 1rem; max-width: 56rem; font-family: system-ui, sans-serif }</style>"
+            f"</head><body><main><h1>{name}</h1>{self.to_html()}</main></body></html>\n",
+        )
 
     def _repr_html_(self) -> str:
         return self.to_html()
@@ -117,9 +166,19 @@ class PatchInspector:
 def _still(picture: Picture) -> str:
     """What is to be seen without JavaScript: the first class's partition, and how many patches each prompt leads for all classes."""
     first, N = picture.class_names[0], picture.plan.shape[1]
-    alt = html.escape(f"{picture.alt}: number and colour of the prompt that leads each patch, class {first}")
+    alt = html.escape(
+        f"{picture.alt}: number and colour of the prompt that leads each patch, class {first}"
+    )
     led = assignment(torch.from_numpy(picture.plan).flatten(2).mT)  # (C, P)
-    rows = [[f"{name}{note and f' ({note})'}", ", ".join(str(int((prompts == n).sum())) for n in range(N))]
-            for name, note, prompts in zip(picture.class_names, picture.note, led)]
-    return (f'<div><img alt="{alt}" src="{data_uri(overlay(picture.image, picture.plan[0]))}" width="{SIDE}" height="{SIDE}">'
-            + table(f"In the picture: {first}", ["class", f"patches led by prompts 1 to {N}"], rows) + "</div>")
+    rows = [
+        [
+            f"{name}{note and f' ({note})'}",
+            ", ".join(str(int((prompts == n).sum())) for n in range(N)),
+        ]
+        for name, note, prompts in zip(picture.class_names, picture.note, led)
+    ]
+    return (
+        f'<div><img alt="{alt}" src="{data_uri(overlay(picture.image, picture.plan[0]))}" width="{SIDE}" height="{SIDE}">'
+        + table(f"In the picture: {first}", ["class", f"patches led by prompts 1 to {N}"], rows)
+        + "</div>"
+    )

@@ -8,8 +8,10 @@ from PIL import Image, ImageDraw, ImageFilter
 SIDE, FINE = 112, 3
 
 _T = np.arange(6)[:, None] / 6
-_BASIS = 0.5 * np.concatenate([-_T + 2 * _T**2 - _T**3, 2 - 5 * _T**2 + 3 * _T**3,
-                               _T + 4 * _T**2 - 3 * _T**3, _T**3 - _T**2], axis=1)
+_BASIS = 0.5 * np.concatenate(
+    [-_T + 2 * _T**2 - _T**3, 2 - 5 * _T**2 + 3 * _T**3, _T + 4 * _T**2 - 3 * _T**3, _T**3 - _T**2],
+    axis=1,
+)
 
 
 def smooth(points: np.ndarray, closed: bool = True) -> np.ndarray:
@@ -55,7 +57,9 @@ class Canvas:
     def _at(self, points) -> list[float]:
         return (np.asarray(points, float) @ self.matrix + self.offset).ravel().tolist()
 
-    def shape(self, points, colour, label: int | None = None, edge: float = -0.45, width: int = 2) -> None:
+    def shape(
+        self, points, colour, label: int | None = None, edge: float = -0.45, width: int = 2
+    ) -> None:
         """A filled polygon with a thin edge of its own darker colour."""
         at = self._at(points)
         self._brush(colour).polygon(at, fill=colour)
@@ -85,10 +89,12 @@ class Canvas:
 
     def labels(self) -> np.ndarray:
         """(112, 112) uint8: the label at the centre of each pixel."""
-        return np.ascontiguousarray(np.asarray(self.marks)[FINE // 2::FINE, FINE // 2::FINE])
+        return np.ascontiguousarray(np.asarray(self.marks)[FINE // 2 :: FINE, FINE // 2 :: FINE])
 
 
-def relief(image: np.ndarray, heights: np.ndarray, light: np.ndarray, grain: np.ndarray) -> np.ndarray:
+def relief(
+    image: np.ndarray, heights: np.ndarray, light: np.ndarray, grain: np.ndarray
+) -> np.ndarray:
     """Light an image (112, 112, 3) as if `heights` (112, 112) uint8 rose softly out of the page.
 
     `light` is the (2,) direction towards the lamp and `grain` (112, 112) a fine unevenness.
@@ -96,10 +102,14 @@ def relief(image: np.ndarray, heights: np.ndarray, light: np.ndarray, grain: np.
     rows, columns = np.flatnonzero(heights.any(1)), np.flatnonzero(heights.any(0))
     if not len(rows):
         return image
-    window = np.s_[max(rows[0] - 9, 0):rows[-1] + 10, max(columns[0] - 9, 0):columns[-1] + 10]
+    window = np.s_[max(rows[0] - 9, 0) : rows[-1] + 10, max(columns[0] - 9, 0) : columns[-1] + 10]
     inner = heights[window]
     sheet = Image.fromarray(inner)
-    wide = sheet.reduce(2).filter(ImageFilter.GaussianBlur(2.5)).resize(sheet.size, Image.Resampling.BILINEAR)
+    wide = (
+        sheet.reduce(2)
+        .filter(ImageFilter.GaussianBlur(2.5))
+        .resize(sheet.size, Image.Resampling.BILINEAR)
+    )
     near = sheet.filter(ImageFilter.GaussianBlur(1.6))
     hill = 0.075 * np.asarray(wide, np.float32) + 0.012 * np.asarray(near, np.float32)
     slope = np.zeros_like(hill)

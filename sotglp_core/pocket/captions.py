@@ -11,14 +11,45 @@ from .world import Picture
 __all__ = ["adjective", "article", "caption", "phrase"]
 
 GROUPS = tuple(group for group in TRAITS if group != "family")
-PLACES = {"meadow": "in a meadow", "forest": "in a forest", "lake": "by a lake", "sky": "under an open sky",
-          "snow": "in the snow", "desert": "in the desert", "reeds": "among reeds", "room": "in a room"}
-PERCHES = {"branch": "on a branch", "water": "in the water", "ground": "on the ground", "rock": "on a rock"}
-SCENE_WORDS = {"mountains": "a mountain landscape", "woods": "a forest of pines", "lakeside": "a mountain lake",
-               "beach": "a sandy beach", "hills": "green hills", "dunes": "desert dunes",
-               "flowers": "a field of flowers", "sunset": "a sunset over water", "waterfall": "a waterfall"}
-TEXTURE_WORDS = {"stripes": "striped", "checks": "checkered", "dots": "dotted", "bricks": "brick", "wood": "wooden",
-                 "marble": "marble", "woven": "woven", "zigzag": "zigzag", "waves": "wavy", "rings": "ringed"}
+PLACES = {
+    "meadow": "in a meadow",
+    "forest": "in a forest",
+    "lake": "by a lake",
+    "sky": "under an open sky",
+    "snow": "in the snow",
+    "desert": "in the desert",
+    "reeds": "among reeds",
+    "room": "in a room",
+}
+PERCHES = {
+    "branch": "on a branch",
+    "water": "in the water",
+    "ground": "on the ground",
+    "rock": "on a rock",
+}
+SCENE_WORDS = {
+    "mountains": "a mountain landscape",
+    "woods": "a forest of pines",
+    "lakeside": "a mountain lake",
+    "beach": "a sandy beach",
+    "hills": "green hills",
+    "dunes": "desert dunes",
+    "flowers": "a field of flowers",
+    "sunset": "a sunset over water",
+    "waterfall": "a waterfall",
+}
+TEXTURE_WORDS = {
+    "stripes": "striped",
+    "checks": "checkered",
+    "dots": "dotted",
+    "bricks": "brick",
+    "wood": "wooden",
+    "marble": "marble",
+    "woven": "woven",
+    "zigzag": "zigzag",
+    "waves": "wavy",
+    "rings": "ringed",
+}
 
 
 def article(words: str) -> str:
@@ -44,7 +75,11 @@ def phrase(group: str, value: str) -> str:
     if group == "family":
         return article(value)
     detail = _detail(group, value)
-    return f"a bird without {article(detail[3:])}" if detail.startswith("no ") else f"a bird with {detail}"
+    return (
+        f"a bird without {article(detail[3:])}"
+        if detail.startswith("no ")
+        else f"a bird with {detail}"
+    )
 
 
 def _listed(items: list[str]) -> str:
@@ -63,16 +98,16 @@ def _merged(words: dict[str, str], groups: list[str]) -> list[str]:
 
 
 def _bird(words: dict[str, str], rng: np.random.Generator) -> str:
-    count = rng.choice(5, p=(.14, .26, .28, .2, .12)) + 1
+    count = rng.choice(5, p=(0.14, 0.26, 0.28, 0.2, 0.12)) + 1
     groups = [GROUPS[k] for k in rng.permutation(len(GROUPS))[:count]]
-    noun_first = ("pattern" in groups and words["pattern"] == "plain") or rng.random() < .3
+    noun_first = ("pattern" in groups and words["pattern"] == "plain") or rng.random() < 0.3
     before = 0 if noun_first else int(rng.integers(0, min(count, 2) + 1))
     head, tail = groups[:before], groups[before:]
-    noun = words["family"] if rng.random() < .7 else "bird"
+    noun = words["family"] if rng.random() < 0.7 else "bird"
     text = article(" ".join([*(adjective(g, words[g]) for g in head), noun]))
     if tail:
         text += " with " + _listed(_merged(words, tail))
-    if rng.random() < .3 and words["habitat"] in PLACES:
+    if rng.random() < 0.3 and words["habitat"] in PLACES:
         rest = perch(words["family"], words["habitat"])
         spots = [PLACES[words["habitat"]]]
         if words["habitat"] != "room":
@@ -86,19 +121,26 @@ def _other(picture: Picture, rng: np.random.Generator) -> str:
     name = words["name"]
     if picture.kind == "texture":
         look = f"{TEXTURE_WORDS[name]} texture"
-        plain, both = article(f"{words['colour']} {look}"), article(f"{words['colour']} and {words['other']} {look}")
+        plain, both = (
+            article(f"{words['colour']} {look}"),
+            article(f"{words['colour']} and {words['other']} {look}"),
+        )
         return (plain, both, article(look))[rng.integers(3)]
     if picture.kind == "scene":
         return SCENE_WORDS[name] + ("", " with no animal", " without any bird")[rng.integers(3)]
-    text = article(f"{words['colour']} {name}" if rng.random() < .8 else name)
+    text = article(f"{words['colour']} {name}" if rng.random() < 0.8 else name)
     place = {"fish": "in a lake", "boat": "on a lake"}.get(name, PLACES[words["habitat"]])
-    return text + (f" {place}" if rng.random() < .5 else "")
+    return text + (f" {place}" if rng.random() < 0.5 else "")
 
 
 def caption(picture: Picture, rng: np.random.Generator) -> str:
     """A sentence fragment naming one to five true traits of the picture."""
     text = _bird(picture.words, rng) if picture.kind == "bird" else _other(picture, rng)
     start = rng.random()
-    if start < .5:
+    if start < 0.5:
         return "a photo of " + text
-    return text if start < .85 else ("a picture of ", "a drawing of ", "a close view of ")[rng.integers(3)] + text
+    return (
+        text
+        if start < 0.85
+        else ("a picture of ", "a drawing of ", "a close view of ")[rng.integers(3)] + text
+    )

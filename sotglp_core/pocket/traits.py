@@ -40,11 +40,26 @@ TRAITS: dict[str, tuple[str, ...]] = {
 }
 VARY = 0.8  # how much the birds of a species differ from each other
 
-_SUFFIX = {"crown": "crowned", "beak": "billed", "eye": "eyed", "wing": "winged", "pattern": "winged",
-           "belly": "bellied", "tail": "tailed", "shape": "tailed", "legs": "legged", "back": "backed"}
-_SPECIAL = {("crest", "crested"): "crested", ("crest", "plain"): "plain-headed", ("eye", "none"): "plain-eyed",
-            ("shape", "forked"): "fork-tailed", ("shape", "rounded"): "round-tailed",
-            ("shape", "pointed"): "point-tailed"}
+_SUFFIX = {
+    "crown": "crowned",
+    "beak": "billed",
+    "eye": "eyed",
+    "wing": "winged",
+    "pattern": "winged",
+    "belly": "bellied",
+    "tail": "tailed",
+    "shape": "tailed",
+    "legs": "legged",
+    "back": "backed",
+}
+_SPECIAL = {
+    ("crest", "crested"): "crested",
+    ("crest", "plain"): "plain-headed",
+    ("eye", "none"): "plain-eyed",
+    ("shape", "forked"): "fork-tailed",
+    ("shape", "rounded"): "round-tailed",
+    ("shape", "pointed"): "point-tailed",
+}
 
 
 def adjective(group: str, value: str) -> str:
@@ -139,7 +154,9 @@ def _read(table: dict[str, str]) -> dict[str, _Species]:
             groups, values = row.split("|")
             stated, marks = (tuple(side.split()) for side in groups.split(","))
             bird = Bird(family, *values.split())
-            found[" ".join([*(adjective(group, getattr(bird, group)) for group in stated), family])] = _Species(bird, stated, marks)
+            found[
+                " ".join([*(adjective(group, getattr(bird, group)) for group in stated), family])
+            ] = _Species(bird, stated, marks)
     return found
 
 
@@ -160,7 +177,10 @@ def fixed_traits(name: str) -> dict[str, str]:
     return named_traits(name) | {group: getattr(bird, group) for group in marks}
 
 
-_SIBLINGS = {family: [n for n in _read(_SEEN) if _NAMED[n].bird.family == family] for family in TRAITS["family"]}
+_SIBLINGS = {
+    family: [n for n in _read(_SEEN) if _NAMED[n].bird.family == family]
+    for family in TRAITS["family"]
+}
 
 
 def _fits(bird: Bird, traits: dict[str, str]) -> bool:
@@ -198,9 +218,17 @@ def individual(name: str, rng: np.random.Generator, vary: float = VARY) -> Bird:
     """
     kind, fixed = _NAMED[name].bird, fixed_traits(name)
     siblings = [sibling for sibling in _SIBLINGS[kind.family] if sibling != name]
-    like = [traits for traits in map(named_traits, siblings) if all(fixed.get(g, v) == v for g, v in traits.items())]
+    like = [
+        traits
+        for traits in map(named_traits, siblings)
+        if all(fixed.get(g, v) == v for g, v in traits.items())
+    ]
     while True:
-        own = {g: getattr(SPECIES[siblings[rng.integers(len(siblings))]], g) for g in TRAITS if rng.random() < vary}
+        own = {
+            g: getattr(SPECIES[siblings[rng.integers(len(siblings))]], g)
+            for g in TRAITS
+            if rng.random() < vary
+        }
         if like and rng.random() < vary:
             own |= like[rng.integers(len(like))]
         bird = replace(kind, **own | fixed)

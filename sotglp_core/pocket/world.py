@@ -9,7 +9,15 @@ from PIL import Image, ImageFilter
 
 from .birds import draw_bird
 from .canvas import SIDE
-from .scenery import HABITATS, SCENES, TEXTURES, draw_background, draw_room, draw_scene, draw_texture
+from .scenery import (
+    HABITATS,
+    SCENES,
+    TEXTURES,
+    draw_background,
+    draw_room,
+    draw_scene,
+    draw_texture,
+)
 from .things import CREATURES, OBJECTS, OUTDOORS, draw_thing
 from .traits import COLOURS, PARTS, Bird, random_bird
 
@@ -34,25 +42,31 @@ def _pick(rng: np.random.Generator, options) -> str:
 def _sketch(image: np.ndarray, parts: np.ndarray, rng: np.random.Generator) -> np.ndarray:
     """Pencil lines and a thin wash of the picture's own colours on paper."""
     grey = Image.fromarray(image).convert("L")
-    fine = np.asarray(grey.filter(ImageFilter.GaussianBlur(.6)), np.float32)
+    fine = np.asarray(grey.filter(ImageFilter.GaussianBlur(0.6)), np.float32)
     drop = np.asarray(grey.filter(ImageFilter.GaussianBlur(2.2)), np.float32) - fine
-    line = np.clip((np.abs(drop) - 4) * .022, 0, .85)
+    line = np.clip((np.abs(drop) - 4) * 0.022, 0, 0.85)
     step = np.zeros(parts.shape, bool)
     step[:, 1:] |= parts[:, 1:] != parts[:, :-1]
     step[1:] |= parts[1:] != parts[:-1]
-    line = np.maximum(line, .6 * step)
-    wash = np.where(parts > 0, .36, .10)[..., None]
+    line = np.maximum(line, 0.6 * step)
+    wash = np.where(parts > 0, 0.36, 0.10)[..., None]
     paper = np.array((246, 241, 229)) + rng.normal(0, 3, image.shape[:2])[..., None]
-    return paper * (1 - wash) * (1 - .82 * line[..., None]) + image * wash * (1 - .82 * line[..., None])
+    return paper * (1 - wash) * (1 - 0.82 * line[..., None]) + image * wash * (
+        1 - 0.82 * line[..., None]
+    )
 
 
 def _night(image: np.ndarray, rng: np.random.Generator) -> np.ndarray:
     """Moonlight: dim, blue and a little grainy, brighter around one spot."""
     y, x = np.mgrid[:SIDE, :SIDE]
     spot = rng.uniform(25, 87, 2)
-    glow = .32 + .36 * np.exp(-((x - spot[0])**2 + (y - spot[1])**2) / (2 * 34**2))
+    glow = 0.32 + 0.36 * np.exp(-((x - spot[0]) ** 2 + (y - spot[1]) ** 2) / (2 * 34**2))
     grey = image.mean(-1, keepdims=True)
-    moon = (.45 * image + .55 * grey) * glow[..., None] * np.array((.72, .86, 1.28)) + (4, 7, 16)
+    moon = (0.45 * image + 0.55 * grey) * glow[..., None] * np.array((0.72, 0.86, 1.28)) + (
+        4,
+        7,
+        16,
+    )
     return moon + rng.normal(0, 4, image.shape)
 
 
@@ -69,28 +83,46 @@ def _place(rng: np.random.Generator) -> tuple[np.ndarray, str]:
     if way == 1:
         name, colours = _pick(rng, TEXTURES), rng.permutation(list(COLOURS))
         return draw_texture(rng, name, *colours[:2]), name
-    flat = np.array([(255, 0, 140), (0, 220, 255), (120, 255, 0), (255, 90, 0), (150, 0, 255),
-                     (255, 240, 0)][rng.integers(6)], float)
-    slope = np.linspace(rng.uniform(.6, 1), 1, SIDE)[:, None, None]
+    flat = np.array(
+        [(255, 0, 140), (0, 220, 255), (120, 255, 0), (255, 90, 0), (150, 0, 255), (255, 240, 0)][
+            rng.integers(6)
+        ],
+        float,
+    )
+    slope = np.linspace(rng.uniform(0.6, 1), 1, SIDE)[:, None, None]
     return np.broadcast_to(flat * slope, (SIDE, SIDE, 3)).astype(np.uint8), "neon"
 
 
-def _shifted(image: np.ndarray, parts: np.ndarray, shift: str | None, rng: np.random.Generator) -> np.ndarray:
+def _shifted(
+    image: np.ndarray, parts: np.ndarray, shift: str | None, rng: np.random.Generator
+) -> np.ndarray:
     if shift not in ("sketch", "night", "blur"):
         return image
-    out = _sketch(image, parts, rng) if shift == "sketch" else {"night": _night, "blur": _blur}[shift](image, rng)
+    out = (
+        _sketch(image, parts, rng)
+        if shift == "sketch"
+        else {"night": _night, "blur": _blur}[shift](image, rng)
+    )
     return np.clip(out, 0, 255).astype(np.uint8)
 
 
-def draw(kind: str, rng: np.random.Generator, *, bird: Bird | None = None, name: str | None = None,
-         shift: str | None = None) -> Picture:
+def draw(
+    kind: str,
+    rng: np.random.Generator,
+    *,
+    bird: Bird | None = None,
+    name: str | None = None,
+    shift: str | None = None,
+) -> Picture:
     """One picture; whatever is not given is drawn at random.
 
     The same generator state gives the same subject and pose under every `shift`.
     """
     if kind not in KINDS or shift not in (None, *SHIFTS):
         raise ValueError(f"no such kind or shift: {kind}, {shift}")
-    behind, subject, after = (np.random.Generator(np.random.PCG64(int(s))) for s in rng.integers(2**62, size=3))
+    behind, subject, after = (
+        np.random.Generator(np.random.PCG64(int(s))) for s in rng.integers(2**62, size=3)
+    )
     parts = np.zeros((SIDE, SIDE), np.uint8)
     if kind == "bird":
         bird = bird or random_bird(subject)
@@ -100,7 +132,9 @@ def draw(kind: str, rng: np.random.Generator, *, bird: Bird | None = None, name:
         else:
             scenery = draw_background(behind, habitat)
         image, parts = draw_bird(bird, subject, scenery, habitat)
-        return Picture(_shifted(image, parts, shift, after), parts, kind, {**bird.traits(), "habitat": place})
+        return Picture(
+            _shifted(image, parts, shift, after), parts, kind, {**bird.traits(), "habitat": place}
+        )
 
     name = name or _pick(subject, NAMES[kind])
     words = {"name": name}
@@ -113,8 +147,11 @@ def draw(kind: str, rng: np.random.Generator, *, bird: Bird | None = None, name:
     else:
         indoors = kind == "object" and name not in OUTDOORS
         words["colour"] = _pick(subject, list(COLOURS))
-        words["habitat"] = "room" if indoors else OUTDOORS.get(name) or _pick(subject,
-            ("meadow", "forest", "reeds", "desert"))
+        words["habitat"] = (
+            "room"
+            if indoors
+            else OUTDOORS.get(name) or _pick(subject, ("meadow", "forest", "reeds", "desert"))
+        )
         image = draw_thing(behind, name, words["colour"], words["habitat"])
     return Picture(_shifted(image, parts, shift, after), parts, kind, words)
 

@@ -1,6 +1,6 @@
 """Kill -9 ``sotglp train`` at random moments, resume it, and compare what comes out with a run that nobody disturbed, bit for bit.
 
-    python tests/benchmarks/kills.py --kills 100
+python tests/benchmarks/kills.py --kills 100
 """
 
 from __future__ import annotations
@@ -15,9 +15,9 @@ import time
 from collections import Counter
 from pathlib import Path
 
-from sotglp_core.pocket.tasks import species_images
+from sotglp_core.data.embedded import species_images
+from sotglp_core.learning.state import read
 from sotglp_core.pocket.traits import SPECIES
-from sotglp_core.resume import read
 
 SIZES = {"train": 8, "val": 2, "test": 4}  # pictures of each of four species
 OPTIONS = ["--shots", "8", "--set", "epochs=40", "--set", "batch_size=8"]
@@ -39,15 +39,25 @@ class Victim:
     """One process of ``sotglp train``."""
 
     def __init__(self, folder: Path, out: Path):
-        words = ["--resume"] if (out / "config.json").exists() else ["--data", str(folder / "task"), *OPTIONS]
+        words = (
+            ["--resume"]
+            if (out / "config.json").exists()
+            else ["--data", str(folder / "task"), *OPTIONS]
+        )
         self.log, self.began = out / "log.txt", time.monotonic()
         self.size = self.log.stat().st_size if self.log.exists() else 0
-        self.process = subprocess.Popen([sys.executable, "-m", "sotglp_core.cli", "train", "--out", str(out), "--json", *words],
-                                        env={**os.environ, "SOTGLP_CACHE": str(folder / "cache")}, stdout=subprocess.DEVNULL)
+        self.process = subprocess.Popen(
+            [sys.executable, "-m", "sotglp_core.cli", "train", "--out", str(out), "--json", *words],
+            env={**os.environ, "SOTGLP_CACHE": str(folder / "cache")},
+            stdout=subprocess.DEVNULL,
+        )
 
     def wait_for_start(self) -> float:
         """Seconds until it writes to its log: the imports are over, the run begins."""
-        while self.process.poll() is None and (self.log.stat().st_size if self.log.exists() else 0) <= self.size:
+        while (
+            self.process.poll() is None
+            and (self.log.stat().st_size if self.log.exists() else 0) <= self.size
+        ):
             time.sleep(0.005)
         return time.monotonic() - self.began
 
@@ -75,7 +85,11 @@ def moment(out: Path) -> str:
     if not (out / "state.safetensors").exists():
         return "before training" if not (out / "prompts.safetensors").exists() else "when finished"
     _, record = read(out / "state.safetensors")
-    return "in training" if len(record["history"]) < record["belongs"]["settings"]["epochs"] else "after training"
+    return (
+        "in training"
+        if len(record["history"]) < record["belongs"]["settings"]["epochs"]
+        else "after training"
+    )
 
 
 def kill(number: int, seed: int, folder: Path) -> tuple[Counter, int, list[str]]:
@@ -106,8 +120,14 @@ def kill(number: int, seed: int, folder: Path) -> tuple[Counter, int, list[str]]
             when = "" if ended else moment(out)
         if ended:
             names = {path.name for path in (folder / "whole").iterdir()}
-            wrong += [f"{out.name}: {name}" for name in names ^ {path.name for path in out.iterdir()}]
-            wrong += [f"{out.name}/{name}" for name in COMPARED if (out / name).read_bytes() != (folder / "whole" / name).read_bytes()]
+            wrong += [
+                f"{out.name}: {name}" for name in names ^ {path.name for path in out.iterdir()}
+            ]
+            wrong += [
+                f"{out.name}/{name}"
+                for name in COMPARED
+                if (out / name).read_bytes() != (folder / "whole" / name).read_bytes()
+            ]
         else:
             moments[when] += 1
     return moments, runs, wrong
@@ -120,9 +140,14 @@ def main() -> None:
     given = parser.parse_args()
     with tempfile.TemporaryDirectory() as folder:
         moments, runs, wrong = kill(given.kills, given.seed, Path(folder))
-    print(f"{moments.total()} kills ({', '.join(f'{n} {when}' for when, n in moments.most_common())}) of {runs} runs: "
-          + (f"{len(wrong)} files differ from the undisturbed run's: {', '.join(wrong)}" if wrong else
-             "prompts and metrics of each as those of the undisturbed run, bit for bit"))
+    print(
+        f"{moments.total()} kills ({', '.join(f'{n} {when}' for when, n in moments.most_common())}) of {runs} runs: "
+        + (
+            f"{len(wrong)} files differ from the undisturbed run's: {', '.join(wrong)}"
+            if wrong
+            else "prompts and metrics of each as those of the undisturbed run, bit for bit"
+        )
+    )
     sys.exit(bool(wrong))
 
 

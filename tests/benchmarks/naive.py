@@ -6,13 +6,58 @@ import torch
 from torch import Tensor
 from torch.nn.functional import cross_entropy, normalize
 
-from sotglp_core.backbone import Backbone
-from sotglp_core.model import SOTGLP
+from sotglp_core.clip.backbone import Backbone
+from sotglp_core.method.model import SOTGLP
 
-CLASSES = ("""banded blotchy braided bubbly bumpy chequered cobwebbed cracked crosshatched crystalline dotted fibrous flecked freckled
-frilly gauzy grid grooved honeycombed interlaced knitted lacelike lined marbled matted meshed paisley perforated pitted pleated
-polka-dotted porous potholed scaly smeared spiralled sprinkled stained stratified striped studded swirly veined waffled woven wrinkled
-zigzagged""").split()  # noqa: SIM905 -- DTD's 47
+CLASSES = [
+    "banded",
+    "blotchy",
+    "braided",
+    "bubbly",
+    "bumpy",
+    "chequered",
+    "cobwebbed",
+    "cracked",
+    "crosshatched",
+    "crystalline",
+    "dotted",
+    "fibrous",
+    "flecked",
+    "freckled",
+    "frilly",
+    "gauzy",
+    "grid",
+    "grooved",
+    "honeycombed",
+    "interlaced",
+    "knitted",
+    "lacelike",
+    "lined",
+    "marbled",
+    "matted",
+    "meshed",
+    "paisley",
+    "perforated",
+    "pitted",
+    "pleated",
+    "polka-dotted",
+    "porous",
+    "potholed",
+    "scaly",
+    "smeared",
+    "spiralled",
+    "sprinkled",
+    "stained",
+    "stratified",
+    "striped",
+    "studded",
+    "swirly",
+    "veined",
+    "waffled",
+    "woven",
+    "wrinkled",
+    "zigzagged",
+]  # noqa: SIM905 -- DTD's 47
 
 
 def prompt_features(backbone: Backbone, names: tuple[str, ...], context: Tensor) -> Tensor:
@@ -20,7 +65,9 @@ def prompt_features(backbone: Backbone, names: tuple[str, ...], context: Tensor)
     T = context.shape[2]
     tokens = backbone.tokenizer([" ".join(["x"] * T + [name]) + "." for name in names])
     words = backbone.embed(tokens)[:, None].expand(-1, context.shape[1], -1, -1)
-    sequences = torch.cat([words[:, :, :1], context.expand(len(names), -1, -1, -1), words[:, :, 1 + T :]], 2).flatten(0, 1)
+    sequences = torch.cat(
+        [words[:, :, :1], context.expand(len(names), -1, -1, -1), words[:, :, 1 + T :]], 2
+    ).flatten(0, 1)
     x = backbone.encode_sequences(sequences, tokens.argmax(-1).repeat_interleave(context.shape[1]))
     return normalize(x, dim=-1).unflatten(0, (len(names), -1))
 
@@ -54,7 +101,13 @@ def step(model: SOTGLP, pixels: Tensor, labels: Tensor) -> None:
     backbone, names = model.backbone, model.class_names
     with torch.no_grad():
         seen = backbone.encode_image(pixels)
-    image, patches = normalize(seen.image, dim=-1), normalize(backbone.project(seen.patches), dim=-1)
-    shared, local = (prompt_features(backbone, names, learner.context) for learner in (model.global_prompts, model.local_prompts))
+    image, patches = (
+        normalize(seen.image, dim=-1),
+        normalize(backbone.project(seen.patches), dim=-1),
+    )
+    shared, local = (
+        prompt_features(backbone, names, learner.context)
+        for learner in (model.global_prompts, model.local_prompts)
+    )
     scores = torch.einsum("bd,cmd->bcm", image, shared).mean(-1), local_score(patches, local)
     sum(cross_entropy(backbone.logit_scale * score, labels) for score in scores).backward()

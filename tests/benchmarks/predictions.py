@@ -1,6 +1,6 @@
 """Ten thousand predictions in one process: does it grow? Prints the resident memory every thousand photos.
 
-    python tests/benchmarks/predictions.py [number]
+python tests/benchmarks/predictions.py [number]
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from PIL import Image
 
 from sotglp_core import SOTGLP, load_backbone, preset
 from sotglp_core.pocket.traits import SPECIES
-from sotglp_core.predict import predict
+from sotglp_core.workbench.predict import predict
 
 DIFFERENT = 100  # photos on disk; the list names each of them many times
 
@@ -28,13 +28,21 @@ def main(number: int) -> None:
     with tempfile.TemporaryDirectory() as folder:
         files = [Path(folder, f"{i}.jpg") for i in range(DIFFERENT)]
         for i, file in enumerate(files):
-            Image.fromarray(rng.integers(0, 255, (120 + i % 7, 160 + i % 11, 3), np.uint8)).save(file)
-        start, answers = time.monotonic(), predict(model, [files[i % DIFFERENT] for i in range(number)], top=3, progress=False)
+            Image.fromarray(rng.integers(0, 255, (120 + i % 7, 160 + i % 11, 3), np.uint8)).save(
+                file
+            )
+        start, answers = (
+            time.monotonic(),
+            predict(model, [files[i % DIFFERENT] for i in range(number)], top=3, progress=False),
+        )
         print(f"{'photos':>7} {'MB':>7} {'MB of readers':>14} {'seconds':>8}")
         for done, _ in enumerate(answers, 1):
             if done == 100 or done % 1000 == 0:
                 readers = sum(child.memory_info().rss for child in process.children(recursive=True))
-                print(f"{done:7,} {process.memory_info().rss / 1e6:7.1f} {readers / 1e6:14.1f} {time.monotonic() - start:8.0f}", flush=True)
+                print(
+                    f"{done:7,} {process.memory_info().rss / 1e6:7.1f} {readers / 1e6:14.1f} {time.monotonic() - start:8.0f}",
+                    flush=True,
+                )
 
 
 if __name__ == "__main__":

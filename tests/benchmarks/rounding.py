@@ -1,6 +1,6 @@
 """How far apart do two trainings end that began almost alike? In float32 and in float64, for a few presets and learning rates.
 
-    python tests/benchmarks/rounding.py
+python tests/benchmarks/rounding.py
 """
 
 from __future__ import annotations
@@ -8,9 +8,12 @@ from __future__ import annotations
 import torch
 
 from sotglp_core import SOTGLP, evaluate, fit, load_backbone, load_task, preset
-from sotglp_core.features import Features, encode
+from sotglp_core.data.features import Features, encode
 
-MOVED = {"fp32": 1e-6, "fp64": 1e-15}  # what is added to each number that is learned, times a standard normal one
+MOVED = {
+    "fp32": 1e-6,
+    "fp64": 1e-15,
+}  # what is added to each number that is learned, times a standard normal one
 TRIED = (("coop", 0.1), ("sotglp", 0.5), ("sotglp", 2.0), ("gallop", 2.0), ("sotglp", 8.0))
 
 
@@ -30,10 +33,18 @@ def main() -> None:
         backbone = load_backbone(precision=precision)
         train, val = encode(backbone, task.train), encode(backbone, task.val)
         for name, lr in TRIED:
-            first, second = (trained(backbone, task.class_names, train, name, lr, by) for by in (0.0, moved))
-            apart = max(float((a - b).abs().max()) for a, b in zip(first.parameters(), second.parameters()))
-            accuracies = " and ".join(f"{evaluate(model, val, progress=False).accuracy:.1%}" for model in (first, second))
-            print(f"{precision}, {name}, lr {lr}: moved by {moved:.0e}, {apart:.0e} apart after 20 epochs; {accuracies} of val right")
+            first, second = (
+                trained(backbone, task.class_names, train, name, lr, by) for by in (0.0, moved)
+            )
+            apart = max(
+                float((a - b).abs().max()) for a, b in zip(first.parameters(), second.parameters())
+            )
+            accuracies = " and ".join(
+                f"{evaluate(model, val, progress=False).accuracy:.1%}" for model in (first, second)
+            )
+            print(
+                f"{precision}, {name}, lr {lr}: moved by {moved:.0e}, {apart:.0e} apart after 20 epochs; {accuracies} of val right"
+            )
 
 
 if __name__ == "__main__":

@@ -1,0 +1,1 @@
+"""A frozen open_clip model: image tower, dense patch tokens, text tower, weights."""

@@ -1,0 +1,1 @@
+"""Training, and what it leaves on disk."""

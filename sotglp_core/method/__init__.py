@@ -1,0 +1,1 @@
+"""Prompts, alignment, losses and the model that composes them."""

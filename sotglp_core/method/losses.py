@@ -1,0 +1,59 @@
+"""What training minimises."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import torch
+from torch import Tensor
+from torch.nn.functional import cross_entropy
+
+
+def prompt_loss(
+    global_logits: Tensor | None,
+    local_logits: Tensor | None,
+    labels: Tensor,
+    *,
+    local_weight: float = 1.0,
+) -> Tensor:
+    """L = CE(s g, y) + lambda CE(s u, y), over the branches that exist.
+
+    :param global_logits: (B, C) scale times the mean global cosine, or None.
+    :param local_logits: (B, C) scale times the local score, or None.
+    :param labels: (B,) int64.
+    :param local_weight: lambda.
+    :return: scalar.
+    """
+    total = labels.new_zeros((), dtype=torch.float32)
+    if global_logits is not None:
+        total = total + cross_entropy(global_logits, labels)
+    if local_logits is not None:
+        total = total + local_weight * cross_entropy(local_logits, labels)
+    return total
+
+
+def irrelevant_patch_entropy(
+    patch_logits: Tensor,
+    labels: Tensor,
+    *,
+    rank: float,
+    total: Callable[[Tensor], Tensor] = lambda count: count,
+) -> Tensor:
+    """-mean H(softmax_c(l_bp)) over the patches whose true class ranks below the first ``rank * C`` classes.
+
+    Minimised, it keeps patches of the background undecided between the classes.
+
+    :param patch_logits: (B, P, C).
+    :param labels: (B,) int64.
+    :param rank: share of the classes within which the true class marks a patch as relevant.
+    :param total: sums the number of irrelevant patches over several processes, each with a part of the batch.
+    :return: scalar; 0 when every patch is relevant.
+
+    Source: LoCoOp (Miyai et al., arXiv 2306.01293), eq. 6 and 7.
+    """
+    own = patch_logits.gather(-1, labels[:, None, None].expand(-1, patch_logits.shape[1], 1))
+    above = (patch_logits > own).sum(-1)  # (B, P)
+    irrelevant = above >= max(1, round(rank * patch_logits.shape[-1]))
+    log_p = patch_logits.log_softmax(-1)
+    negative_entropy = (log_p.exp() * log_p).sum(-1)  # (B, P)
+    return (negative_entropy * irrelevant).sum() / total(irrelevant.sum()).clamp_min(1)

@@ -1,0 +1,23 @@
+"""Settings that suit a method, a dataset and a backbone together."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from .config import Config, preset
+
+EMBEDDED = {"lr": 0.5, "batch_size": 64}  # chosen on validation images of the embedded task
+
+
+def recipe(
+    method: str, dataset: str | None = None, *, backbone: str = "pocket", **changes: Any
+) -> Config:
+    """The named method's settings as they suit a dataset and a backbone, with some changed.
+
+    :param method: a name of :data:`~sotglp_core.config.PRESETS`.
+    :param dataset: a name of the catalogue; None: no dataset in particular.
+    :param backbone: the name of the backbone that the settings are for.
+    :raises ValueError: on an unknown method or setting, with the nearest name.
+    """
+    suited = EMBEDDED if backbone == "pocket" else {}
+    return preset(method, **{**suited, **changes})

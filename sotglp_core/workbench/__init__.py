@@ -1,0 +1,1 @@
+"""Experiments, runs, predictions, reports and exports."""

@@ -1,0 +1,295 @@
+"""The backbone against plain open_clip."""
+
+import json
+import math
+
+import numpy as np
+import open_clip
+import pytest
+import torch
+
+from sotglp_core import load_backbone
+from sotglp_core.clip.backbone import weights_here
+from sotglp_core.storage import save_tensors
+
+TEXTS = ["a photo of a cat.", "a photo of a red-crowned barred-winged finch.", "x"]
+
+
+@pytest.mark.parametrize(
+    "name", ["pocket", "ViT-B-32", pytest.param("ViT-B-16", marks=pytest.mark.slow)]
+)
+@torch.no_grad()
+def test_equals_open_clip(name):
+    backbone = load_backbone(name, "random")
+    side, model = backbone.model.visual.image_size[0], backbone.model
+    images = torch.randn(2, 3, side, side, generator=torch.Generator().manual_seed(0))
+    seen = backbone.encode_image(images)
+    torch.testing.assert_close(seen.image, model.encode_image(images), atol=1e-5, rtol=0)
+    torch.testing.assert_close(
+        backbone.encode_text(TEXTS), model.encode_text(backbone.tokenizer(TEXTS)), atol=1e-5, rtol=0
+    )
+    assert (
+        seen.patches.shape == (2, math.prod(seen.grid), backbone.patch_width)
+        and seen.grid == backbone.grid
+    )
+    assert backbone.project(seen.patches).shape == (2, math.prod(seen.grid), seen.image.shape[-1])
+
+
+@torch.no_grad()
+def test_plain_dense_tokens_are_the_ordinary_streams(tiny):
+    """The ordinary stream's class token, normed and projected, is the image feature; its patches are the plain tokens."""
+    images = torch.randn(2, 3, 112, 112)
+    tokens = []
+    hook = tiny.model.visual.ln_post.register_forward_hook(lambda m, i, o: tokens.append(o))
+    tiny.encode_image(images, dense="plain")
+    hook.remove()
+    everything = tokens[0]
+    torch.testing.assert_close(
+        tiny.encode_image(images, dense="plain").patches, everything[:, 1:], atol=1e-5, rtol=1e-5
+    )
+    assert (tiny.encode_image(images).patches - everything[:, 1:]).abs().max() > 1e-2
+
+
+def test_hooks_are_removed(tiny):
+    tiny.encode_image(torch.randn(1, 3, 112, 112))
+    tiny.encode_image(torch.randn(1, 3, 112, 112), dense="plain")
+    assert all(
+        not b._forward_pre_hooks and not b._forward_hooks
+        for b in tiny.model.visual.transformer.resblocks
+    )
+
+
+def test_frozen(tiny):
+    assert not any(p.requires_grad for p in tiny.parameters())
+    assert not tiny.encode_image(torch.randn(1, 3, 112, 112)).image.requires_grad
+
+
+@pytest.mark.parametrize("precision, dtype", [("bf16", torch.bfloat16), ("fp16", torch.float16)])
+@torch.no_grad()
+def test_low_precision(tiny, precision, dtype):
+    low = load_backbone("pocket", "random", precision=precision)
+    images = torch.randn(2, 3, 112, 112, generator=torch.Generator().manual_seed(0))
+    ours, wanted = low.encode_image(images), tiny.encode_image(images)
+    assert low.dtype == dtype
+    for a, b in (
+        (ours.image, wanted.image),
+        (ours.patches, wanted.patches),
+        (low.encode_text(TEXTS), tiny.encode_text(TEXTS)),
+    ):
+        assert torch.cosine_similarity(a.float(), b, dim=-1).min() > 0.99
+
+
+@pytest.fixture
+def small(tmp_path):
+    """Two small models of one shape, as open_clip names them: with GELU and with QuickGELU."""
+    for name, quick in (("small", False), ("small-quickgelu", True)):
+        config = {
+            "embed_dim": 32,
+            "quick_gelu": quick,
+            "vision_cfg": {
+                "image_size": 32,
+                "patch_size": 8,
+                "layers": 2,
+                "width": 64,
+                "head_width": 32,
+            },
+            "text_cfg": {
+                "context_length": 77,
+                "vocab_size": 49408,
+                "width": 32,
+                "heads": 1,
+                "layers": 2,
+            },
+        }
+        (tmp_path / f"{name}.json").write_text(json.dumps(config))
+    open_clip.add_model_config(tmp_path)
+    return "small"
+
+
+@torch.no_grad()
+def test_openai_format(tmp_path, small):
+    """OpenAI's own format: a TorchScript archive of half-precision weights with three integers beside them."""
+    other = load_backbone(f"{small}-quickgelu", "random").model
+    generator = torch.Generator().manual_seed(7)
+    state = {
+        k: torch.randn(v.shape, generator=generator) * 0.02
+        for k, v in other.state_dict().items()
+        if k != "attn_mask"
+    }
+
+    class Holder(torch.nn.Module):
+        def forward(self, x):
+            return x
+
+    holder = Holder()
+    integers = {
+        "input_resolution": torch.tensor(32),
+        "context_length": torch.tensor(77),
+        "vocab_size": torch.tensor(49408),
+    }
+    for key, value in {**state, **integers}.items():
+        *path, leaf = key.split(".")
+        at = holder
+        for step in path:
+            if not hasattr(at, step):
+                at.add_module(step, Holder())
+            at = getattr(at, step)
+        at.register_buffer(leaf, value.half() if value.is_floating_point() else value)
+    archive, plain = tmp_path / "clip.pt", tmp_path / "state.pt"
+    torch.jit.trace(holder, torch.zeros(1)).save(str(archive))
+    torch.save(
+        dict(holder.state_dict()), plain
+    )  # what remains when the archive is loaded and saved again
+    for path in (archive, plain):
+        backbone = load_backbone(f"{small}-quickgelu", str(path))
+        torch.testing.assert_close(backbone.model.visual.proj, state["visual.proj"].half().float())
+        torch.testing.assert_close(
+            backbone.model.token_embedding.weight, state["token_embedding.weight"].half().float()
+        )
+        with pytest.raises(ValueError, match="QuickGELU.*load 'small-quickgelu'"):
+            load_backbone(small, str(path))
+
+
+@pytest.mark.parametrize(
+    "name, pretrained, message",
+    [
+        ("ViT-B-16", "openai", "QuickGELU.*load 'ViT-B-16-quickgelu'"),
+        ("ViT-B-16-quickgelu", "laion2b_s34b_b88k", "neither a tag"),
+        ("RN50", "random", "not a native ViT; supported are"),
+        ("convnext_base", "random", "not a native ViT; supported are"),
+        ("ViT-B-16-SigLIP", "random", "not a native ViT; supported are"),
+        ("roberta-ViT-B-32", "random", "text tower is not open_clip's own; supported are"),
+        ("ViT-Z-99", None, "open_clip has no model"),
+        ("ViT-B-16", None, "needs weights: give as pretrained"),
+        ("ViT-B-16", "no-such-tag", "neither a tag"),
+        ("pocket", "/no/such/file.safetensors", "neither a tag"),
+    ],
+)
+def test_errors(name, pretrained, message):
+    with pytest.raises(ValueError, match=message):
+        load_backbone(name, pretrained)
+
+
+def test_another_pooling_is_refused(tmp_path):
+    config = {
+        "embed_dim": 32,
+        "vision_cfg": {
+            "image_size": 32,
+            "patch_size": 8,
+            "layers": 1,
+            "width": 64,
+            "pool_type": "avg",
+        },
+        "text_cfg": {
+            "context_length": 77,
+            "vocab_size": 49408,
+            "width": 32,
+            "heads": 1,
+            "layers": 1,
+        },
+    }
+    (tmp_path / "averaging.json").write_text(json.dumps(config))
+    open_clip.add_model_config(tmp_path)
+    with pytest.raises(
+        ValueError,
+        match="averaging is not supported: its image tower pools by attention or averaging; supported are",
+    ):
+        load_backbone("averaging", "random")
+
+
+def test_precision_error():
+    with pytest.raises(ValueError, match="fp32, bf16, fp16 or fp64"):
+        load_backbone(precision="int8")
+
+
+def test_dense_features_are_of_two_kinds(tiny):
+    with pytest.raises(ValueError, match="dense is 'qkv'; choose vv or plain"):
+        tiny.encode_image(torch.zeros(1, 3, 112, 112), dense="qkv")
+
+
+def test_damaged_and_foreign_files(tmp_path):
+    junk = tmp_path / "junk.safetensors"
+    junk.write_bytes(b"not weights")
+    with pytest.raises(ValueError, match="can't be read as weights"):
+        load_backbone("pocket", str(junk))
+    save_tensors(tmp_path / "other.safetensors", {"weight": torch.zeros(2)}, {})
+    with pytest.raises(ValueError, match="does not hold the weights of pocket"):
+        load_backbone("pocket", str(tmp_path / "other.safetensors"))
+
+
+@pytest.mark.parametrize(
+    "content", [torch.zeros(2), [1], {1: torch.zeros(2)}, {"state_dict": torch.zeros(2)}, {"x": 3}]
+)
+def test_files_that_hold_something_else(tmp_path, content):
+    torch.save(content, tmp_path / "x.pt")
+    with pytest.raises(ValueError, match="can't be read as weights"):
+        load_backbone("pocket", str(tmp_path / "x.pt"))
+
+
+def test_a_failed_download_is_one_clear_line(monkeypatch):
+    def offline(*args, **kwargs):
+        raise RuntimeError(
+            "Failed to download weights for tag 'laion2b_s34b_b79k': no network\nand more"
+        )
+
+    monkeypatch.setattr(open_clip, "create_model", offline)
+    with pytest.raises(
+        ValueError, match="could not be downloaded .*go online, or give a checkpoint file"
+    ):
+        load_backbone("ViT-B-32", "laion2b_s34b_b79k")
+
+
+def test_weights_that_are_here(tmp_path, monkeypatch):
+    """A tag's are in the hub's cache, or in open_clip's folder of what it downloads from elsewhere."""
+    monkeypatch.setenv("HOME", str(tmp_path))
+    monkeypatch.setattr("huggingface_hub.constants.HF_HUB_CACHE", str(tmp_path / "hub"))
+    tags = {
+        "hub": {"hf_hub": "them/clip/"},
+        "file": {"hf_hub": "them/clip/vit.bin"},
+        "url": {"url": "https://example.org/vit.pt"},
+    }
+    monkeypatch.setattr("open_clip.get_pretrained_cfg", lambda name, tag: tags.get(tag, {}))
+    commit = "0" * 40
+    for path, tag in (
+        (f"hub/models--them--clip/snapshots/{commit}/open_clip_model.safetensors", "hub"),
+        (f"hub/models--them--clip/snapshots/{commit}/vit.safetensors", "file"),
+        (".cache/clip/vit.pt", "url"),
+    ):
+        assert not weights_here("ViT-B-16", tag)
+        (tmp_path / path).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / path).write_bytes(b"")
+        if tag != "url":
+            (tmp_path / "hub/models--them--clip/refs").mkdir(exist_ok=True)
+            (tmp_path / "hub/models--them--clip/refs/main").write_text(commit)
+        assert weights_here("ViT-B-16", tag)
+    assert weights_here("pocket") and weights_here("pocket", "random")
+    with pytest.raises(ValueError, match="neither a tag of ViT-B-16"):
+        weights_here("ViT-B-16", "nothing")
+
+
+def test_no_pickle_is_executed(tmp_path):
+    class Bomb:
+        def __reduce__(self):
+            return (open, (str(tmp_path / "exploded"), "w"))
+
+    torch.save({"state_dict": Bomb()}, tmp_path / "bomb.pt")
+    with pytest.raises(ValueError, match="can't be read as weights"):
+        load_backbone("pocket", str(tmp_path / "bomb.pt"))
+    assert not (tmp_path / "exploded").exists()
+
+
+def test_embedded_weights(pocket):
+    assert pocket.grid == (14, 14) and pocket.pretrained == "embedded"
+    text = torch.nn.functional.normalize(pocket.encode_text(["a accordion", "a saxophone"]), dim=-1)
+    assert float(text[0] @ text[1]) < 0.9999, "words that training never met must still differ"
+    assert np.isfinite(pocket.logit_scale.item())
+
+
+def test_fingerprint_tells_weights_apart(tiny, pocket):
+    assert tiny.fingerprint == load_backbone("pocket", "random").fingerprint != pocket.fingerprint
+
+
+def test_a_text_longer_than_the_window_is_an_error(tiny):
+    with pytest.raises(ValueError, match="more than 75 tokens"):
+        tiny.encode_text(["word " * 80])
+    tiny.encode_text(["word " * 75])

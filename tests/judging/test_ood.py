@@ -1,0 +1,114 @@
+"""Scores by their formulas; metrics against scikit-learn and brute force."""
+
+import numpy as np
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from sklearn.metrics import average_precision_score, roc_auc_score
+
+from sotglp_core import ood
+
+few_values = st.lists(st.integers(0, 5).map(float), min_size=1, max_size=30)
+
+
+def brute_force_fpr(inside, outside, recall=0.95):
+    """Highest threshold among the scores that accepts enough of inside."""
+    for threshold in sorted({*inside, *outside}, reverse=True):
+        if np.mean([s >= threshold for s in inside]) >= recall - 1e-12:
+            return np.mean([s >= threshold for s in outside])
+
+
+@settings(max_examples=200, deadline=None)
+@given(few_values, few_values)
+def test_metrics_with_ties(inside, outside):
+    truth, values = [1] * len(inside) + [0] * len(outside), inside + outside
+    assert ood.auroc(inside, outside) == pytest.approx(roc_auc_score(truth, values))
+    assert ood.auroc(inside, outside) == pytest.approx(
+        np.mean([(a > b) + (a == b) / 2 for a in inside for b in outside])
+    )
+    assert ood.aupr(inside, outside) == pytest.approx(average_precision_score(truth, values))
+    assert ood.fpr_at_recall(inside, outside) == pytest.approx(brute_force_fpr(inside, outside))
+    flipped = brute_force_fpr([-s for s in outside], [-s for s in inside])
+    assert ood.fpr_at_recall_ood_positive(inside, outside) == pytest.approx(flipped)
+
+
+@settings(max_examples=50, deadline=None)
+@given(st.integers(0, 1000), st.integers(1, 300), st.integers(1, 300))
+def test_metrics_on_continuous_scores(seed, n, m):
+    rng = np.random.default_rng(seed)
+    inside, outside = rng.normal(0.5, 1, n), rng.normal(0, 1, m)
+    truth, values = np.r_[np.ones(n), np.zeros(m)], np.r_[inside, outside]
+    assert ood.auroc(inside, outside) == pytest.approx(roc_auc_score(truth, values))
+    assert ood.aupr(inside, outside) == pytest.approx(average_precision_score(truth, values))
+    assert ood.fpr_at_recall(inside, outside) == pytest.approx(brute_force_fpr(inside, outside))
+
+
+def test_constant_scores_and_single_images():
+    assert ood.metrics([1.0] * 5, [1.0] * 7) == {
+        "auroc": 0.5,
+        "aupr": 5 / 12,
+        "fpr95": 1.0,
+        "fpr95_ood_positive": 1.0,
+    }
+    assert ood.metrics([2.0], [1.0]) == {
+        "auroc": 1.0,
+        "aupr": 1.0,
+        "fpr95": 0.0,
+        "fpr95_ood_positive": 0.0,
+    }
+    assert ood.metrics([1.0], [2.0]) == {
+        "auroc": 0.0,
+        "aupr": 0.5,
+        "fpr95": 1.0,
+        "fpr95_ood_positive": 1.0,
+    }
+
+
+def test_the_two_conventions_differ():
+    inside, outside = [0.0] + [1.0] * 19, [0.5] * 19 + [2.0]
+    assert ood.fpr_at_recall(inside, outside) == 0.05
+    assert ood.fpr_at_recall_ood_positive(inside, outside) == 0.05
+    assert ood.fpr_at_recall([0.0, 0.0] + [1.0] * 18, outside) == 1.0
+    assert ood.fpr_at_recall_ood_positive([0.0, 0.0] + [1.0] * 18, outside) == 0.1
+
+
+@pytest.mark.parametrize(
+    "metric", [ood.auroc, ood.aupr, ood.fpr_at_recall, ood.fpr_at_recall_ood_positive]
+)
+@pytest.mark.parametrize("inside, outside", [([], [1.0]), ([1.0], []), ([float("nan")], [1.0])])
+def test_empty_and_nan_are_errors(metric, inside, outside):
+    with pytest.raises(ValueError, match="empty or hold a NaN"):
+        metric(inside, outside)
+
+
+def test_scores_by_their_formulas():
+    B, C, P = 2, 3, 5
+    g, s, logits = torch.randn(B, C), torch.randn(B, C, P), 100 * torch.randn(B, C)
+    for b in range(B):
+        e = np.exp(g[b].double().numpy() / 0.5)
+        assert ood.mcm(g, tau=0.5)[b] == pytest.approx((e / e.sum()).max())
+        patches = np.exp(s[b].double().numpy())
+        local = (patches / patches.sum(0)).max()
+        assert ood.l_mcm(s)[b] == pytest.approx(local)
+        assert ood.gl_mcm(g, s)[b] == pytest.approx(local + float(ood.mcm(g)[b]))
+        l = logits[b].double().numpy()
+        assert ood.max_logit(logits)[b] == pytest.approx(l.max())
+        assert ood.energy(logits)[b] == pytest.approx(np.logaddexp.reduce(l))
+        p = np.exp(l - np.logaddexp.reduce(l))
+        assert ood.negative_entropy(logits)[b] == pytest.approx(
+            np.sum(p * (l - np.logaddexp.reduce(l)))
+        )
+    assert all(
+        score(g.half(), s.half(), logits.half()).dtype == torch.float64
+        for score in ood.SCORES.values()
+    )
+
+
+@pytest.mark.parametrize(
+    "score", [ood.mcm, ood.l_mcm, ood.max_logit, ood.energy, ood.negative_entropy]
+)
+def test_scores_refuse_nan_and_empty(score):
+    for bad in (torch.full((1, 3, 2), float("nan")), torch.zeros(0, 3, 2)):
+        with pytest.raises(ValueError, match="empty or hold a NaN"):
+            score(bad)

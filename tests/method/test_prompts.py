@@ -1,0 +1,142 @@
+import pytest
+import torch
+from torch.nn.functional import normalize
+
+from sotglp_core.method.prompts import PromptLearner
+
+
+def learner(backbone, names, **changes):
+    settings = dict(
+        number=3,
+        length=4,
+        class_specific=False,
+        template="a photo of a {}.",
+        init="template",
+        generator=torch.Generator().manual_seed(0),
+    )
+    return PromptLearner(backbone, names, **{**settings, **changes})
+
+
+@torch.no_grad()
+def test_first_prompt_is_the_template(tiny, names):
+    features = learner(tiny, names)(tiny)
+    assert features.shape == (5, 3, 128)
+    plain = normalize(tiny.encode_text([f"a photo of a {n}." for n in names]), dim=-1)
+    torch.testing.assert_close(features[:, 0], plain, atol=1e-5, rtol=0)
+    assert (features[:, 1] - features[:, 0]).abs().max() > 1e-4, (
+        "copies of one prompt would stay copies"
+    )
+
+
+@torch.no_grad()
+def test_class_specific_prompts_differ_only_in_their_own_class(tiny, names):
+    own = learner(tiny, names, class_specific=True)
+    assert own.context.shape == (5, 3, 4, 128)
+    before = own(tiny)
+    own.context[2] += torch.randn_like(own.context[2])
+    moved = (own(tiny) - before).abs().amax((1, 2)) > 1e-6
+    assert moved.tolist() == [False, False, True, False, False]
+
+
+def test_shared_context_moves_every_class(tiny, names):
+    shared = learner(tiny, names)
+    shared(tiny).sum().backward()
+    assert shared.context.shape == (1, 3, 4, 128) and shared.context.grad.abs().sum() > 0
+
+
+@pytest.mark.parametrize("length", [0, 2, 7, 16])
+def test_any_length_of_random_context(tiny, names, length):
+    assert learner(tiny, names, length=length, init="random")(tiny).shape == (5, 3, 128)
+
+
+@torch.no_grad()
+@pytest.mark.parametrize(
+    "template, length", [("{}", 0), ("an origami {}.", 2), ("a bad photo of the {}", 5)]
+)
+def test_any_template_of_the_right_length(tiny, names, template, length):
+    plain = normalize(tiny.encode_text([template.format(n) for n in names]), dim=-1)
+    torch.testing.assert_close(
+        learner(tiny, names, template=template, length=length)(tiny)[:, 0], plain, atol=1e-5, rtol=0
+    )
+    with pytest.raises(ValueError, match=f"has {length} tokens before {{}}, the context has 7"):
+        learner(tiny, names, template=template, length=7)
+
+
+def test_random_spread_does_not_depend_on_the_number_of_classes(tiny, names):
+    few = learner(
+        tiny, names[:2], init="random", class_specific=True, number=7, length=16
+    ).context.std()
+    many = learner(
+        tiny,
+        [f"class {i}" for i in range(97)],
+        init="random",
+        class_specific=True,
+        number=7,
+        length=16,
+    ).context.std()
+    torch.testing.assert_close(few, many, rtol=0.05, atol=0)
+
+
+def test_too_long_a_name_is_named(tiny):
+    with pytest.raises(ValueError, match="long long"):
+        learner(tiny, ("cat", "long " * 74))
+
+
+def padded(backbone, names, own, context):
+    """The plain path: every prompt as 77 tokens through open_clip's own tower, attention masked, read at its end token."""
+    text, T = backbone.text, context.shape[2]
+    tokens = backbone.tokenizer([" ".join(["x"] * T + [name]) + "." for name in names])
+    words = backbone.embed(tokens)[:, None].expand(-1, context.shape[1], -1, -1)  # (C, N, 77, W)
+    sequences = torch.cat(
+        [words[:, :, :1], context.expand(len(names), -1, -1, -1), words[:, :, 1 + T :]], 2
+    )
+    assert sequences.shape[2] == 77 and (context.shape[0] > 1) == own
+    x = text.transformer(
+        sequences.flatten(0, 1) + text.positional_embedding, attn_mask=text.attn_mask
+    )
+    x = (
+        text.ln_final(
+            x[torch.arange(len(x)), tokens.argmax(-1).repeat_interleave(context.shape[1])]
+        )
+        @ text.text_projection
+    )
+    return normalize(x, dim=-1).unflatten(0, (len(names), -1))
+
+
+@pytest.mark.parametrize("name", ["pocket", pytest.param("ViT-B-16", marks=pytest.mark.slow)])
+@pytest.mark.parametrize("own", [False, True])
+@pytest.mark.parametrize("chunk", [None, 1, 7])
+def test_equals_the_padded_path_in_values_and_gradients(name, own, chunk, names):
+    from sotglp_core import load_backbone
+
+    backbone = load_backbone(name, "random")
+    one = learner(backbone, names, class_specific=own)
+    weight = torch.randn(5, 3, backbone.joint_width, generator=torch.Generator().manual_seed(2))
+    results = []
+    for encode in (
+        lambda: one(backbone, chunk=chunk),
+        lambda: padded(backbone, names, own, one.context),
+    ):
+        features = encode()
+        results.append(
+            (features.detach(), *torch.autograd.grad((features * weight).sum(), one.context))
+        )
+    torch.testing.assert_close(results[0][0], results[1][0], atol=1e-5, rtol=0)
+    torch.testing.assert_close(
+        results[0][1], results[1][1], atol=1e-5 * float(results[1][1].abs().max()), rtol=1e-5
+    )
+
+
+def test_chunks_hold_no_graph(tiny):
+    """What the forward pass keeps for the backward pass: in chunks, hardly more than for one class."""
+    one = learner(tiny, tuple(f"bird number {i}" for i in range(53)), class_specific=True)
+
+    def kept(chunk):
+        seen = []
+        with torch.autograd.graph.saved_tensors_hooks(
+            lambda x: seen.append(x.numel()) or x, lambda x: x
+        ):
+            one(tiny, chunk=chunk)
+        return sum(seen)
+
+    assert kept(6) < kept(None) / 50

@@ -1,0 +1,87 @@
+"""Pretraining: what it learns from, and that an interruption changes nothing."""
+
+import numpy as np
+import pytest
+import torch
+
+from sotglp_core import load_backbone
+from sotglp_core.pocket import pretrain as module
+from sotglp_core.pocket.traits import SPECIES, TRAITS, UNSEEN, Bird, is_reserved
+from sotglp_core.storage import load_tensors
+
+SETTINGS = dict(images=16, batch=4, lr=1e-3, keep=0.5, parts=1.0, seed=3, workers=0, device="cpu")
+
+
+def test_interrupted_and_resumed_equals_uninterrupted(tmp_path, monkeypatch):
+    monkeypatch.setattr(module, "SAVE_EVERY", 2)
+    whole, _ = load_tensors(module.pretrain(tmp_path / "whole", **SETTINGS))
+    draw = module.Stream.__getitem__
+
+    def interrupted(self, i):
+        if self.start + i >= 10:
+            raise KeyboardInterrupt
+        return draw(self, i)
+
+    monkeypatch.setattr(module.Stream, "__getitem__", interrupted)
+    with pytest.raises(KeyboardInterrupt):
+        module.pretrain(tmp_path / "parts", **SETTINGS)
+    monkeypatch.setattr(module.Stream, "__getitem__", draw)
+    resumed, record = load_tensors(module.pretrain(tmp_path / "parts", **SETTINGS))
+    assert record["images"] == 16 and set(whole) == set(resumed)
+    assert all(torch.equal(whole[key], resumed[key]) for key in whole)
+
+
+def test_exported_weights_load_as_any_other(tmp_path):
+    path = module.pretrain(tmp_path, **{**SETTINGS, "images": 4})
+    backbone = load_backbone("pocket", str(path))
+    assert path.stat().st_size < 16 * 2**20
+    assert backbone.encode_text(["a photo of a finch."]).isfinite().all()
+
+
+def test_pictures_and_captions_never_show_a_test_species():
+    stream, birds = module.Stream(0, 0, 300), 0
+    for i in range(300):
+        _, caption, traits, grid = stream[i]
+        assert grid.shape == (196,)
+        assert not any(name in caption for name in (*SPECIES, *UNSEEN))
+        if (traits >= 0).all():
+            birds += 1
+            assert not is_reserved(
+                Bird(**{group: values[t] for (group, values), t in zip(TRAITS.items(), traits)})
+            )
+    assert birds > 150
+
+
+def test_patch_dropout_keeps_what_it_is_told():
+    dropout, x = module.PatchDropout(), torch.arange(2 * 11.0).reshape(2, 11, 1)
+    assert dropout(x) is x
+    dropout.kept = torch.tensor([[3, 0], [9, 5]])
+    assert dropout(x)[..., 0].tolist() == [[0, 4, 1], [11, 21, 17]]
+
+
+def test_an_animals_patches_are_chosen_first():
+    grid = torch.zeros(50, 196, dtype=torch.long)
+    grid[:, 60:90] = 3
+    plain, favoured = (
+        (module.choose(grid, 0.25, favour) // 30 == 2).float().mean() for favour in (False, True)
+    )
+    assert module.choose(grid, 0.25, True).shape == (50, 49) and favoured > 2 * plain > 0
+    assert all(len(set(row)) == 49 for row in module.choose(grid, 0.25, True).tolist())
+
+
+def test_traits_are_told_group_by_group():
+    traits = torch.tensor([[0] * len(TRAITS), [-1] * len(TRAITS)])
+    logits = torch.cat([torch.eye(len(values))[:1] * 50 for values in TRAITS.values()], 1).expand(
+        2, -1
+    )
+    loss, right = module.tell(logits, traits)
+    assert loss < 1e-6 and right == 1
+    loss, right = module.tell(-logits, traits)
+    assert loss > 10 and right == 0
+
+
+def test_pictures_depend_on_their_number_alone():
+    first, again = module.Stream(5, 0, 9)[7], module.Stream(5, 6, 9)[1]
+    assert (
+        (first[0] == again[0]).all() and first[1] == again[1] and np.array_equal(first[3], again[3])
+    )

@@ -1,0 +1,684 @@
+"""The folder of a run, going on with it, and files of settings."""
+
+import fcntl
+import importlib
+import inspect
+import json
+import os
+import re
+import resource
+import signal
+import subprocess
+import sys
+
+import numpy as np
+import pytest
+import torch
+import yaml
+from commands import run
+from PIL import Image
+
+from sotglp_core import SOTGLP
+from sotglp_core.cli.common import KINDS, TASK, checked
+from sotglp_core.cli.settings import read_settings
+from sotglp_core.config import Config
+from sotglp_core.storage import load_tensors
+from sotglp_core.workbench.runs import Run, environment
+
+training = importlib.import_module("sotglp_core.cli.train")
+FILES = {
+    "config.json",
+    "environment.json",
+    "log.txt",
+    "metrics.jsonl",
+    "prompts.safetensors",
+    "report.html",
+}
+EPOCHS = ("--set", "epochs=3", "--set", "batch_size=2")  # of four images: two steps each
+
+
+@pytest.fixture(scope="module")
+def photos(tmp_path_factory):
+    """Two classes that differ in colour."""
+    root, rng = tmp_path_factory.mktemp("data"), np.random.default_rng(0)
+    for name, colour in {"red_things": (200, 40, 40), "blue_things": (40, 40, 200)}.items():
+        (root / name).mkdir()
+        for i in range(8):
+            pixels = np.clip(np.array(colour) + rng.normal(0, 40, (48, 64 + i, 3)), 0, 255).astype(
+                np.uint8
+            )
+            Image.fromarray(pixels).save(root / name / f"{i}.png")
+    return root
+
+
+@pytest.fixture
+def train(monkeypatch, capsys, photos):
+    def call(*arguments, data=True):
+        words = ("--data", photos, "--shots", "2", *EPOCHS) if data else ()
+        return run(monkeypatch, capsys, "train", *words, *arguments)
+
+    return call
+
+
+@pytest.fixture(scope="module")
+def finished(photos, tmp_path_factory):
+    """A run's folder as it is at the end; not to be written to."""
+    out = tmp_path_factory.mktemp("finished") / "run"
+    command = [
+        sys.executable,
+        "-m",
+        "sotglp_core.cli",
+        "train",
+        "--data",
+        photos,
+        "--shots",
+        "2",
+        *EPOCHS,
+        "--out",
+        out,
+    ]
+    done = subprocess.run(list(map(str, command)), capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    return out, done.stdout
+
+
+@pytest.fixture
+def stop_at(monkeypatch):
+    """Let a signal come in a step (counted from 1) of the next training; 0: in none."""
+    encode = SOTGLP.text_features
+
+    def call(step, number=signal.SIGINT):
+        steps = iter(range(1, 99))
+
+        def text_features(self, share=None):
+            if self.training and next(steps) == step:
+                signal.raise_signal(number)
+            return encode(self, share)
+
+        monkeypatch.setattr(SOTGLP, "text_features", text_features)
+
+    return call
+
+
+def lines(folder):
+    return [json.loads(line) for line in (folder / "metrics.jsonl").read_text().splitlines()]
+
+
+def test_a_finished_folder(finished, photos):
+    out, printed = finished
+    assert {path.name for path in out.iterdir()} == FILES
+    config = json.loads((out / "config.json").read_text())
+    assert set(config) == set(KINDS) - {"out"} and (
+        config["seed"],
+        config["shots"],
+        config["data"],
+    ) == (1, 2, str(photos))
+    assert "epochs=3" in printed.replace("\n", " ") and "preset=sotglp" in printed
+    *epochs, last = lines(out)
+    assert [line["epoch"] for line in epochs] == [1, 2, 3] and set(epochs[0]) == {
+        "epoch",
+        "loss",
+        "accuracy",
+        "lr",
+    }
+    assert set(last) == {"test"} and f"{last['test']['accuracy']:.1%}" in printed
+    log = (out / "log.txt").read_text().splitlines()
+    assert all(re.match(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d[+-]\d\d:\d\d ", line) for line in log)
+    assert (
+        " sotglp train --data" in log[0]
+        and sum(" epoch " in line for line in log) == 3
+        and log[-1].endswith(" finished")
+    )
+    record = load_tensors(out / "prompts.safetensors")[1]
+    assert (
+        record["class_names"] == ["blue things", "red things"] and record["backbone"]["fingerprint"]
+    )
+    assert record["threshold"]["source"] == "val" and record["threshold"]["images"] == 2
+    assert "<html" in (out / "report.html").read_text()
+
+
+def test_the_machine_is_described(finished, monkeypatch, tmp_path):
+    found = json.loads((finished[0] / "environment.json").read_text())
+    assert (
+        found["command"].startswith("sotglp train --data")
+        and found["device"] == "cpu"
+        and found["threads"] >= 1
+    )
+    assert all(
+        found[name]
+        for name in ("python", "sotglp-core", "torch", "open_clip_torch", "numpy", "platform")
+    )
+    subprocess.run(["git", "init", "-q", tmp_path], check=True)
+    (tmp_path / "a").write_text("")
+    git = ["git", "-C", tmp_path, "-c", "user.name=a", "-c", "user.email=a@b"]
+    monkeypatch.chdir(tmp_path)
+    assert environment("cpu")["revision of the current folder"] is None, "no commit yet"
+    subprocess.run([*git, "add", "a"], check=True)
+    subprocess.run([*git, "commit", "-qm", "a"], check=True)
+    first = environment("cpu")["revision of the current folder"]
+    assert re.fullmatch("[0-9a-f]{40}", first)
+    (tmp_path / "a").write_text("b")
+    assert environment("cpu")["revision of the current folder"] == first + "-dirty"
+    (tmp_path / "gone").mkdir()
+    monkeypatch.chdir(tmp_path / "gone")
+    (tmp_path / "gone").rmdir()
+    assert environment("cpu")["revision of the current folder"] is None
+    monkeypatch.setenv("PATH", "/nowhere")
+    assert environment("cpu")["revision of the current folder"] is None
+
+
+def test_the_settings_repeat_the_run(finished, train, tmp_path):
+    code, _, err = train(
+        "--config", finished[0] / "config.json", "--out", tmp_path / "again", data=False
+    )
+    assert code == 0, err
+    for name in ("prompts.safetensors", "metrics.jsonl", "config.json"):
+        assert (tmp_path / "again" / name).read_bytes() == (finished[0] / name).read_bytes(), name
+
+
+@pytest.mark.parametrize("number, code", [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
+def test_stopped_and_resumed(finished, train, stop_at, monkeypatch, capsys, tmp_path, number, code):
+    out = tmp_path / "my run"
+    for step, option, reached in (
+        (1, (), "0 of 3 epochs"),
+        (2, ("--resume",), "1 of 3 epochs"),
+        (3, ("--resume",), "3 of 3 epochs"),
+    ):
+        stop_at(step, number)
+        found, _, err = train("--out", out, *option, data=not option)
+        last = err.splitlines()[-1]
+        assert (
+            found == code
+            and f"sotglp: stopped after {reached}; go on with: sotglp train --resume --out '{out}'"
+            in last
+        )
+        assert (
+            "Traceback" not in err
+            and (out / "state.safetensors").exists()
+            and not (out / "prompts.safetensors").exists()
+        )
+        assert (
+            len(lines(out)) == int(reached[0])
+            and "stopped by a signal" in (out / "log.txt").read_text()
+        )
+    code, _, err = run(monkeypatch, capsys, "predict", out, tmp_path / "photo.png")
+    assert (
+        code == 2
+        and f"an interrupted run (3 of 3 epochs); finish it with: sotglp train --resume --out '{out}'"
+        in err
+    )
+    stop_at(1)  # nothing is left to learn
+    assert train("--out", out, "--resume", data=False)[0] == 0
+    assert {path.name for path in out.iterdir()} == FILES
+    for name in ("prompts.safetensors", "metrics.jsonl", "config.json"):
+        assert (out / name).read_bytes() == (finished[0] / name).read_bytes(), name
+
+
+def test_stopped_before_training(train, monkeypatch, tmp_path):
+    def interrupt(*_, **__):
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patch:
+        patch.setattr(training, "fit", interrupt)
+        code, _, err = train("--out", tmp_path)
+        assert code == 130 and "sotglp: stopped before training began; go on with" in err
+    code, _, err = train("--out", tmp_path, "--resume", data=False)
+    assert code == 0 and len(lines(tmp_path)) == 4, err
+
+
+def test_ctrl_c_anywhere_else_is_one_line(train, monkeypatch, tmp_path):
+    def interrupt(*_, **__):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(training, "load_task", interrupt)
+    code, _, err = train("--out", tmp_path / "run")
+    assert (
+        code == 130
+        and err.splitlines()[-1] == "sotglp: stopped"
+        and not (tmp_path / "run").exists()
+    )
+
+
+@pytest.mark.parametrize(
+    "error, line",
+    [
+        (OSError(28, "No space left on device"), "sotglp: No space left on device"),
+        (PermissionError(13, "Permission denied", "a\nb"), "sotglp: Permission denied: a\\nb"),
+        (
+            MemoryError(),
+            "sotglp: there is not enough memory; --set text_chunk=64, and fewer prompts or a smaller batch_size need less",
+        ),
+    ],
+)
+def test_what_the_system_refuses_is_one_line(train, monkeypatch, error, line):
+    def refuse(*_, **__):
+        raise error
+
+    monkeypatch.setattr(training, "load_task", refuse)
+    assert train() == (2, "", line + "\n")
+
+
+def test_a_fault_of_the_program_is_not_called_one_of_the_user(train, monkeypatch):
+    def fail(*_, **__):
+        raise RuntimeError("mat1 and mat2 shapes cannot be multiplied")
+
+    monkeypatch.setattr(training, "load_task", fail)
+    with pytest.raises(RuntimeError, match="mat1"):
+        train()
+
+
+def test_more_prompts_than_memory(train, tmp_path):
+    code, _, err = train("--out", tmp_path / "run", "--set", "global_prompts=999999999")
+    assert code == 2 and "there is not enough memory" in err
+
+
+@pytest.mark.parametrize(
+    "moment", ["before the line", "after the line", "before the test", "before the end"]
+)
+def test_no_line_is_lost_or_doubled(finished, train, monkeypatch, tmp_path, moment):
+    class Death(BaseException):
+        pass
+
+    def die(*_):
+        raise Death
+
+    place, name = {
+        "before the line": (Run, "epoch"),
+        "after the line": (Run, "epoch"),
+        "before the test": (training, "judged"),
+        "before the end": (Run, "finish"),
+    }[moment]
+    epoch = Run.epoch
+    with monkeypatch.context() as patch:
+        patch.setattr(
+            place,
+            name,
+            (lambda self, one: (epoch(self, one), die())) if moment == "after the line" else die,
+        )
+        with pytest.raises(Death):
+            train("--out", tmp_path / "run")
+    code, _, err = train("--out", tmp_path / "run", "--resume", data=False)
+    assert code == 0, err
+    assert (tmp_path / "run" / "metrics.jsonl").read_bytes() == (
+        finished[0] / "metrics.jsonl"
+    ).read_bytes()
+    assert {path.name for path in (tmp_path / "run").iterdir()} == FILES
+
+
+def test_what_a_killed_save_leaves_is_cleared(train, stop_at, tmp_path):
+    stop_at(3)
+    train("--out", tmp_path)
+    for name in (".state.safetensors.abc.tmp", ".metrics.jsonl.abc.tmp", ".mine.tmp"):
+        (tmp_path / name).write_text("")
+    stop_at(0)
+    assert train("--out", tmp_path, "--resume", data=False)[0] == 0
+    assert {path.name for path in tmp_path.iterdir()} == FILES | {".mine.tmp"}
+
+
+def test_resuming_a_finished_run_says_so(finished, train):
+    content = {path: path.read_bytes() for path in finished[0].iterdir()}
+    code, out, _ = train("--out", finished[0], "--resume", data=False)
+    assert code == 0 and "is finished; there is nothing to resume" in out
+    code, out, _ = train("--out", finished[0], "--resume", "--json")
+    assert code == 0 and json.loads(out) == lines(finished[0])[-1]["test"]
+    assert {path: path.read_bytes() for path in finished[0].iterdir()} == content
+
+
+def test_resuming_with_other_settings(train, stop_at, tmp_path):
+    stop_at(3)
+    train("--out", tmp_path)
+    content = {path: path.read_bytes() for path in tmp_path.iterdir()}
+    for given, message in [
+        (
+            ("--shots", "3", "--set", "lr=0.1"),
+            "began with shots=2 lr=0.5, and --resume goes on with that; "
+            "leave out shots=3 lr=0.1, or start anew with --overwrite",
+        ),
+        (("--preset", "gallop"), "leave out preset=gallop"),
+        (("--ood", "x"), 'leave out ood=["x"]'),
+        (("--overwrite",), "--resume goes on with a run and --overwrite replaces it"),
+    ]:
+        code, _, err = train("--out", tmp_path, "--resume", *given, data=False)
+        assert code == 2 and message in err, err
+    assert {path: path.read_bytes() for path in tmp_path.iterdir()} == content
+    stop_at(0)
+    code, _, err = train(
+        "--out", tmp_path, "--resume", "--device", "cpu", "--seed", "1"
+    )  # the same, and the device is free
+    assert code == 0, err
+
+
+def test_nothing_to_resume(train, tmp_path):
+    code, _, err = train("--out", tmp_path / "run", "--resume", data=False)
+    assert code == 2 and "there is no run to resume in" in err and not (tmp_path / "run").exists()
+
+
+def test_edited_settings_are_not_gone_on_with(train, stop_at, tmp_path):
+    stop_at(3)
+    train("--out", tmp_path)
+    file = tmp_path / "config.json"
+    file.write_text(file.read_text().replace('"epochs": 3', '"epochs": 9'))
+    code, _, err = train("--out", tmp_path, "--resume", data=False)
+    assert code == 2 and "state of another training: epochs was 3 and is 9" in err
+    assert "stopped by an error" in (tmp_path / "log.txt").read_text()
+
+
+def test_runs_are_not_replaced_by_accident(finished, train, stop_at, tmp_path, monkeypatch):
+    stop_at(3)
+    train("--out", tmp_path)
+    code, _, err = train("--out", tmp_path)
+    assert (
+        code == 2
+        and f"{tmp_path} holds an interrupted run (1 of 3 epochs); go on with --resume, replace it with --overwrite"
+        in err
+    )
+    code, _, err = train("--out", finished[0])
+    assert (
+        code == 2
+        and "holds a finished run; replace it with --overwrite, or give another folder with --out"
+        in err
+    )
+    for name in ("evaluation.json", "mine.txt"):
+        (tmp_path / name).write_text("")
+    stop_at(0)
+    code, _, err = train("--out", tmp_path, "--overwrite", "--seed", "2")
+    assert code == 0 and {path.name for path in tmp_path.iterdir()} == FILES | {"mine.txt"}, err
+    assert (tmp_path / "log.txt").read_text().count("sotglp train") == 1
+
+
+def test_a_mistake_replaces_nothing(finished, train):
+    content = {path: path.read_bytes() for path in finished[0].iterdir()}
+    assert train("--out", finished[0], "--overwrite", "--shots", "9")[0] == 2
+    assert {path: path.read_bytes() for path in finished[0].iterdir()} == content
+
+
+def test_the_default_folder_takes_the_latest_run(train, stop_at, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    assert train("--seed", "1")[0] == train("--seed", "2")[0] == 0
+    assert json.loads((tmp_path / "runs" / "latest" / "config.json").read_text())["seed"] == 2
+    code, _, err = train("--set", "lr=1e38")
+    assert code == 2 and "lower lr" in err
+    stop_at(1)
+    assert train()[0] == 130, "where nothing was learned, nothing is lost"
+    code, _, err = train()
+    assert code == 2 and "runs/latest holds an interrupted run (0 of 3 epochs)" in err
+
+
+def test_zero_shot_runs_too(train, tmp_path):
+    assert train("--out", tmp_path, "--preset", "zeroshot", "--set", "epochs=0")[0] == 0
+    assert len(lines(tmp_path)) == 1 and Run(tmp_path).finished
+
+
+def test_two_processes_do_not_share_a_folder(train, tmp_path):
+    hold = "import fcntl, sys; f = open(sys.argv[1], 'a'); fcntl.lockf(f, fcntl.LOCK_EX); print('held', flush=True); sys.stdin.read()"
+    with subprocess.Popen(
+        [sys.executable, "-c", hold, tmp_path / "log.txt"],
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+    ) as other:
+        other.stdout.readline()
+        code, _, err = train("--out", tmp_path)
+        assert code == 2 and "another process is training in" in err
+        other.kill()
+    assert train("--out", tmp_path)[0] == 0
+
+
+@pytest.mark.slow
+def test_two_processes_of_torchrun_share_a_run(finished, photos, tmp_path):
+    pytest.importorskip("accelerate", reason="accelerate is not installed")
+    command = [
+        sys.executable,
+        "-m",
+        "torch.distributed.run",
+        "--standalone",
+        "--nproc-per-node=2",
+        "-m",
+        "sotglp_core.cli",
+        "train",
+        "--data",
+        photos,
+        "--shots",
+        "2",
+        *EPOCHS,
+        "--device",
+        "cpu",
+        "--out",
+        tmp_path,
+        "--json",
+    ]
+    environment = {**os.environ, "OMP_NUM_THREADS": "1", "ACCELERATE_USE_CPU": "true"}
+    done = subprocess.run(
+        list(map(str, command)), env=environment, capture_output=True, text=True, timeout=280
+    )
+    assert done.returncode == 0, done.stderr[-3000:]
+    assert {path.name for path in tmp_path.iterdir()} == FILES
+    assert json.loads(done.stdout) == lines(tmp_path)[-1]["test"], "one process prints"
+    for ours, alone in zip(lines(tmp_path)[:-1], lines(finished[0])[:-1], strict=True):
+        assert ours == pytest.approx(alone, abs=1e-4)
+
+
+def test_a_file_system_without_locks(train, tmp_path, monkeypatch):
+    def unsupported(*_):
+        raise OSError(95, "Operation not supported")
+
+    monkeypatch.setattr(fcntl, "lockf", unsupported)
+    assert train("--out", tmp_path)[0] == 0
+
+
+def test_no_place_and_no_room(train, monkeypatch, tmp_path):
+    (tmp_path / "file").write_text("")
+    code, _, err = train("--out", tmp_path / "file" / "run")
+    assert code == 2 and "can't write to" in err and "choose another folder with --out" in err
+    hard = resource.getrlimit(resource.RLIMIT_FSIZE)[1]
+    epoch = Run.epoch
+
+    def full(self, one):
+        resource.setrlimit(resource.RLIMIT_FSIZE, (2000, hard))
+        epoch(self, one)
+
+    try:
+        with monkeypatch.context() as patch:
+            patch.setattr(Run, "epoch", full)
+            code, _, err = train("--out", tmp_path / "run")
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (resource.RLIM_INFINITY, hard))
+    assert (
+        code == 2
+        and re.search("sotglp: can't write .*state.safetensors: File too large", err)
+        and "Traceback" not in err
+    )
+    assert (
+        train("--out", tmp_path / "run", "--resume", data=False)[0] == 0
+        and len(lines(tmp_path / "run")) == 4
+    )
+
+
+def test_a_record_of_the_machine_that_is_no_record_says_nothing(tmp_path):
+    for text in ("", "[1]", "{", "3"):
+        (tmp_path / "environment.json").write_text(text)
+        assert Run(tmp_path).environment() == {}
+
+
+def test_resumed_on_a_changed_machine(train, stop_at, tmp_path):
+    stop_at(3)
+    train("--out", tmp_path)
+    file = tmp_path / "environment.json"
+    began = json.loads(file.read_text())
+    file.write_text(
+        json.dumps({**began, "threads": 999, "revision of the current folder": "another"})
+    )
+    stop_at(0)
+    code, _, err = train("--out", tmp_path, "--resume", data=False)
+    assert (
+        code == 0
+        and f"its last digits may come out differently: threads was 999, is {torch.get_num_threads()}\n"
+        in err
+    )
+    assert "the machine has changed: threads was 999" in (tmp_path / "log.txt").read_text()
+
+
+TOML = """
+data = "PHOTOS"
+shots = 2
+allow-fewer = true
+classes = "red_things, blue_things"
+epochs = 3
+lr = 1
+support = "null"
+top_k = [5, 10]
+"""
+YAML = """
+data: PHOTOS
+shots: 2
+allow_fewer: true
+classes: [red_things, blue_things]
+epochs: 3
+lr: 1
+support: null
+top_k: [5, 10]
+"""
+
+
+@pytest.mark.parametrize(
+    "suffix, text",
+    [(".toml", TOML), (".yaml", YAML), (".yml", YAML), (".json", json.dumps(yaml.safe_load(YAML)))],
+)
+def test_files_of_settings(tmp_path, suffix, text):
+    file = tmp_path / f"settings{suffix}"
+    file.write_text(text)
+    assert read_settings(file) == {
+        "data": "PHOTOS",
+        "shots": 2,
+        "allow_fewer": True,
+        "classes": ["red_things", "blue_things"],
+        "epochs": 3,
+        "lr": 1.0,
+        "support": None,
+        "top_k": (5, 10),
+    }
+
+
+def test_the_command_line_goes_before_the_file_and_the_file_before_the_preset(
+    train, photos, tmp_path
+):
+    file = tmp_path / "settings.toml"
+    file.write_text(
+        f'data = "{photos}"\nout = "{tmp_path}/filed"\n'
+        'shots = 2\npreset = "gallop"\nseed = 5\nepochs = 3\nsupport = 7\nlr = 0.25\n'
+    )
+    code, _, err = train("--config", file, "--shots", "1", "--set", "epochs=1", data=False)
+    assert code == 0, err
+    found = json.loads((tmp_path / "filed" / "config.json").read_text())
+    assert found["shots"] == 1 and found["epochs"] == 1, "command line"
+    assert (found["seed"], found["support"], found["lr"], found["preset"]) == (
+        5,
+        7,
+        0.25,
+        "gallop",
+    ), "file"
+    assert found["allocation"] == "topk" and found["global_prompts"] == 4, "preset"
+    assert found["batch_size"] == 64, "the embedded CLIP's own"
+
+
+@pytest.mark.parametrize(
+    "name, text, message",
+    [
+        ("a.toml", "epochz = 3", "unknown setting 'epochz'; did you mean 'epochs'?"),
+        ("a.yaml", "shot: 3", "did you mean 'shots'?"),
+        ("a.json", '{"resume": true}', "unknown setting 'resume'"),
+        ("a.toml", "[train]\nepochs = 3", "unknown setting 'train'"),
+        (
+            "a.toml",
+            'epochs = "many"',
+            "epochs needs a whole number of at most nine digits, not 'many'",
+        ),
+        ("a.yaml", "epochs: 2.5", "epochs needs a whole number"),
+        ("a.yaml", "lr: .nan", "lr needs a number, not nan"),
+        ("a.yaml", "lr: yes", "lr needs a number, not True"),
+        ("a.toml", "data = 3", "data needs a text, not 3"),
+        ("a.json", '{"ood": {"a": 1}}', "ood needs a text or a list of texts"),
+        ("a.yaml", "template: {a: b}", "template needs a text"),
+        ("a.toml", "seed = 99999999999", "seed needs a whole number of at most nine digits"),
+        ("a.toml", "skip_corrupt = 1", "true or false"),
+        ("a.toml", "ood-exclude = []\nood_exclude = []", "ood_exclude is there twice"),
+        ("a.toml", "epochs =", "can't read the settings in"),
+        ("a.yaml", "a: &a [*a]", "it refers to itself with *; write the value out"),
+        ("a.yaml", "a: [", "can't read the settings in"),
+        ("a.yaml", "- a", "does not hold names and values"),
+        ("a.yaml", "!!python/object/apply:os.system [exit]", "can't read the settings in"),
+        *(
+            ("a.yaml", f"epochs: !!{kind}", "can't read the settings in")
+            for kind in ("timestamp x", "int ''", "bool x")
+        ),
+        ("a.json", "[" * 100_000, "can't read the settings in"),
+        ("a.txt", "", "give a file that ends in .toml, .json, .yaml, .yml"),
+        ("none.toml", None, "it is no file of at most 64 KiB"),
+        ("a.yaml", "x" * 2_000_000, "it is no file of at most 64 KiB"),
+        ("a.toml", "epsilon = -1", "epsilon is -1.0; it must be positive"),
+        ("a.toml", 'preset = "sotgpl"', "did you mean 'sotglp'?"),
+        ("a.json", b"\xff", "can't read the settings in"),
+    ],
+)
+def test_mistakes_in_a_file(train, tmp_path, name, text, message):
+    if text is not None:
+        (tmp_path / name).write_bytes(text if isinstance(text, bytes) else text.encode())
+    code, _, err = train("--config", tmp_path / name, "--out", tmp_path / "run")
+    assert (
+        code == 2 and message in err and name in err + name and len(err.strip().splitlines()) == 1
+    ), err
+    assert not (tmp_path / "run").exists()
+
+
+def test_a_preset_is_not_undone_by_the_file_of_another(finished, train, tmp_path):
+    code, _, err = train(
+        "--config",
+        finished[0] / "config.json",
+        "--preset",
+        "gallop",
+        "--out",
+        tmp_path / "run",
+        data=False,
+    )
+    assert (
+        code == 2
+        and "has settings of the preset 'sotglp'" in err
+        and "which would undo --preset gallop" in err
+    )
+    (tmp_path / "a.toml").write_text('preset = "sotglp"\nlr = 0.25\n')
+    assert (
+        train("--config", tmp_path / "a.toml", "--preset", "coop", "--out", tmp_path / "run")[0]
+        == 0
+    )
+
+
+@pytest.mark.parametrize(
+    "key, value, wanted",
+    [
+        ("epochs", "20", 20),
+        ("lr", "1e-3", 0.001),
+        ("lr", 1, 1.0),
+        ("top_k", "[5, 10]", (5, 10)),
+        ("top_k", 3, (3,)),
+        ("support", "null", None),
+        ("projection", "true", True),
+        ("template", "5 {}", "5 {}"),
+        ("ood", "a,b", ["a,b"]),
+        ("classes", "a, b", ["a", "b"]),
+        ("root", None, None),
+    ],
+)
+def test_values_are_read_as_what_they_should_be(key, value, wanted):
+    found = checked(key, value, "here")
+    assert found == wanted and type(found) is type(wanted)
+
+
+def test_every_option_has_a_kind():
+    """An option that is added to the command can be given in a file, too."""
+    own = {"context", "config", "settings", "resume", "overwrite", "as_json"}
+    assert set(inspect.signature(training.train).parameters) - own == {
+        "out",
+        "preset",
+        "seed",
+        *TASK,
+    }
+    assert not set(TASK) & set(Config().to_dict())
