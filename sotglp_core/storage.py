@@ -55,7 +55,7 @@ def atomic_path(path: str | Path) -> Iterator[Path]:
     try:
         yield Path(name)
         with writing(path):
-            with open(name, "rb") as written:
+            with open(name, "rb+") as written:
                 os.fsync(written.fileno())
             os.chmod(name, 0o666 & ~_umask())
             os.replace(name, path)
