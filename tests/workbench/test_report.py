@@ -1,4 +1,4 @@
-"""The report is whole, stands alone, reads with and without scripts, and nothing in it can be made to run."""
+"""The report is whole, stands alone, reads without scripts, and nothing in it can run."""
 
 import re
 from collections import Counter
@@ -17,9 +17,7 @@ from sotglp_core.data.task import Task
 from sotglp_core.judging.evaluation import Outputs, calibration_error
 from sotglp_core.learning.training import Epoch
 from sotglp_core.workbench.report import write_report
-from sotglp_core.workbench.report.page import fill, markup
-from sotglp_core.workbench.report.run import log_odds, probability
-from sotglp_core.workbench.report.sections import wilson
+from sotglp_core.workbench.report.examples import log_odds
 
 EVIL = "<img src=x onerror=alert(1)>"
 HISTORY = [Epoch(1, 2.5, 0.25, 0.5), Epoch(2, 1.5, 0.75, 0.25)]
@@ -59,7 +57,7 @@ def run(
 
 @pytest.fixture(scope="module")
 def made(tmp_path_factory, tiny):
-    """A report on five classes, one of them with a wicked name, with all sections; its path, its text and what it is about."""
+    """A report with all sections on classes with wicked names: its path, its text, its subject."""
     folder = tmp_path_factory.mktemp("report")
     names = ("red finch", EVIL, 'green $x$ & "parrot"', "_grey duck", "鸟\n\udcff")
     about = run(
@@ -109,9 +107,13 @@ class Reader(HTMLParser):
         return " ".join(" ".join(self.texts).split())
 
 
+def text_of(page):
+    return Reader(page).text.replace("\xa0", " ")
+
+
 def test_says_what_was_found(made):
     _, page, (model, task, result) = made
-    text = Reader(page).text.replace("\xa0", " ")
+    text = text_of(page)
     assert (
         f"{100 * result.accuracy:.1f} %" in text
         and f"{100 * result.calibration_error:.1f} %" in text
@@ -130,9 +132,9 @@ def test_says_what_was_found(made):
     )
     for heading in (
         "Most confidently wrong",
-        "Least familiar",
-        "Unfamiliar, taken for familiar",
-        "How the prompts share the patches",
+        "Least in-distribution",
+        "OOD images taken for in-distribution",
+        "How the prompts divide the patches",
     ):
         assert heading in text
     assert "0.250" not in text and "25.0 % to 75.0 %" in page.replace("&nbsp;", " ")
@@ -185,7 +187,7 @@ def test_stands_alone(made):
 
 
 def test_may_not_ask_for_anything_else(made):
-    """The policy lets this style and this script in by their digests, and pictures from the page itself; nothing else."""
+    """The policy allows this style, this script and the page's own images; nothing else."""
     policy = next(
         a["content"]
         for a in Reader(made[1]).all("meta")
@@ -215,17 +217,19 @@ def test_reads_aloud(made):
 
 
 @pytest.mark.parametrize("settings", ["coop", "zeroshot"])
-def test_two_classes_without_strangers_or_local_prompts(tmp_path, tiny, settings):
+def test_two_classes_without_ood_images_or_local_prompts(tmp_path, tiny, settings):
     about = run(tmp_path, tiny, ("a", "b"), ood=(), settings=settings, number=4)
     write_report(tmp_path / "r.html", *about, [], {})
     reader = Reader((tmp_path / "r.html").read_text())
-    for absence in ("0 epochs", "(--ood)", "(--shift)"):
-        assert absence in reader.text
-    assert not {"unfamiliar", "tradeoff", "shifts"} & {a.get("id") for _, a in reader.elements}
+    assert "0 epochs" in reader.text
+    assert (
+        "Not measured, for want of images: OOD detection and accuracy under shift." in reader.text
+    )
+    assert not {"ood", "tradeoff", "shifts"} & {a.get("id") for _, a in reader.elements}
     assert (
         "AUROC" not in reader.text
         and "prompt 1" not in reader.text
-        and "Least familiar" in reader.text
+        and "Least in-distribution" in reader.text
     )
 
 
@@ -278,7 +282,7 @@ def test_many_classes_get_the_pairs_that_are_confused_most(tmp_path, tiny):
     reader = Reader((tmp_path / "r.html").read_text())
     assert (
         "species 0 species 1 2 100.0" in reader.text
-        and "All other pairs together: 100 images." in reader.text.replace("\xa0", " ")
+        and "All other pairs together: 100 images." in reader.text
     )
     assert not any("Confusion matrix" in a["alt"] for a in reader.all("img"))
 
@@ -301,31 +305,31 @@ def test_a_result_of_something_else(tmp_path, tiny, change, message):
     assert not (tmp_path / "r.html").exists()
 
 
-def test_values_are_text_until_said_otherwise():
-    assert (
-        markup("<b>") == "&lt;b&gt;"
-        and fill("<i>{x}</i>", x=["<", fill("<b>{y}</b>", y="'&")])
-        == "<i>&lt;<b>&#x27;&amp;</b></i>"
-    )
-    assert fill("{x}", x=fill("<p>") + "<q>") == "&lt;p&gt;&lt;q&gt;", (
-        "what is not said to be HTML is not"
-    )
-
-
 def test_log_odds():
     logits = torch.randn(7, 5, generator=torch.Generator().manual_seed(0)) * 3
-    np.testing.assert_allclose(
-        probability(log_odds(logits)), logits.double().softmax(-1).amax(-1), rtol=1e-6
-    )
+    torch.testing.assert_close(log_odds(logits).sigmoid(), logits.double().softmax(-1).amax(-1))
     sure = log_odds(torch.tensor([[200.0, 0.0], [300.0, 0.0]]))
     assert sure[1] > sure[0], "in order even where both probabilities round to 1"
 
 
-def test_wilson():
-    """Wilson's interval of 0 of 10 is [0, z² / (10 + z²)], and it is the set of shares p with |p - k / n| <= z sqrt(p (1 - p) / n)."""
-    assert wilson(0, 10) == pytest.approx((0, 1.96**2 / (10 + 1.96**2)))
-    for p in wilson(7, 11):
-        assert abs(p - 7 / 11) == pytest.approx(1.96 * np.sqrt(p * (1 - p) / 11))
+def test_interval_of_the_accuracy(made):
+    """Wilson's: the fractions p with |p - k / n| = z sqrt(p (1 - p) / n)."""
+    _, page, (_, task, result) = made
+    bounds = re.search(r"(\S+) to (\S+) is its 95 % interval for 11 test images", text_of(page))
+    for p in (float(bound) / 100 for bound in bounds.groups()):
+        assert abs(p - result.accuracy) == pytest.approx(1.96 * np.sqrt(p * (1 - p) / 11), abs=1e-3)
+
+
+def test_every_image_is_decoded_once(tmp_path, tiny, monkeypatch):
+    about = run(tmp_path, tiny, ("a", "b"), ood=("other",), number=4)
+    decoded = []
+    read = FolderImages.__getitem__
+    monkeypatch.setattr(
+        FolderImages, "__getitem__", lambda images, i: decoded.append(i) or read(images, i)
+    )
+    write_report(tmp_path / "r.html", *about, [], {})
+    shown = Reader((tmp_path / "r.html").read_text()).all("figure")
+    assert len(decoded) == sum(attributes["class"] == "case" for attributes in shown)
 
 
 def test_reliability_draws_the_calibration_error():
@@ -357,7 +361,8 @@ def test_in_a_browser(made):
         assert not page.problems and page.evaluate(
             "document.documentElement.scrollWidth <= innerWidth"
         ), page.problems
-        column = "[...document.querySelector('table.sortable').tBodies[0].rows].map(r => r.cells[4].textContent)"
+        rows = "[...document.querySelector('table.sortable').tBodies[0].rows]"
+        column = f"{rows}.map(row => row.cells[4].textContent)"
         unsorted = page.evaluate(column)[:5]
         page.evaluate("document.querySelectorAll('table.sortable thead button')[4].focus()")
         for key, order, sign in (("Enter", "ascending", 1), (" ", "descending", -1)):

@@ -1,4 +1,4 @@
-"""A run as one page that stands alone: numbers, curves, confusions, calibration, detection, the telling images, how it was made."""
+"""A run as one page that stands alone: numbers, curves, confusions, calibration, OOD, images."""
 
 from __future__ import annotations
 
@@ -7,25 +7,13 @@ from pathlib import Path
 
 from ...data.task import Task
 from ...judging.evaluation import Evaluation
+from ...judging.threshold import score_of
 from ...learning.state import Epoch
 from ...method.model import SOTGLP
 from ...storage import write_text
-from . import sections
-from .page import page
-from .pictures import pictures
-from .run import Run
-
-SECTIONS = (
-    ("learning", "Learning", sections.learning),
-    ("classes", "Classes", sections.classes),
-    ("confusions", "What is taken for what", sections.confusions),
-    ("calibration", "OODThreshold", sections.calibration),
-    ("unfamiliar", "Unfamiliar images", sections.unfamiliar),
-    ("tradeoff", "Accuracy against detection", sections.tradeoff),
-    ("shifts", "Other pictures of the same classes", sections.shifts),
-    ("images", "Best and worst images", pictures),
-    ("made", "How this was made", sections.made),
-)
+from .examples import examples
+from .numbers import numbers
+from .page import render
 
 
 def write_report(
@@ -36,30 +24,51 @@ def write_report(
     history: Sequence[Epoch],
     record: Mapping,
 ) -> None:
-    """Write the page, atomically; the model sees only the dozen images that are shown. Sections that have nothing to tell are left out.
+    """Write the page, atomically; the model sees only the dozen images that are shown.
 
     :param result: of this model on this task's test, OOD and shifted images.
     :param history: what ``fit`` returned; empty where nothing was learned.
-    :param record: what else to show under "How this was made": ``command``, other texts and numbers, and mappings of such, each as a
-        table of its own; ``settings`` and ``backbone`` are those of the model unless they are given.
-    :raises ValueError: if the result is not of these images, an image to be shown can't be read, or the file can't be written.
+    :param record: what else to show under "How this was made": ``command``, other values, and
+        mappings of values, each as a table of its own; ``settings`` and ``backbone`` are those of
+        the model unless they are given.
+    :raises ValueError: if the result is not of these images, an image to be shown can't be read,
+        or the file can't be written.
     """
-    sizes = {
-        "test": (task.test, result.outputs),
-        **{name: (task.ood.get(name, ()), out) for name, out in result.ood_outputs.items()},
+    _check(model, task, result)
+    score = score_of(model)
+    backbone = {
+        name: getattr(model.backbone, name)
+        for name in ("name", "pretrained", "precision", "fingerprint")
     }
-    for name, (images, out) in sizes.items():
-        if len(images) != len(out.logits):
+    page = render(
+        "report.html.j2",
+        title=f"{model.config.preset} on {Path(task.name).name or task.name}",
+        model=model,
+        task=task,
+        result=result,
+        history=history,
+        score=score,
+        examples=examples(model, task, result, score),
+        record={"settings": model.config.to_dict(), "backbone": backbone, **record},
+        **numbers(task, result, score),
+    )
+    write_text(path, page)
+
+
+def _check(model: SOTGLP, task: Task, result: Evaluation) -> None:
+    """Refuse a result that is not of this model and this task."""
+    sets: dict[str, tuple] = {"test": (task.test, result.outputs)}
+    for name, outputs in result.ood_outputs.items():
+        sets[name] = (task.ood.get(name, ()), outputs)
+    for name, (images, outputs) in sets.items():
+        if len(images) != len(outputs.logits):
             raise ValueError(
-                f"the result is of {len(out.logits)} {name} images, the task has {len(images)}; give the task that was judged"
+                f"the result is of {len(outputs.logits)} {name} images, the task has "
+                f"{len(images)}; give the task that was evaluated"
             )
-    if result.outputs.logits.shape[1] != len(model.class_names) or set(result.shifts) - set(
-        task.shifts
-    ):
+    unknown = set(result.shifts) - set(task.shifts)
+    if result.outputs.logits.shape[1] != len(model.class_names) or unknown:
         raise ValueError(
-            "the result has other classes or shifts than the model and the task; give those that were judged"
+            "the result has other classes or shifts than the model and the task; "
+            "give the model and the task that were evaluated"
         )
-    run = Run(model, task, result, history, record)
-    title = f"{model.config.preset} on {Path(task.name).name or task.name}"
-    told = [(id, heading, content) for id, heading, tell in SECTIONS if (content := tell(run))]
-    write_text(path, page(title, sections.summary(run), told))
