@@ -7,13 +7,15 @@ PY = $(VENV)/bin/python
 STAMP = $(VENV)/.installed
 CHECK_PYTHON = import sys; sys.exit(not (3, 11) <= sys.version_info[:2] <= (3, 13))
 
+RESOLUTION ?= lowest-direct
+TESTING = pytest pytest-timeout pytest-xdist hypothesis nbformat nbmake ipykernel
 PARALLEL = -n auto --maxprocesses 4 --dist loadfile
 export HF_HUB_OFFLINE ?= 1
 export PIP_DISABLE_PIP_VERSION_CHECK = 1
 export PIP_ROOT_USER_ACTION = ignore
 
 .DEFAULT_GOAL := help
-.PHONY: install book test coverage pages links serve bench lint clean help
+.PHONY: install book test quick versions coverage pages links serve bench lint clean help
 
 $(STAMP): requirements.txt constraints.txt pyproject.toml
 	@command -v $(PYTHON) >/dev/null || { echo "$(PYTHON) was not found; install Python 3.11, 3.12 or 3.13, or name one with PYTHON=" >&2; exit 1; }
@@ -32,6 +34,15 @@ book: $(STAMP) ## build the book; every warning is an error
 test: $(STAMP) ## test the package, then run every CPU notebook
 	OMP_NUM_THREADS=1 $(PY) -m pytest $(PARALLEL)
 	OMP_NUM_THREADS=1 $(PY) -m pytest $(PARALLEL) --nbmake --nbmake-timeout=300 --ignore-glob='*_gpu.ipynb' notebooks
+
+quick: $(STAMP) ## the tests that take less than a few seconds each
+	OMP_NUM_THREADS=1 $(PY) -m pytest $(PARALLEL) -m "not slow"
+
+versions: ## test the lowest versions that pyproject.toml allows (RESOLUTION=highest: the newest); needs uv
+	uv venv --quiet --python $(PYTHON) _build/versions
+	uv pip compile --quiet --all-extras --resolution $(RESOLUTION) pyproject.toml -o _build/versions/set.txt
+	uv pip install --quiet --python _build/versions -r _build/versions/set.txt $(TESTING)
+	OMP_NUM_THREADS=1 _build/versions/bin/python -m pytest $(PARALLEL) --ignore tests/book
 
 coverage: $(STAMP) ## the lines of the package that no test runs
 	OMP_NUM_THREADS=1 $(PY) -m pytest $(PARALLEL) --cov=sotglp_core --cov-report=term-missing:skip-covered --cov-fail-under=95
