@@ -3,25 +3,29 @@
     P* = argmin_P <C, P> + eps * sum P (log P - 1)   subject to   P 1 = a,  P^T 1 = b
     P*_kn = exp((f_k + g_n - C_kn) / eps)
 
-Sinkhorn's fixed point (Cuturi 2013) runs on a kernel stabilised by its row minima, which settles easy problems in a
-handful of iterations. What it leaves (small eps, adversarial costs) goes to the log domain in float64, where Newton
-steps on the dual (Brauer, Clason, Lorenz and Wirth 2017) follow a decreasing temperature.
+Sinkhorn's fixed point (Cuturi 2013) runs on a kernel stabilised by its row minima, which settles
+easy problems in a handful of iterations. What it leaves (small eps, adversarial costs) goes to the
+log domain in float64, where Newton steps on the dual (Brauer, Clason, Lorenz and Wirth 2017) follow
+a decreasing temperature.
 """
 
 from __future__ import annotations
 
+import math
+import os
 from collections.abc import Callable
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import torch
 from torch import Tensor
 
-CHECK_EVERY = 4  # iterations between two looks at the marginals: one host synchronisation each
+BACKENDS = ("auto", "torch", "triton")
 SCALING_ITERATIONS = 60  # what the scaling form may spend before the Newton steps take over
-CHUNK = 1 << 16  # problems a Newton batch
-CACHED = (
-    1 << 18
-)  # entries of the kernels that the CPU iterates on at once, so that they stay in its cache
+NEWTON_BATCH = 1 << 16  # problems
+SERIAL = (
+    1 << 15
+)  # entries below which one thread does an operation of torch alone (but exp and log)
+DAMPINGS = (1, 0.5, 0.25, 0.1, 0.02)  # of the Newton steps that are tried
 
 
 class Transport(NamedTuple):
@@ -44,43 +48,31 @@ def sinkhorn(
     tolerance: float = 1e-6,
     max_iterations: int = 1000,
     differentiable: bool = False,
+    backend: str = "auto",
 ) -> Transport:
-    """Solve min_P <C, P> - eps H(P) over P with row sums ``a`` and column sums ``b``.
+    """min_P <C, P> - eps H(P) over P with row sums ``a`` and column sums ``b``.
 
     :param cost: (..., K, N), finite.
     :param epsilon: regularisation, in units of the cost, > 0.
     :param a: (..., K) row marginal, zeros allowed; uniform 1/K if None.
-    :param b: (..., N) column marginal with the same total as ``a``; uniform 1/N if None.
+    :param b: (..., N) column marginal, scaled to the total of ``a``; uniform 1/N if None.
     :param tolerance: marginal violation at which a problem counts as converged.
-    :param max_iterations: iterations after which a problem is returned as it is, with ``converged`` False.
-    :param differentiable: let gradients flow from the plan to the cost by implicit differentiation. Off, the plan is
-        a constant: for sum(plan * cost) at the optimum that loses only the entropy's term (envelope theorem).
+    :param max_iterations: iterations after which a problem is returned as it is, with ``converged``
+        False.
+    :param differentiable: let gradients flow from the plan to the cost by implicit differentiation.
+        Off, the plan is a constant: for sum(plan * cost) at the optimum that loses only the
+        entropy's term (envelope theorem).
+    :param backend: "triton" for the fused GPU kernel, "torch" for operations of torch, "auto" for
+        the kernel on CUDA wherever it can run.
     :return: :class:`Transport`, in float32 or the cost's wider type.
-    :raises ValueError: on a shape, a marginal or a value that makes no transport problem.
+    :raises ValueError: on a shape, a marginal or a value that makes no transport problem, or a
+        backend that can't solve it.
 
     Source: Cuturi, "Sinkhorn Distances", NeurIPS 2013; SOT-GLP (arXiv 2603.08347).
     """
-    return solve(_scale, cost, epsilon, a, b, tolerance, max_iterations, differentiable)
-
-
-def solve(
-    scale: Callable,
-    cost: Tensor,
-    epsilon: float,
-    a: Tensor | None,
-    b: Tensor | None,
-    tolerance: float,
-    max_iterations: int,
-    differentiable: bool,
-) -> Transport:
-    """:func:`sinkhorn` with another first stage.
-
-    :param scale: (C, a, b, tolerance, budget) -> (plan, log p, log q, violation, iterations) for (S, K, N) costs in units of epsilon;
-        what it leaves above the tolerance goes to the Newton steps.
-    """
-    if cost.ndim < 2 or not cost.shape[-1] or not cost.shape[-2]:
+    if cost.ndim < 2 or 0 in cost.shape[-2:]:
         raise ValueError(f"cost has shape {tuple(cost.shape)}; it needs (..., K, N) with K, N >= 1")
-    if not epsilon > 0:
+    if not 0 < epsilon < math.inf:
         raise ValueError(
             f"epsilon is {epsilon}; it must be positive (for the unregularised limit use ot.emd)"
         )
@@ -89,36 +81,40 @@ def solve(
     *batch, K, N = cost.shape
     with torch.no_grad(), torch.autocast(cost.device.type, enabled=False):
         C = cost.detach().to(torch.promote_types(cost.dtype, torch.float32))
-        given = a is not None or b is not None
-        a, b = _marginal("a", a, C, K), _marginal("b", b, C, N)
-        if not bool(C.sum().isfinite()) and not bool(
-            C.isfinite().all()
-        ):  # the sum is cheap, and rarely infinite alone
+        if not bool(C.sum(dtype=torch.float64).isfinite()):
             raise ValueError("the cost holds NaN or infinity; check what it was computed from")
-        if given and not bool(((a.sum(-1) - b.sum(-1)).abs() <= 1e-5 * a.sum(-1)).all()):
-            raise ValueError(
-                "a and b differ in their totals; scale them to the same total in every problem"
-            )
-        C, a, b = (x.reshape(-1, *x.shape[len(batch) :]) for x in (C / epsilon, a, b))
-        plan, u, v, violation, iterations = scale(
-            C, a, b, tolerance, min(max_iterations, SCALING_ITERATIONS)
+        given_a, given_b = _marginal("a", a, C, K), _marginal("b", b, C, N)
+        solved = _solve(
+            C.reshape(-1, K, N),
+            given_a.reshape(-1, K),
+            _balanced(given_a, given_b).reshape(-1, N),
+            epsilon=max(epsilon, torch.finfo(C.dtype).tiny),
+            tolerance=tolerance,
+            max_iterations=max_iterations,
+            scale=_first_stage(C, backend),
         )
-        if max_iterations > SCALING_ITERATIONS:
-            hard = (~(violation <= tolerance)).nonzero()[:, 0]
-            for rest in hard.split(CHUNK) if len(hard) else ():
-                solved = _newton(
-                    C[rest], a[rest], b[rest], tolerance, max_iterations - SCALING_ITERATIONS
-                )
-                plan[rest], u[rest], v[rest] = (x.to(plan.dtype) for x in solved[:3])
-                iterations[rest] += solved[3]
-                violation[rest] = marginal_violation(plan[rest], a[rest], b[rest])
-        flat = Transport(
-            plan, epsilon * u, epsilon * v, violation, iterations, violation <= tolerance
-        )
-        result = Transport(*(x.reshape((*batch, *x.shape[1:])) for x in flat))
+        result = Transport(*(x.reshape((*batch, *x.shape[1:])) for x in solved))
     if differentiable and cost.requires_grad:
-        result = result._replace(plan=_ImplicitPlan.apply(cost, result.plan, epsilon))
+        result = result._replace(plan=_differentiable(result.plan, cost, epsilon))
     return result
+
+
+def log_sinkhorn(cost: Tensor, log_a: Tensor, log_b: Tensor, iterations: int) -> Tensor:
+    """u = log a - logsumexp_n(v - C), v = log b - logsumexp_k(u - C) in turn; P = exp(u + v - C).
+
+    A fixed number of iterations in the log domain, without a branch: for graphs that are exported.
+
+    :param cost: (..., K, N), in units of epsilon.
+    :param log_a: (..., K).
+    :param log_b: (..., N).
+    :return: the plan, (..., K, N); its row sums are exact.
+    """
+    u = log_a - torch.logsumexp(-cost, -1)
+    v = torch.zeros_like(cost[..., 0, :])
+    for _ in range(iterations):
+        v = log_b - torch.logsumexp(u[..., :, None] - cost, -2)
+        u = log_a - torch.logsumexp(v[..., None, :] - cost, -1)
+    return (u[..., :, None] + v[..., None, :] - cost).exp()
 
 
 def marginal_violation(plan: Tensor, a: Tensor, b: Tensor) -> Tensor:
@@ -139,8 +135,9 @@ def _marginal(name: str, value: Tensor | None, C: Tensor, size: int) -> Tensor:
     try:
         value = value.detach().to(C).expand(shape)
     except RuntimeError:
+        found = tuple(value.shape)
         raise ValueError(
-            f"{name} has shape {tuple(value.shape)}; it needs {shape} or a shape that broadcasts to it"
+            f"{name} has shape {found}; it needs {shape} or a shape that broadcasts to it"
         ) from None
     if not bool((value >= 0).all() & (value.sum(-1) > 0).all() & value.isfinite().all()):
         raise ValueError(
@@ -149,39 +146,92 @@ def _marginal(name: str, value: Tensor | None, C: Tensor, size: int) -> Tensor:
     return value
 
 
-def _scale(C: Tensor, a: Tensor, b: Tensor, tolerance: float, budget: int) -> tuple[Tensor, ...]:
-    """The first stage in pieces that stay in the processor's cache; on a GPU, in one."""
-    size = max(1, CACHED // C[0].numel()) if C.device.type == "cpu" and len(C) else max(1, len(C))
-    result = (
-        torch.empty_like(C),
-        torch.empty_like(a),
-        torch.empty_like(b),
-        C.new_empty(len(C)),
-        C.new_empty(len(C), dtype=torch.int64),
-    )
-    for part in (slice(at, at + size) for at in range(0, len(C), size)):
-        for whole, piece in zip(
-            result, _scale_together(C[part], a[part], b[part], tolerance, budget)
-        ):
-            whole[part] = piece
-    return result
+def _balanced(a: Tensor, b: Tensor) -> Tensor:
+    """``b`` with the totals of ``a``, from which it may differ by rounding.
+
+    :raises ValueError: if it differs by more.
+    """
+    ratio = a.sum(-1, keepdim=True) / b.sum(-1, keepdim=True)
+    if not bool(((ratio - 1).abs() <= 1e-5).all()):
+        raise ValueError("a and b differ in their totals; scale them to the same total")
+    return b * ratio
 
 
-def _scale_together(
-    C: Tensor, a: Tensor, b: Tensor, tolerance: float, budget: int
+def _first_stage(C: Tensor, backend: str) -> Callable:
+    """The function that iterates: the fused kernel's where it is wanted and can run, or torch's."""
+    if backend not in BACKENDS:
+        raise ValueError(f"backend is {backend!r}; choose one of {', '.join(BACKENDS)}")
+    interpreted = os.environ.get("TRITON_INTERPRET") == "1"
+    if backend == "triton" or (backend == "auto" and C.is_cuda and not interpreted):
+        try:
+            from . import kernel
+
+            kernel.check(C)
+            return kernel.scale
+        except Exception as error:  # Triton's versions fail to load in many ways
+            if backend == "triton":
+                raise ValueError(
+                    f"backend='triton' is impossible here: {error}; choose 'auto' or 'torch'"
+                ) from None
+    return _scale
+
+
+def _solve(
+    C: Tensor,
+    a: Tensor,
+    b: Tensor,
+    *,
+    epsilon: float,
+    tolerance: float,
+    max_iterations: int,
+    scale: Callable,
 ) -> tuple[Tensor, ...]:
-    """P = diag(p) exp(min_n C - C) diag(q), p and q in turn; problems last, so that every operation is one long vector."""
-    C, a, b = (
-        C.permute(1, 2, 0).contiguous(),
-        a.T.contiguous(),
-        b.T.contiguous(),
-    )  # (K, N, S), (K, S), (N, S)
-    lowest = C.amin(1)  # (K, S)
-    kernel = (lowest[:, None] - C).exp_()
+    """Transport's fields for (S, K, N) costs: iterations, then Newton steps where they fail."""
+    budget = min(max_iterations, SCALING_ITERATIONS)
+    plan, f, g, violation, iterations = scale(C, a, b, epsilon, tolerance, budget)
+    hard = (~(violation <= tolerance)).nonzero()[:, 0]
+    for rest in hard.split(NEWTON_BATCH) if len(hard) else ():
+        *solved, steps = _newton(
+            C[rest], a[rest], b[rest], epsilon, tolerance, max_iterations - budget
+        )
+        new_plan, new_f, new_g = (x.to(plan.dtype) for x in solved)
+        new_violation = marginal_violation(new_plan, a[rest], b[rest])
+        better = ~(violation[rest] <= new_violation)  # also where there is NaN
+        chosen = rest[better]
+        plan[chosen], f[chosen], g[chosen] = new_plan[better], new_f[better], new_g[better]
+        violation[chosen] = new_violation[better]
+        iterations[rest] += steps
+    return plan, f, g, violation, iterations, violation <= tolerance
+
+
+def _scale(
+    C: Tensor, a: Tensor, b: Tensor, epsilon: float, tolerance: float, budget: int
+) -> tuple[Tensor, ...]:
+    """P = diag(p) exp((min_n C - C) / eps) diag(q) by operations of torch.
+
+    On the CPU in pieces that one thread works on: several would have to wait for each other after
+    every operation, for a long time if other programs keep the cores busy.
+    """
+    lowest = C.amin(-1)
+    kernel = (lowest[..., None] - C).div_(epsilon).exp_()  # at once: exp takes all threads
+    size = len(C) if C.is_cuda else SERIAL // C[:1].numel() if len(C) else 0
+    pieces = zip(*(x.split(max(1, size)) for x in (kernel, a, b)))
+    solved = [_iterate(*piece, tolerance, budget) for piece in pieces]
+    plan, p, q, violation, done = (torch.cat(parts) for parts in zip(*solved))
+    return plan, lowest + epsilon * p.log(), epsilon * q.log(), violation, done
+
+
+def _iterate(
+    kernel: Tensor, a: Tensor, b: Tensor, tolerance: float, budget: int
+) -> tuple[Tensor, ...]:
+    """p and q in turn; problems come last, so that every operation is one long vector."""
+    check_every = 12 if kernel.is_cuda else 4  # iterations; a check makes the host wait for the GPU
+    kernel = kernel.permute(1, 2, 0).contiguous()  # (K, N, S)
+    a, b = a.T.contiguous(), b.T.contiguous()  # (K, S), (N, S)
     p, q, iterations = a / kernel.sum(1), b, 0
-    done = torch.full(a.shape[1:], budget, dtype=torch.int64, device=C.device)
+    done = torch.full(a.shape[1:], budget, dtype=torch.int64, device=a.device)
     while iterations < budget:
-        for _ in range(min(CHECK_EVERY, budget - iterations)):
+        for _ in range(min(check_every, budget - iterations)):
             q = b / (kernel * p[:, None]).sum(0)
             row = (kernel * q).sum(1)
             last, p = p, a / row
@@ -192,51 +242,54 @@ def _scale_together(
             break
     plan = kernel.mul_(last[:, None]).mul_(q)
     violation = (plan.sum(1) - a).abs_().sum(0) + (plan.sum(0) - b).abs_().sum(0)
-    return plan.permute(2, 0, 1), (lowest + last.log()).T, q.log().T, violation, done
+    return plan.permute(2, 0, 1), last.T, q.T, violation, done
 
 
-def _newton(C: Tensor, a: Tensor, b: Tensor, tolerance: float, budget: int) -> tuple[Tensor, ...]:
-    """Newton steps on the dual in log domain, the temperature halved from the costs' range to 1 as each is solved.
+def _newton(
+    C: Tensor, a: Tensor, b: Tensor, epsilon: float, tolerance: float, budget: int
+) -> tuple[Tensor, ...]:
+    """Newton steps on the dual in float64; the temperature halves from the costs' range to epsilon.
 
-    Rows are exact after each update of u, so that r = b - P^T 1 is the dual gradient and H its Hessian; of the damped
-    Newton steps and Sinkhorn's own step the one that leaves the smallest |r| is taken.
+    Rows are exact for every g, so that r = b - P^T 1 is the dual's gradient and H / T its Hessian;
+    of the damped Newton steps and Sinkhorn's own the one that leaves the smallest |r| is taken.
     """
     C, a, b = C.double(), a.double(), b.double()
-    log_a, log_b = a.log(), b.log()
-    span = (C.amax((-2, -1)) - C.amin((-2, -1))).clamp_min(1)  # (S,)
-    v = torch.zeros_like(b)
-    dampings = torch.tensor([1, 0.5, 0.25, 0.1, 0.02], dtype=C.dtype, device=C.device)[
-        :, None, None
-    ]
+    b = _balanced(a, b)
+    log_b, g = b.log(), torch.zeros_like(b).masked_fill(b == 0, -torch.inf)
+    span = C.amax((-2, -1)) - C.amin((-2, -1))  # (S,)
+    T = span.clamp(epsilon, torch.finfo(C.dtype).max)[:, None]
+    dampings = C.new_tensor(DAMPINGS)[:, None, None]
     used = torch.full(a.shape[:1], budget, device=C.device)
-    T = span[:, None]
-
-    def rows_exact(v: Tensor, T: Tensor) -> tuple[Tensor, Tensor]:
-        w = (v / T).masked_fill(b == 0, -torch.inf)
-        u = log_a - torch.logsumexp(w[..., None, :] - C / T[:, None], -1)
-        return u, (u[..., None] + w[..., None, :] - C / T[:, None]).exp()
-
     for step in range(budget):
-        plan = rows_exact(v, T)[1]
+        plan = _exact_rows(C, a, g, T)[0]
         column = plan.sum(-2)
         residual = b - column
         met = residual.abs().sum(-1, keepdim=True) <= tolerance / 4  # (S, 1)
-        used = used.where(~(met & (T == 1))[:, 0] | (used < step), step)
-        if step % CHECK_EVERY == 0 and bool((used <= step).all()):
+        used = used.where(~(met & (epsilon == T))[:, 0] | (used < step), step)
+        if step % 4 == 0 and bool((used <= step).all()):
             break
-        T = T.where(~met, (T / 2).clamp_min(1))
+        T = T.where(~met, (T / 2).clamp_min(epsilon))
         newton = _schur_solve(plan, a, b, residual).nan_to_num(0, 0, 0)
-        scaling = (log_b - column.log()).masked_fill(b == 0, 0).nan_to_num(0, 0, 0)
-        tries = v + T * torch.cat([dampings * newton, scaling[None]])  # (6, S, N)
-        left = torch.stack([(b - rows_exact(t, T)[1].sum(-2)).abs().sum(-1) for t in tries])
+        scaling = (log_b - column.log()).nan_to_num(0, 0, 0)
+        tries = g + T * torch.cat([dampings * newton, scaling[None]])  # (6, S, N)
+        left = torch.stack([(b - _exact_rows(C, a, x, T)[0].sum(-2)).abs().sum(-1) for x in tries])
         best = left.nan_to_num(torch.inf).argmin(0)
-        v = tries[best, torch.arange(len(best), device=C.device)]
-    u, plan = rows_exact(v, torch.ones_like(span)[:, None])
-    return plan, u, v.masked_fill(b == 0, -torch.inf), used
+        g = tries[best, torch.arange(len(best), device=C.device)]
+    plan, f = _exact_rows(C, a, g, torch.full_like(T, epsilon))
+    return plan, f, g, used
+
+
+def _exact_rows(C: Tensor, a: Tensor, g: Tensor, T: Tensor) -> tuple[Tensor, Tensor]:
+    """P = diag(a) softmax_n((g - C) / T), and f with P = exp((f + g - C) / T)."""
+    exponent = g[..., None, :] - C
+    largest = exponent.amax(-1, keepdim=True)
+    exponent = (exponent - largest) / T[..., None]
+    f = T * (a.log() - exponent.logsumexp(-1)) - largest[..., 0]
+    return a[..., None] * exponent.softmax(-1), f
 
 
 def _schur_solve(plan: Tensor, a: Tensor, b: Tensor, right: Tensor) -> Tensor:
-    """Solve (diag(P^T 1) - P^T diag(1/a) P) x = right on the complement of the constant vector: (..., N)."""
+    """Solve (diag(P^T 1) - P^T diag(1/a) P) x = right off the constant vector: (..., N)."""
     scaled = plan / a.clamp_min(torch.finfo(a.dtype).tiny)[..., None]
     hessian = torch.diag_embed(plan.sum(-2) + (b == 0)) - scaled.mT @ plan
     gauge = (b[..., :, None] * b[..., None, :]) / b.sum(-1)[..., None, None]
@@ -244,23 +297,13 @@ def _schur_solve(plan: Tensor, a: Tensor, b: Tensor, right: Tensor) -> Tensor:
     return torch.linalg.solve_ex(hessian + gauge + ridge, right[..., None])[0][..., 0]
 
 
-class _ImplicitPlan(torch.autograd.Function):
-    """dP = P (df + dg - dC) / eps with df, dg fixed by the marginals; the backward pass solves for their adjoints."""
-
-    @staticmethod
-    def forward(ctx: Any, cost: Tensor, plan: Tensor, epsilon: float) -> Tensor:
-        ctx.save_for_backward(plan)
-        ctx.epsilon, ctx.dtype = epsilon, cost.dtype
-        return plan.clone()
-
-    @staticmethod
-    @torch.autograd.function.once_differentiable
-    def backward(ctx: Any, grad: Tensor) -> tuple[Tensor | None, ...]:
-        plan = ctx.saved_tensors[0].double()
-        weighted = grad.double() * plan
-        a, b = plan.sum(-1), plan.sum(-2)
-        per_row = weighted.sum(-1) / a.clamp_min(torch.finfo(a.dtype).tiny)
-        y = _schur_solve(plan, a, b, weighted.sum(-2) - (plan * per_row[..., None]).sum(-2))
-        x = per_row - (plan @ y[..., None])[..., 0] / a.clamp_min(torch.finfo(a.dtype).tiny)
-        grad_cost = (plan * (x[..., None] + y[..., None, :]) - weighted) / ctx.epsilon
-        return grad_cost.to(ctx.dtype), None, None
+def _differentiable(plan: Tensor, cost: Tensor, epsilon: float) -> Tensor:
+    """The plan with its first derivative: dP = P (dx + dy - dC / eps), at fixed marginals."""
+    P, change = plan.double(), (cost.detach() - cost).double() / epsilon  # 0, with a gradient
+    a, b = P.sum(-1), P.sum(-2)
+    row_weight = 1 / a.clamp_min(torch.finfo(a.dtype).tiny)
+    moved = P * change
+    per_row = moved.sum(-1) * row_weight
+    y = _schur_solve(P, a, b, (P * per_row[..., None]).sum(-2) - moved.sum(-2))
+    x = -per_row - (P @ y[..., None])[..., 0] * row_weight
+    return (P + P * (x[..., None] + y[..., None, :] + change)).to(plan.dtype)

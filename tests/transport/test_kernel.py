@@ -1,26 +1,28 @@
-"""The fused kernel against the torch solver in float64 and against POT: on a GPU, or through Triton's interpreter on the CPU."""
+"""The fused kernel against torch in float64 and POT: on a GPU, or by Triton's interpreter."""
 
+import importlib
 import os
-import warnings
+import re
+import sys
+from functools import partial
 
 import numpy as np
 import ot
 import pytest
 import torch
 
-from sotglp_core.transport import kernel as module
-from sotglp_core.transport.kernel import sinkhorn_triton, unfit
 from sotglp_core.transport.sinkhorn import sinkhorn
 
 INTERPRETED = os.environ.get("TRITON_INTERPRET") == "1"
 DEVICE = "cpu" if INTERPRETED else "cuda"
-if module.triton is None:
-    pytest.skip("triton is not installed", allow_module_level=True)
 if not INTERPRETED and not torch.cuda.is_available():
     pytest.skip("there is neither a CUDA device nor TRITON_INTERPRET=1", allow_module_level=True)
+pytest.importorskip("triton", reason="triton is not installed")
+kernel = importlib.import_module("sotglp_core.transport.kernel")
 pytestmark = pytest.mark.filterwarnings(
     "ignore:.*encountered in:RuntimeWarning"
 )  # NumPy's, inside the interpreter
+fused, in_torch = partial(sinkhorn, backend="triton"), partial(sinkhorn, backend="torch")
 
 
 def problem(S, K, N, *, spread=0.015, seed=0, uniform=False, zeros=False):
@@ -58,7 +60,7 @@ def test_equals_the_torch_solver_in_float64(S, K, N, kind):
     if kind == "zeros" and K == 1:
         pytest.skip("a single row has all the mass")
     cost, marginals = problem(S, K, N, uniform=kind == "uniform", zeros=kind == "zeros")
-    ours = sinkhorn_triton(cost, epsilon=0.1, **marginals)
+    ours = fused(cost, epsilon=0.1, **marginals)
     exact = {name: v.double() / v.double().sum(-1, keepdim=True) for name, v in marginals.items()}
     wanted = sinkhorn(cost.double(), epsilon=0.1, tolerance=1e-10, **exact)
     assert ours.plan.shape == (S, K, N) and ours.plan.dtype == torch.float32
@@ -75,7 +77,7 @@ def test_equals_the_torch_solver_in_float64(S, K, N, kind):
 
 def test_equals_pot():
     cost, marginals = problem(3, 7, 5, spread=0.2)
-    ours = sinkhorn_triton(cost, epsilon=0.1, **marginals)
+    ours = fused(cost, epsilon=0.1, **marginals)
     for i in range(3):
         a, b, c = (x[i].double().cpu().numpy() for x in (*marginals.values(), cost))
         oracle = ot.sinkhorn(
@@ -92,9 +94,9 @@ def test_equals_pot():
 
 @pytest.mark.parametrize("epsilon", [0.01, 1e-3])
 def test_hands_over_what_it_leaves(epsilon):
-    """Costs that Sinkhorn's iteration can't settle in its budget are settled by the Newton steps."""
+    """Costs that the iterations can't settle in their budget are settled by the Newton steps."""
     cost = problem(5, 7, 3, spread=1.0, uniform=True)[0]
-    ours, wanted = sinkhorn_triton(cost, epsilon=epsilon), sinkhorn(cost, epsilon=epsilon)
+    ours, wanted = fused(cost, epsilon=epsilon), in_torch(cost, epsilon=epsilon)
     assert ours.converged.all() and ours.iterations.max() > 60
     torch.testing.assert_close(ours.plan, wanted.plan, atol=1e-5, rtol=0)
 
@@ -105,49 +107,66 @@ def test_leading_axes_gradient_and_low_precision():
         torch.autograd.grad(
             solver(cost, epsilon=0.1, differentiable=True).plan.square().sum(), cost
         )[0]
-        for solver in (sinkhorn_triton, sinkhorn)
+        for solver in (fused, in_torch)
     ]
     torch.testing.assert_close(*gradients, atol=1e-6, rtol=1e-3)
-    low = sinkhorn_triton(cost.detach().bfloat16(), epsilon=0.1)
+    low = fused(cost.detach().bfloat16(), epsilon=0.1)
     torch.testing.assert_close(
-        low.plan, sinkhorn(cost.detach().bfloat16(), epsilon=0.1).plan, atol=1e-6, rtol=0
+        low.plan, in_torch(cost.detach().bfloat16(), epsilon=0.1).plan, atol=1e-6, rtol=0
     )
 
 
 @pytest.mark.parametrize("allowed", [1, 2, 6])
 def test_stops_at_the_iterations_allowed(allowed):
-    result = sinkhorn_triton(
+    result = fused(
         problem(3, 7, 3, spread=1.0, uniform=True)[0], epsilon=0.01, max_iterations=allowed
     )
     assert (result.iterations == allowed).all() and not result.converged.any()
 
 
-@pytest.mark.parametrize(
-    "change, reason",
-    [
-        ({"triton": None}, "not installed"),
-        ({"INTERPRETED": False}, "needs a CUDA device"),
-        ({"LARGEST": 32}, "do not fit"),
-        ({}, "float64"),
-    ],
-)
-def test_falls_back_with_a_reason(monkeypatch, change, reason):
+def test_says_why_it_can_not_run(monkeypatch):
     cost = problem(3, 7, 5, uniform=True)[0].cpu()
-    cost = cost if change else cost.double()
-    for name, value in ({"INTERPRETED": True} | change).items():
-        monkeypatch.setattr(module, name, value)
-    assert reason in unfit(cost)
-    with pytest.warns(UserWarning, match=reason):
-        result = sinkhorn_triton(cost, epsilon=0.1)
-    torch.testing.assert_close(result.plan, sinkhorn(cost, epsilon=0.1).plan)
+    for change, value, reason in (
+        ("LARGEST", 32, "7 x 5 do not fit into the registers"),
+        ("INTERPRETED", False, "the cost is on cpu, and the kernel needs a CUDA device"),
+    ):
+        with monkeypatch.context() as patch:
+            patch.setattr(kernel, change, value)
+            with pytest.raises(ValueError, match=f"'triton' is impossible here: .*{reason}"):
+                fused(cost, epsilon=0.1)
+    with pytest.raises(ValueError, match="the cost is float64; choose 'auto' or 'torch'"):
+        fused(cost.double(), epsilon=0.1)
+
+
+@pytest.mark.parametrize(
+    "error", [ImportError("No module named 'triton'"), RuntimeError("0 active drivers ([])")]
+)
+def test_a_triton_that_does_not_load_is_no_triton(monkeypatch, error):
+    """Some versions raise other errors than ImportError where there is no GPU."""
+
+    class Broken:
+        def find_spec(self, name, path=None, target=None):
+            if name == "sotglp_core.transport.kernel":
+                raise error
+
+    cost = problem(3, 7, 5, uniform=True)[0]
+    monkeypatch.delitem(sys.modules, "sotglp_core.transport.kernel")
+    monkeypatch.delattr("sotglp_core.transport.kernel")
+    monkeypatch.setattr(sys, "meta_path", [Broken(), *sys.meta_path])
+    assert sinkhorn(cost, epsilon=0.1).converged.all()
+    with pytest.raises(ValueError, match=re.escape(str(error))):
+        fused(cost, epsilon=0.1)
+
+
+def test_auto_never_takes_the_interpreter(monkeypatch):
+    monkeypatch.setattr(kernel, "scale", None)
+    assert sinkhorn(problem(3, 7, 5, uniform=True)[0].cpu(), epsilon=0.1).converged.all()
 
 
 def test_the_same_errors():
-    with warnings.catch_warnings():
-        warnings.simplefilter("error")
-        for shape, epsilon, message in (((3,), 0.1, "needs"), ((2, 3), 0.0, "positive")):
-            with pytest.raises(ValueError, match=message):
-                sinkhorn_triton(torch.rand(shape, device=DEVICE), epsilon=epsilon)
+    for shape, epsilon, message in (((3,), 0.1, "needs"), ((2, 3), 0.0, "positive")):
+        with pytest.raises(ValueError, match=message):
+            fused(torch.rand(shape, device=DEVICE), epsilon=epsilon)
 
 
 @pytest.mark.gpu
@@ -155,5 +174,5 @@ def test_the_same_errors():
 def test_many_problems_on_a_gpu():
     cost = problem(256_000, 10, 4, uniform=True)[0]
     torch.testing.assert_close(
-        sinkhorn_triton(cost, epsilon=0.1).plan, sinkhorn(cost, epsilon=0.1).plan, atol=1e-6, rtol=0
+        fused(cost, epsilon=0.1).plan, in_torch(cost, epsilon=0.1).plan, atol=1e-6, rtol=0
     )

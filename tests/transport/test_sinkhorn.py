@@ -1,5 +1,10 @@
 """The solver against POT, closed forms and the laws of transport."""
 
+import os
+import subprocess
+import sys
+import time
+
 import numpy as np
 import ot
 import pytest
@@ -7,7 +12,7 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from sotglp_core.transport.sinkhorn import marginal_violation, sinkhorn
+from sotglp_core.transport.sinkhorn import log_sinkhorn, marginal_violation, sinkhorn
 
 
 def costs(*shape, seed=0, dtype=torch.float64):
@@ -262,6 +267,102 @@ def test_stops_at_the_iterations_allowed_and_says_so():
     assert result.iterations == 2 and not result.converged and result.marginal_violation > 1e-6
 
 
+def test_a_total_of_almost_one_is_a_total():
+    """b is scaled to the total of a, so that there is a plan with these marginals."""
+    cost = torch.rand(3, 2, generator=torch.Generator().manual_seed(0), dtype=torch.float64)
+    a = torch.full((3,), 0.333333, dtype=torch.float64)
+    oracle = ot.sinkhorn(
+        (a / a.sum()).numpy(), [0.5, 0.5], cost.numpy(), 0.01, method="sinkhorn_log", stopThr=1e-12
+    )
+    result = sinkhorn(cost, epsilon=0.01, a=a)
+    assert result.converged
+    np.testing.assert_allclose(result.plan, oracle * float(a.sum()), atol=1e-6)
+    np.testing.assert_allclose(result.plan.sum(0), float(a.sum()) / 2, atol=1e-9)
+
+
+@settings(max_examples=30, deadline=None)
+@given(st.integers(0, 10_000), st.sampled_from([1e-8, 1e-12]), st.sampled_from([0.01, 0.1]))
+def test_the_second_stage_makes_no_plan_worse(seed, tolerance, epsilon):
+    """Float32 can't reach such tolerances; what it can reach must not be lost in trying."""
+    cost = torch.rand(3, 10, 4, generator=torch.Generator().manual_seed(seed))
+    first = sinkhorn(cost, epsilon=epsilon, tolerance=tolerance, max_iterations=60)
+    both = sinkhorn(cost, epsilon=epsilon, tolerance=tolerance)
+    assert (both.marginal_violation <= first.marginal_violation).all()
+    assert both.marginal_violation.max() < 1e-6
+    exact = sinkhorn(cost.double(), epsilon=epsilon, tolerance=1e-12).plan
+    torch.testing.assert_close(both.plan.double(), exact, atol=1e-6, rtol=0)
+
+
+@settings(max_examples=60, deadline=None)
+@given(
+    st.integers(0, 10_000),
+    st.sampled_from([1e-3, 1e-10, 1e-16, 1e-30, 1e-300, 5e-324]),
+    st.sampled_from([1, 50, 61, 200]),
+    st.sampled_from([1.0, 1e30]),
+    st.sampled_from([torch.float32, torch.float64]),
+)
+def test_every_epsilon_and_budget_gives_a_plan(seed, epsilon, max_iterations, size, dtype):
+    """Finite, of mass 1, with exact rows or a violation that is told; converged only if it is."""
+    cost = size * costs(3, 7, 5, seed=seed, dtype=dtype)
+    result = sinkhorn(cost, epsilon=epsilon, max_iterations=max_iterations)
+    assert all(x.isfinite().all() for x in result)
+    mass = result.plan.sum((-1, -2))
+    torch.testing.assert_close(mass, torch.ones(3, dtype=dtype), atol=1e-5, rtol=0)
+    a, b = torch.full((7,), 1 / 7, dtype=dtype), torch.full((5,), 1 / 5, dtype=dtype)
+    measured = marginal_violation(result.plan, a, b)
+    torch.testing.assert_close(result.marginal_violation, measured, atol=1e-6, rtol=0)
+    assert (result.converged == (result.marginal_violation <= 1e-6)).all()
+
+
+@pytest.mark.parametrize("epsilon, iterations", [(1.0, 20), (0.1, 200)])
+def test_the_log_domain_iterations_end_at_the_plan(epsilon, iterations):
+    cost, a, b = costs(2, 7, 3), weights(2, 7), weights(2, 3, seed=1)
+    plan = log_sinkhorn(cost / epsilon, a.log(), b.log(), iterations)
+    torch.testing.assert_close(
+        plan, sinkhorn(cost, epsilon=epsilon, a=a, b=b).plan, atol=1e-6, rtol=0
+    )
+    few = log_sinkhorn(cost / epsilon, a.log(), b.log(), 1)
+    torch.testing.assert_close(few.sum(-1), a)
+    assert (few.sum(-2) - b).abs().max() > 1e-4
+
+
+def test_pieces_make_no_difference(monkeypatch):
+    cost, whole = costs(53, 7, 3), sinkhorn(costs(53, 7, 3), epsilon=0.1)
+    monkeypatch.setattr("sotglp_core.transport.sinkhorn.SERIAL", 100)
+    torch.testing.assert_close(sinkhorn(cost, epsilon=0.1).plan, whole.plan, atol=1e-6, rtol=0)
+    assert sinkhorn(cost[:0], epsilon=0.1).plan.shape == (0, 7, 3)
+
+
+@pytest.mark.slow
+def test_busy_cores_do_not_stop_it():
+    """With all cores taken by others, at most three times slower than a plain loop."""
+
+    def plain():
+        kernel, q = (-cost / 0.1).exp(), torch.ones(len(cost), 4, 1)
+        for _ in range(4):
+            p = 0.1 / (kernel @ q)
+            q = 0.25 / (kernel.mT @ p)
+        return p * kernel * q.mT
+
+    def seconds(call):
+        start = time.perf_counter()
+        call()
+        return time.perf_counter() - start
+
+    cost, threads = clip_like(47_000, 10, 4, dtype=torch.float32), torch.get_num_threads()
+    busy = [
+        subprocess.Popen([sys.executable, "-c", "while True: pass"]) for _ in range(os.cpu_count())
+    ]
+    torch.set_num_threads(os.cpu_count())
+    try:
+        pairs = [(seconds(lambda: sinkhorn(cost, epsilon=0.1)), seconds(plain)) for _ in range(7)]
+    finally:
+        torch.set_num_threads(threads)
+        for process in busy:
+            process.kill()
+    assert np.median([ours / plain for ours, plain in pairs]) < 3, pairs
+
+
 @pytest.mark.parametrize(
     "arguments, message",
     [
@@ -269,6 +370,8 @@ def test_stops_at_the_iterations_allowed_and_says_so():
         (dict(cost=torch.rand(0, 3), epsilon=0.1), "needs"),
         (dict(cost=torch.rand(2, 3), epsilon=0.0), "positive"),
         (dict(cost=torch.rand(2, 3), epsilon=float("nan")), "positive"),
+        (dict(cost=torch.rand(2, 3), epsilon=float("inf")), "positive"),
+        (dict(cost=torch.rand(2, 3), epsilon=0.1, backend="cuda"), "one of auto, torch, triton"),
         (dict(cost=torch.full((2, 3), float("nan")), epsilon=0.1), "NaN or infinity"),
         (dict(cost=torch.rand(2, 3), epsilon=0.1, max_iterations=0), "at least 1"),
         (dict(cost=torch.rand(2, 3), epsilon=0.1, a=torch.ones(3)), "a has shape"),
