@@ -10,7 +10,7 @@ import typer
 from rich.filesize import decimal
 from rich.table import Table
 
-from ..data.features import DAY, cache_entries, cache_folder, clear_cache
+from ..data.cache import DAY, cache_entries, cache_folder, clear_cache
 from .common import AsJson, console
 
 app = typer.Typer(

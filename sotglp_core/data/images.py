@@ -3,43 +3,40 @@
 from __future__ import annotations
 
 import hashlib
+import io
+import math
 import os
 import stat
 import warnings
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
 from contextlib import suppress
+from functools import cache
 from pathlib import Path
 
 import numpy as np
 import torch
 from PIL import Image, ImageOps, UnidentifiedImageError
-from torchvision.transforms import RandomResizedCrop
 
 from ..messages import printable
 
-SUFFIXES = frozenset(
-    {
-        ".jpg",
-        ".jpeg",
-        ".png",
-        ".bmp",
-        ".gif",
-        ".webp",
-        ".tif",
-        ".tiff",
-        ".ppm",
-        ".jfif",
-        ".avif",
-        ".heic",
-        ".heif",
-    }
-)
-MAX_PIXELS, MAX_RATIO = 150_000_000, 100
+with suppress(ImportError):
+    from pillow_heif import register_heif_opener
+
+    register_heif_opener()
+Image.init()
+FORMATS = [
+    name
+    for name in ("JPEG", "PNG", "WEBP", "BMP", "GIF", "TIFF", "PPM", "AVIF", "HEIF")
+    if name in Image.OPEN
+]  # Pillow knows others, among them EPS, which it hands to Ghostscript
+SUFFIXES = {suffix for suffix, name in Image.registered_extensions().items() if name in FORMATS}
+SUFFIXES |= {".heic", ".heif"}  # known, even where they can't be read
+MAX_BYTES, MAX_PIXELS, MAX_RATIO, MAX_SCANS = 1 << 30, 150_000_000, 100, 200
 
 
 class Images(ABC):
-    """Labelled images read on demand; what training, evaluation and the feature cache ask of a dataset."""
+    """Labelled images read on demand: what training, evaluation and the feature cache need."""
 
     labels: np.ndarray  # (n,) int64 class indices; -1 outside the classes
     names: Sequence[str]  # (n,) something to call each image by
@@ -57,7 +54,7 @@ class Images(ABC):
 
     @abstractmethod
     def fingerprint(self) -> str:
-        """A digest of everything the pixels depend on, labels apart."""
+        """A digest of everything that the pixels depend on, labels apart."""
 
     @abstractmethod
     def subset(self, indices: Sequence[int]) -> Images:
@@ -67,9 +64,9 @@ class Images(ABC):
 class FolderImages(Images):
     """Image files with labels."""
 
-    def __init__(self, paths: Sequence[Path], labels: Sequence[int]):
+    def __init__(self, paths: Sequence[Path], labels: Sequence[int] | np.ndarray):
         self.paths, self.labels = list(paths), np.asarray(labels, dtype=np.int64)
-        self.names = [str(p) for p in self.paths]
+        self.names = [str(path) for path in self.paths]
 
     def __getitem__(self, i: int) -> Image.Image:
         return read_image(self.paths[i])
@@ -78,45 +75,43 @@ class FolderImages(Images):
         return read_image(self.paths[i], side=side)
 
     def fingerprint(self) -> str:
-        """Every file is read, each time: 2,465 photos of 15 kB take a tenth of a second once the system holds them in memory.
+        """A digest of the files' content; a file is read again only after it has changed.
 
         :raises ValueError: naming a file that can't be read.
         """
         digest = hashlib.sha256()
         for path in self.paths:
             try:
-                _check_regular(path)
-                with open(path, "rb") as file:
-                    digest.update(hashlib.file_digest(file, "sha256").digest())
+                status = _regular(path)
+                digest.update(_digest(path, status.st_ino, status.st_size, status.st_mtime_ns))
             except (OSError, ValueError) as error:
                 raise _unreadable(path, error) from None
         return digest.hexdigest()
 
     def subset(self, indices: Sequence[int]) -> FolderImages:
-        return FolderImages([self.paths[i] for i in indices], self.labels[list(indices)].tolist())
+        return FolderImages([self.paths[i] for i in indices], self.labels[list(indices)])
 
 
 def read_image(path: str | Path, *, side: int | None = None) -> Image.Image:
-    """Decode a file to an upright RGB image, whatever its mode: greyscale, palette, CMYK, 16 bit, alpha (on white), animated (first frame).
+    """Decode a file to an upright RGB image, whatever its mode.
 
-    :param side: let the decoder of a large JPEG halve it once to thrice, as long as no side falls below 2 ``side``.
-    :raises ValueError: naming the file, if it can't be read as an image, is larger than 150 megapixels, or is a hundred times as long as
-        wide (resizing by the shorter side would make it huge).
+    Transparency becomes white; of an animation the first frame counts. Grey levels of more than
+    eight bits are divided by the image's largest: a file does not say whether 10, 12 or 16 of its
+    bits are in use, and a rule that needs no other file is the same in training and prediction.
+
+    :param side: let the decoder of a large JPEG halve it once to thrice, as long as no side falls
+        below 2 ``side``.
+    :raises ValueError: naming the file, if it can't be read as an image, is larger than
+        150 megapixels or 1 GiB, or is a hundred times as long as wide (resizing by the shorter
+        side would make it huge).
     """
     try:
-        _check_regular(path)
-        with warnings.catch_warnings(action="ignore"), Image.open(path) as file:
-            image: Image.Image = file
-            if image.width * image.height > MAX_PIXELS:
-                raise ValueError(
-                    f"{image.width} x {image.height} pixels are more than {MAX_PIXELS}"
-                )
-            if max(image.size) > MAX_RATIO * min(image.size):
-                raise ValueError(f"{image.width} x {image.height} pixels are too narrow a strip")
+        with warnings.catch_warnings(action="ignore"), _opened(path) as file:
             if side:
                 file.draft(None, (2 * side, 2 * side))
-            image.load()
-            with suppress(Exception):  # damaged EXIF data must not cost a good picture
+            file.load()
+            image: Image.Image = file
+            with suppress(Exception):  # damaged EXIF data must not cost a good image
                 image = ImageOps.exif_transpose(image)
             if image.mode.startswith(("I", "F")):
                 image = _eight_bits(np.asarray(image, np.float32))
@@ -129,45 +124,77 @@ def read_image(path: str | Path, *, side: int | None = None) -> Image.Image:
 
 
 def random_view(image: Image.Image, side: int, seed: tuple[int, int]) -> Image.Image:
-    """A random resized crop (8 to 100 % of the area), mirrored half of the time: the augmentation of CLIP's and CoOp's training.
+    """A random resized crop, mirrored half of the time: the augmentation of CLIP and CoOp.
 
     :param seed: of the run, and the number of the view; with the pixels, they decide the crop.
     :return: ``side`` x ``side``.
     """
     digest = hashlib.sha256(f"{seed} {image.size}".encode() + image.tobytes()).digest()
-    with torch.random.fork_rng(devices=[]):
-        torch.default_generator.manual_seed(int.from_bytes(digest[:7]))
-        top, left, height, width = RandomResizedCrop.get_params(image, [0.08, 1.0], [3 / 4, 4 / 3])
-        mirrored = bool(torch.rand(()) < 0.5)
-    view = image.resize(
-        (side, side), Image.Resampling.BICUBIC, box=(left, top, left + width, top + height)
-    )
+    generator = torch.Generator().manual_seed(int.from_bytes(digest[:7]))
+    left, top, width, height = _random_box(image.width, image.height, generator)
+    mirrored = bool(torch.rand((), generator=generator) < 0.5)
+    box = (left, top, left + width, top + height)
+    view = image.resize((side, side), Image.Resampling.BICUBIC, box=box)
     return ImageOps.mirror(view) if mirrored else view
 
 
-def _check_regular(path: str | Path) -> None:
-    """Refuse what would block or never end: a pipe, a device."""
-    mode = os.stat(path).st_mode
-    if not stat.S_ISREG(mode):
-        raise ValueError(
-            "it is a folder" if stat.S_ISDIR(mode) else "it is a pipe, a device or a socket"
-        )
+def _random_box(width: int, height: int, generator: torch.Generator) -> tuple[int, int, int, int]:
+    """Left, top, width, height of 8 to 100 % of the area at 3:4 to 4:3, drawn as torchvision does,
+    but not from the generator that all threads share."""
+    low, high = torch.log(torch.tensor([3 / 4, 4 / 3]))
+    for _ in range(10):
+        area = width * height * torch.empty(1).uniform_(0.08, 1.0, generator=generator).item()
+        ratio = torch.empty(1).uniform_(low, high, generator=generator).exp().item()
+        w, h = round(math.sqrt(area * ratio)), round(math.sqrt(area / ratio))
+        if 0 < w <= width and 0 < h <= height:
+            top = int(torch.randint(0, height - h + 1, (1,), generator=generator))
+            left = int(torch.randint(0, width - w + 1, (1,), generator=generator))
+            return left, top, w, h
+    w, h = min(width, round(height * 4 / 3)), min(height, round(width * 4 / 3))
+    return (width - w) // 2, (height - h) // 2, w, h
+
+
+def _opened(path: str | Path) -> Image.Image:
+    """The image before it is decoded, if that takes bounded time and memory."""
+    if _regular(path).st_size > MAX_BYTES:
+        raise ValueError("it is larger than 1 GiB")
+    content = Path(path).read_bytes()
+    if content.startswith(b"\xff\xd8") and content.count(b"\xff\xda") > MAX_SCANS:
+        raise ValueError(f"it is a JPEG of more than {MAX_SCANS} scans")
+    image = Image.open(io.BytesIO(content), formats=FORMATS)
+    size = f"{image.width} x {image.height} pixels"
+    if image.width * image.height > MAX_PIXELS:
+        raise ValueError(f"{size} are too many")
+    if max(image.size) > MAX_RATIO * min(image.size):
+        raise ValueError(f"{size} are too narrow a strip")
+    return image
+
+
+@cache
+def _digest(path: Path, *version: int) -> bytes:
+    with open(path, "rb") as file:
+        return hashlib.file_digest(file, "sha256").digest()
+
+
+def _regular(path: str | Path) -> os.stat_result:
+    """The file's status; refuses what would block or never end, such as a pipe or a device."""
+    status = os.stat(path)
+    if stat.S_ISDIR(status.st_mode):
+        raise ValueError("it is a folder")
+    if not stat.S_ISREG(status.st_mode):
+        raise ValueError("it is a pipe, a device or a socket")
+    return status
 
 
 def _unreadable(path: str | Path, error: Exception) -> ValueError:
-    known = (
-        "it is no image that Pillow can read"
-        if isinstance(error, UnidentifiedImageError)
-        else str(error)
-    )
-    reason = getattr(error, "strerror", None) or known
-    return ValueError(
-        f"can't read the image {printable(path)}: {' '.join(reason.split()) or type(error).__name__}"
-    )
+    reason = getattr(error, "strerror", None) or str(error) or type(error).__name__
+    if isinstance(error, UnidentifiedImageError):
+        reason = f"it is not an image in one of the formats {', '.join(FORMATS)}"
+        if Path(path).suffix.lower() in (".heic", ".heif") and "HEIF" not in FORMATS:
+            reason = "HEIC needs the package pillow-heif (pip install pillow-heif)"
+    return ValueError(f"can't read the image {printable(path)}: {' '.join(reason.split())}")
 
 
-def _eight_bits(pixels: np.ndarray) -> Image.Image:
-    """Grey levels of 8, 16 or 32 bits to 8, by the smallest of the usual ranges that holds them: 1, 255, 65535, or their own."""
-    pixels = np.nan_to_num(pixels, nan=0, posinf=0, neginf=0).clip(0)
-    top = next((t for t in (1.0, 255.0, 65535.0) if pixels.max() <= t), float(pixels.max()))
-    return Image.fromarray((pixels / top * 255).round().astype(np.uint8))
+def _eight_bits(grey: np.ndarray) -> Image.Image:
+    grey = np.nan_to_num(grey, nan=0, posinf=0, neginf=0).clip(0)
+    return Image.fromarray((grey / (grey.max() or 1) * 255).round().astype(np.uint8))

@@ -2,17 +2,15 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
 import torch
 from torch import Tensor
-from torch.utils.data import DataLoader
 
 from ..data import FolderImages
-from ..data.features import Preprocessed
+from ..data.features import pixel_batches
 from ..judging.ood import SCORES
 from ..judging.threshold import score_of
 from ..messages import progress_bar
@@ -80,31 +78,16 @@ def batches(
     model.eval()
     with torch.no_grad():
         text = model.text_features()
-    prepared = Preprocessed(FolderImages(photos, [-1] * len(photos)), model.backbone, 1, 0)
-    workers = max(1, (os.cpu_count() or 2) // 2) if len(photos) >= 512 else 0
-    loader = DataLoader(
-        prepared, batch_size, collate_fn=list, num_workers=workers, generator=torch.Generator()
-    )
-    start = 0
+    images = FolderImages(photos, [-1] * len(photos))
+    stream = pixel_batches(model.backbone, images, batch_size=batch_size, on_unreadable=skipped)
     with progress_bar(
         total=len(photos), desc="predict", unit="photo", show=progress, delay=2
     ) as bar:
-        for rows in loader:
-            read = []
-            for photo, row in zip(photos[start : start + len(rows)], rows):
-                if not isinstance(row, str):
-                    read.append((photo, row))
-                elif skipped is None:
-                    raise ValueError(row)
-                else:
-                    skipped(row)
-            if read:
-                pixels = torch.cat([row for _, row in read])
-                with torch.no_grad():
-                    seen = model.backbone.encode_image(
-                        pixels, shared_first_block=model.config.shared_first_block
-                    )
-                    prediction = model(seen._replace(patches=seen.patches.half()), text)
-                yield Batch([photo for photo, _ in read], pixels, prediction)
-            start += len(rows)
-            bar.update(len(rows))
+        for indices, pixels in stream:
+            with torch.no_grad():
+                seen = model.backbone.encode_image(
+                    pixels, shared_first_block=model.config.shared_first_block
+                )
+                prediction = model(seen._replace(patches=seen.patches.half()), text)
+            yield Batch([photos[i] for i in indices], pixels, prediction)
+            bar.update(len(indices))

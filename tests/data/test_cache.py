@@ -12,7 +12,8 @@ import torch
 from test_cli import run
 
 from sotglp_core.data import FolderImages
-from sotglp_core.data.features import cache_entries, cache_folder, clear_cache, encode
+from sotglp_core.data.cache import cache_entries, cache_folder, clear_cache
+from sotglp_core.data.features import encode
 
 WARM = """
 import os, random, signal, sys, time
@@ -20,7 +21,8 @@ from pathlib import Path
 import torch
 from sotglp_core.clip.backbone import load_backbone
 from sotglp_core.data import FolderImages
-from sotglp_core.data.features import cache_entries, encode
+from sotglp_core.data.cache import cache_entries
+from sotglp_core.data.features import encode
 
 torch.set_num_threads(1)
 tiny = load_backbone("pocket", "random")

