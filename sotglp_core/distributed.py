@@ -1,23 +1,24 @@
-"""Several processes as one: rows divided by rank, results gathered in their order, gradients summed."""
+"""Several processes as one: rows sharded by rank, results gathered in order, gradients averaged."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
+from contextlib import nullcontext
 from typing import Any
 
 import torch
-import torch.distributed as dist
 from torch import Tensor, nn
 
 
 class Processes:
-    """The processes of a Hugging Face Accelerate ``Accelerator``; of None: this one alone.
+    """The processes of an ``accelerate.Accelerator``; of None: this one alone.
 
-    Row i of anything belongs to the process of rank i mod the number of processes. What is gathered is whole, in order, and holds
-    no row twice, whatever the number of rows.
+    Row i belongs to the process of rank i mod ``number``. What is gathered is whole, in order, and
+    holds no row twice.
     """
 
     def __init__(self, accelerator: Any = None):
+        self.accelerator = accelerator
         self.rank: int = accelerator.process_index if accelerator else 0
         self.number: int = accelerator.num_processes if accelerator else 1
 
@@ -25,8 +26,16 @@ class Processes:
         """The rows of this process."""
         return slice(self.rank, rows, self.number)
 
+    def gather(self, shard: Tensor, rows: int) -> Tensor:
+        """This process's rows -> all (rows, ...), in every process; differentiable.
+
+        The gradient is right where each process computes the whole loss of what was gathered and
+        :meth:`average_gradients` follows.
+        """
+        return shard if self.number == 1 else _Gather.apply(shard, rows, self)
+
     def encode_sharded(self, encode: Callable[[slice], Tensor], rows: int) -> Tensor:
-        """All rows of what ``encode`` makes of a slice of them, each made by one process; differentiable.
+        """All rows of what ``encode`` makes of a slice of them, each made by one process.
 
         :raises ValueError: if there are fewer rows than processes.
         """
@@ -36,37 +45,33 @@ class Processes:
             )
         return self.gather(encode(self.shard(rows)), rows)
 
-    def gather(self, mine: Tensor, rows: int) -> Tensor:
-        """(own rows, ...) of every process to (rows, ...) in each; the backward pass sums the processes' gradients."""
-        return mine if self.number == 1 else _Gather.apply(mine, rows, self.rank, self.number)
-
-    def all_reduce(self, mine: Tensor) -> Tensor:
-        """The sum over the processes, a constant for autograd."""
-        mine = mine.detach().clone()
+    def average_gradients(self, parameters: Iterable[nn.Parameter]) -> None:
+        """Replace every gradient by its mean over the processes."""
         if self.number > 1:
-            dist.all_reduce(mine)
-        return mine
+            for parameter in parameters:
+                parameter.grad = self.accelerator.reduce(parameter.grad, "mean")
 
-    def sum_gradients(self, parameters: Iterable[nn.Parameter]) -> None:
-        """Replace every gradient by its sum over the processes."""
-        for parameter in parameters if self.number > 1 else ():
-            parameter.grad = self.all_reduce(
-                torch.zeros_like(parameter) if parameter.grad is None else parameter.grad
-            )
+    def broadcast(self, value: Any) -> Any:
+        """The first process's value, in every process."""
+        if self.number == 1:
+            return value
+        from accelerate.utils import broadcast_object_list
+
+        return broadcast_object_list([value])[0]
+
+    def autocast(self) -> Any:
+        """The context in which Accelerate's mixed precision holds."""
+        return self.accelerator.autocast() if self.accelerator else nullcontext()
 
 
 class _Gather(torch.autograd.Function):
     @staticmethod
-    def forward(ctx: Any, mine: Tensor, rows: int, rank: int, number: int) -> Tensor:
-        ctx.own = slice(rank, rows, number)
-        padded = mine.new_zeros(-(-rows // number), *mine.shape[1:])
-        padded[: len(mine)] = mine
-        parts = [torch.empty_like(padded) for _ in range(number)]
-        dist.all_gather(parts, padded)
-        return torch.stack(parts, 1).flatten(0, 1)[:rows]
+    def forward(ctx: Any, shard: Tensor, rows: int, processes: Processes) -> Tensor:
+        ctx.shard, ctx.number = processes.shard(rows), processes.number
+        padded = processes.accelerator.pad_across_processes(shard)
+        by_rank = processes.accelerator.gather(padded).unflatten(0, (ctx.number, -1))
+        return by_rank.transpose(0, 1).flatten(0, 1)[:rows]
 
     @staticmethod
-    def backward(ctx: Any, grad: Tensor) -> tuple[Tensor, None, None, None]:
-        grad = grad.contiguous().clone()
-        dist.all_reduce(grad)
-        return grad[ctx.own], None, None, None
+    def backward(ctx: Any, grad: Tensor) -> tuple[Tensor, None, None]:
+        return grad[ctx.shard] * ctx.number, None, None

@@ -129,7 +129,7 @@ def prompts_case(rng, here, inputs):
             here
             / "run"
             / rng.choice(
-                ["state.safetensors"] * 4
+                ["checkpoint.safetensors"] * 4
                 + ["config.json", "environment.json", "metrics.jsonl", "log.txt"]
             )
         )

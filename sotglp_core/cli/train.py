@@ -9,7 +9,7 @@ import shlex
 from contextlib import nullcontext
 from dataclasses import fields
 from pathlib import Path
-from signal import SIGINT
+from signal import SIG_IGN, SIGHUP, SIGINT, SIGTERM, getsignal, signal
 from typing import Annotated, Any
 
 import typer
@@ -19,7 +19,6 @@ from ..config import PRESETS, Config
 from ..data.task import Task, load_task
 from ..judging.threshold import fit_threshold
 from ..learning.checkpoint import save
-from ..learning.state import Stopped
 from ..learning.training import fit
 from ..method.model import SOTGLP, with_template
 from ..workbench.report import write_report
@@ -46,6 +45,18 @@ from .judge import judged
 from .settings import asked_for, read_settings, resolved
 
 SETTINGS = ", ".join(field.name for field in fields(Config) if field.name not in OPTIONS)
+
+
+class Stopped(KeyboardInterrupt):
+    """A signal ended the run."""
+
+    def __init__(self, message: str = "", number: int = SIGINT):
+        super().__init__(message)
+        self.number = number
+
+
+def _stop(number: int, _: Any) -> None:
+    raise Stopped(number=number)
 
 
 def train(
@@ -168,15 +179,20 @@ def train(
                 markup=False,
                 highlight=False,
             )
+        heard = [n for n in (SIGTERM, SIGHUP) if getsignal(n) is not SIG_IGN]
+        before = {number: signal(number, _stop) for number in heard}
         try:
             _learn(model, task, run, everything, as_json, accelerator)
         except KeyboardInterrupt as stop:
             reached = run.reached()
             raise Stopped(
-                f"stopped {f'after {reached}' if reached else 'before training began'}; go on with: "
+                f"stopped {f'after {reached}' if reached else 'before the first epoch ended'}; go on with: "
                 f"sotglp train --resume --out {shlex.quote(str(run.folder))}",
                 getattr(stop, "number", SIGINT),
             ) from None
+        finally:
+            for number, handler in before.items():
+                signal(number, handler)
         if not as_json:
             console.print(
                 f"saved to {run}, with a report in {run / 'report.html'}; next: sotglp predict {run} PHOTO --heatmap heatmap.png",
@@ -198,7 +214,7 @@ def _learn(
         task.train,
         progress=not as_json,
         on_epoch=run.epoch if first else None,
-        state=run / "state.safetensors",
+        checkpoint=run / "checkpoint.safetensors",
         accelerator=accelerator,
     )
     held_out = "val" if len(task.val) else "test"

@@ -17,13 +17,13 @@ from typing import Any, TextIO
 
 import torch
 
-from ..learning.state import Epoch, read
+from ..learning.checkpoint import Epoch, read_history
 from ..messages import printable
 from ..storage import WriteError, write_text, writing
 
 FILES = (
     "prompts.safetensors",
-    "state.safetensors",
+    "checkpoint.safetensors",
     "metrics.jsonl",
     "report.html",
     "evaluation.json",
@@ -38,7 +38,7 @@ class Run:
     """One folder, one run.
 
     ``config.json``: all settings; ``environment.json``: versions and machine; ``metrics.jsonl``: a line an epoch, the last one the test's;
-    ``log.txt``: what happened when; ``prompts.safetensors``: what was learned; ``state.safetensors``: as long as the run is not finished,
+    ``log.txt``: what happened when; ``prompts.safetensors``: what was learned; ``checkpoint.safetensors``: as long as the run is not finished,
     all that it needs to go on.
     """
 
@@ -53,18 +53,17 @@ class Run:
 
     @property
     def finished(self) -> bool:
-        return self.result() is not None and not (self / "state.safetensors").exists()
+        return self.result() is not None and not (self / "checkpoint.safetensors").exists()
 
     def reached(self) -> str:
         """How far training has come, in words; empty if it has not learned anything yet.
 
         :raises ValueError: if the state is damaged.
         """
-        if not (self / "state.safetensors").exists():
+        if not (self / "checkpoint.safetensors").exists():
             return ""
-        _, record = read(self / "state.safetensors")
-        done = f"{len(record['history'])} of {record['belongs']['settings']['epochs']} epochs"
-        return done if record["history"] or record["step"] else ""
+        history, epochs = read_history(self / "checkpoint.safetensors")
+        return f"{len(history)} of {epochs} epochs" if history else ""
 
     def holds(self) -> str:
         """What would be lost with the folder, in words; empty if there is nothing."""
@@ -146,7 +145,7 @@ class Run:
 
     def finish(self) -> None:
         """Nothing is left to do."""
-        (self / "state.safetensors").unlink(missing_ok=True)
+        (self / "checkpoint.safetensors").unlink(missing_ok=True)
         self.log("finished")
 
     def _begin(self, settings: dict, machine: dict) -> str:
@@ -157,8 +156,8 @@ class Run:
         return ""
 
     def _go_on(self, machine: dict) -> str:
-        if (self / "state.safetensors").exists():
-            history = read(self / "state.safetensors")[1]["history"]
+        if (self / "checkpoint.safetensors").exists():
+            history, _ = read_history(self / "checkpoint.safetensors")
             write_text(self / "metrics.jsonl", "".join(map(_line, history)))
             self.log(f"resumed after {len(history)} epochs")
         began = self.environment()

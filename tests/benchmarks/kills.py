@@ -16,7 +16,7 @@ from collections import Counter
 from pathlib import Path
 
 from sotglp_core.data.embedded import species_images
-from sotglp_core.learning.state import read
+from sotglp_core.learning.checkpoint import read_history
 from sotglp_core.pocket.traits import SPECIES
 
 SIZES = {"train": 8, "val": 2, "test": 4}  # pictures of each of four species
@@ -44,7 +44,7 @@ class Victim:
             if (out / "config.json").exists()
             else ["--data", str(folder / "task"), *OPTIONS]
         )
-        self.log, self.began = out / "log.txt", time.monotonic()
+        self.out, self.log, self.began = out, out / "log.txt", time.monotonic()
         self.size = self.log.stat().st_size if self.log.exists() else 0
         self.process = subprocess.Popen(
             [sys.executable, "-m", "sotglp_core.cli", "train", "--out", str(out), "--json", *words],
@@ -60,6 +60,17 @@ class Victim:
         ):
             time.sleep(0.005)
         return time.monotonic() - self.began
+
+    def wait_for_epoch(self) -> None:
+        """Until another epoch is in its metrics."""
+        metrics = self.out / "metrics.jsonl"
+
+        def epochs() -> int:
+            return metrics.read_text().count("\n") if metrics.exists() else 0
+
+        before = epochs()
+        while self.process.poll() is None and epochs() <= before:
+            time.sleep(0.005)
 
     def wait_for_save(self, out: Path) -> None:
         """Until it writes a file."""
@@ -82,14 +93,10 @@ def moment(out: Path) -> str:
     """What a killed process was doing, by what it left."""
     if any(out.glob(".*.tmp")):
         return "during a save"
-    if not (out / "state.safetensors").exists():
+    if not (out / "checkpoint.safetensors").exists():
         return "before training" if not (out / "prompts.safetensors").exists() else "when finished"
-    _, record = read(out / "state.safetensors")
-    return (
-        "in training"
-        if len(record["history"]) < record["belongs"]["settings"]["epochs"]
-        else "after training"
-    )
+    history, epochs = read_history(out / "checkpoint.safetensors")
+    return "in training" if len(history) < epochs else "after training"
 
 
 def kill(number: int, seed: int, folder: Path) -> tuple[Counter, int, list[str]]:

@@ -183,7 +183,7 @@ def test_load_finds_the_backbone_by_itself_and_refuses_another(tiny, pocket, nam
         ),
         (
             lambda tensors, record: record["config"].update(local_prompts=7),
-            "should hold 7 local_prompts, but has others",
+            "does not fit its own record: KeyError '4 local_prompts, not 7'",
         ),
         (lambda tensors, record: record["class_names"].pop(), "does not fit its own record"),
         (

@@ -180,34 +180,34 @@ def test_the_settings_repeat_the_run(finished, train, tmp_path):
 def test_stopped_and_resumed(finished, train, stop_at, monkeypatch, capsys, tmp_path, number, code):
     out = tmp_path / "my run"
     for step, option, reached in (
-        (1, (), "0 of 3 epochs"),
-        (2, ("--resume",), "1 of 3 epochs"),
-        (3, ("--resume",), "3 of 3 epochs"),
+        (1, (), "before the first epoch ended"),
+        (3, ("--resume",), "after 1 of 3 epochs"),
+        (3, ("--resume",), "after 2 of 3 epochs"),
     ):
         stop_at(step, number)
         found, _, err = train("--out", out, *option, data=not option)
         last = err.splitlines()[-1]
         assert (
             found == code
-            and f"sotglp: stopped after {reached}; go on with: sotglp train --resume --out '{out}'"
+            and f"sotglp: stopped {reached}; go on with: sotglp train --resume --out '{out}'"
             in last
         )
         assert (
             "Traceback" not in err
-            and (out / "state.safetensors").exists()
+            and (out / "checkpoint.safetensors").exists()
             and not (out / "prompts.safetensors").exists()
         )
         assert (
-            len(lines(out)) == int(reached[0])
+            len(lines(out)) == (int(reached[6]) if "of" in reached else 0)
             and "stopped by a signal" in (out / "log.txt").read_text()
         )
     code, _, err = run(monkeypatch, capsys, "predict", out, tmp_path / "photo.png")
     assert (
         code == 2
-        and f"an interrupted run (3 of 3 epochs); finish it with: sotglp train --resume --out '{out}'"
+        and f"an interrupted run (2 of 3 epochs); finish it with: sotglp train --resume --out '{out}'"
         in err
     )
-    stop_at(1)  # nothing is left to learn
+    stop_at(0)
     assert train("--out", out, "--resume", data=False)[0] == 0
     assert {path.name for path in out.iterdir()} == FILES
     for name in ("prompts.safetensors", "metrics.jsonl", "config.json"):
@@ -221,7 +221,7 @@ def test_stopped_before_training(train, monkeypatch, tmp_path):
     with monkeypatch.context() as patch:
         patch.setattr(training, "fit", interrupt)
         code, _, err = train("--out", tmp_path)
-        assert code == 130 and "sotglp: stopped before training began; go on with" in err
+        assert code == 130 and "sotglp: stopped before the first epoch ended; go on with" in err
     code, _, err = train("--out", tmp_path, "--resume", data=False)
     assert code == 0 and len(lines(tmp_path)) == 4, err
 
@@ -308,7 +308,7 @@ def test_no_line_is_lost_or_doubled(finished, train, monkeypatch, tmp_path, mome
 def test_what_a_killed_save_leaves_is_cleared(train, stop_at, tmp_path):
     stop_at(3)
     train("--out", tmp_path)
-    for name in (".state.safetensors.abc.tmp", ".metrics.jsonl.abc.tmp", ".mine.tmp"):
+    for name in (".checkpoint.safetensors.abc.tmp", ".metrics.jsonl.abc.tmp", ".mine.tmp"):
         (tmp_path / name).write_text("")
     stop_at(0)
     assert train("--out", tmp_path, "--resume", data=False)[0] == 0
@@ -359,7 +359,7 @@ def test_edited_settings_are_not_gone_on_with(train, stop_at, tmp_path):
     file = tmp_path / "config.json"
     file.write_text(file.read_text().replace('"epochs": 3', '"epochs": 9'))
     code, _, err = train("--out", tmp_path, "--resume", data=False)
-    assert code == 2 and "state of another training: epochs was 3 and is 9" in err
+    assert code == 2 and "belongs to another training: epochs was 3 and is 9" in err
     assert "stopped by an error" in (tmp_path / "log.txt").read_text()
 
 
@@ -398,10 +398,10 @@ def test_the_default_folder_takes_the_latest_run(train, stop_at, tmp_path, monke
     assert json.loads((tmp_path / "runs" / "latest" / "config.json").read_text())["seed"] == 2
     code, _, err = train("--set", "lr=1e38")
     assert code == 2 and "lower lr" in err
-    stop_at(1)
+    stop_at(3)
     assert train()[0] == 130, "where nothing was learned, nothing is lost"
     code, _, err = train()
-    assert code == 2 and "runs/latest holds an interrupted run (0 of 3 epochs)" in err
+    assert code == 2 and "runs/latest holds an interrupted run (1 of 3 epochs)" in err
 
 
 def test_zero_shot_runs_too(train, tmp_path):
@@ -484,7 +484,7 @@ def test_no_place_and_no_room(train, monkeypatch, tmp_path):
         resource.setrlimit(resource.RLIMIT_FSIZE, (resource.RLIM_INFINITY, hard))
     assert (
         code == 2
-        and re.search("sotglp: can't write .*state.safetensors: File too large", err)
+        and re.search("sotglp: can't write .*checkpoint.safetensors: File too large", err)
         and "Traceback" not in err
     )
     assert (

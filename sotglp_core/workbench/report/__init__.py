@@ -8,7 +8,7 @@ from pathlib import Path
 from ...data.task import Task
 from ...judging.evaluation import Evaluation
 from ...judging.threshold import score_of
-from ...learning.state import Epoch
+from ...learning.checkpoint import Epoch
 from ...method.model import SOTGLP
 from ...storage import write_text
 from .examples import examples
