@@ -83,7 +83,7 @@ def load(path: str | Path, backbone: Backbone | None = None) -> SOTGLP:
 
 
 def _restored(
-    path: str | Path, tensors: dict[str, Tensor], record: dict, given: Backbone | None
+    path: str | Path, tensors: dict[str, Any], record: dict, given: Backbone | None
 ) -> Any:
     trained_on = record["backbone"]
     backbone = given or load_backbone(

@@ -92,8 +92,8 @@ def fit(
                 _check_growth(model, epoch)
                 total_loss += loss.item() * len(index)
                 correct += int((prediction.logits.argmax(-1) == labels).sum())
-            n = len(features)
-            history.append(Epoch(epoch, total_loss / n, correct / n, schedule.get_last_lr()[0]))
+            n, lr = len(features), optimizer.param_groups[0]["lr"]
+            history.append(Epoch(epoch, total_loss / n, correct / n, lr))
             schedule.step()
             saved.save(history)
             epochs.set_postfix(loss=f"{total_loss / n:.3f}", accuracy=f"{correct / n:.3f}")
