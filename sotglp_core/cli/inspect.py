@@ -8,13 +8,11 @@ from typing import Annotated
 import typer
 from rich.filesize import decimal
 
-from ..data.images import read_image
+from ..data.images import FolderImages
 from ..inspector import PatchInspector
 from ..messages import printable
 from .common import Device, console, loaded
 from .predict import Photos, listed_photos
-
-AT_ONCE = 16  # photos a forward pass
 
 
 def inspect(
@@ -37,19 +35,15 @@ def inspect(
     if out.suffix.lower() not in (".html", ".htm"):
         raise ValueError(f"--out {printable(out)}: give a name that ends in .html")
     model, files = loaded(run, device), listed_photos(photos)
-    pictures = [
-        picture
-        for at in range(0, len(files), AT_ONCE)
-        for picture in PatchInspector.from_model(
-            model,
-            [read_image(file) for file in files[at : at + AT_ONCE]],
-            top=top,
-            alt=[printable(file) for file in files[at : at + AT_ONCE]],
-        ).pictures
-    ]
-    PatchInspector(*pictures).save(out, title=f"Who looks where: {printable(run)}")
+    inspector = PatchInspector.from_model(
+        model,
+        FolderImages(files, [-1] * len(files)),
+        top=top,
+        alt=[printable(file) for file in files],
+    )
+    inspector.save(out, title=f"Who looks where: {printable(run)}")
     console.print(
-        f"wrote {out}, {len(pictures)} photo{'s' * (len(pictures) != 1)}, {decimal(out.stat().st_size)}",
+        f"wrote {out}, {len(files)} photo{'s' * (len(files) != 1)}, {decimal(out.stat().st_size)}",
         markup=False,
         highlight=False,
         soft_wrap=True,

@@ -1,6 +1,5 @@
-"""Look into transport plans, patch by patch: a panel of plain HTML that needs neither a kernel nor a network, and live controls."""
+"""Look into transport plans, patch by patch, in a panel that computes in the page."""
 
-from .picture import Picture
-from .static import PatchInspector
+from .inspector import PatchInspector
 
-__all__ = ["PatchInspector", "Picture"]
+__all__ = ["PatchInspector"]

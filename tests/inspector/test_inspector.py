@@ -1,7 +1,6 @@
-"""The inspector's page holds the exact plan; the live one computes the plan that the model would have at its settings."""
+"""The inspector in Python: its state, its plan, its widget, and the page that it writes."""
 
 import base64
-import html
 import json
 import re
 import sys
@@ -9,295 +8,231 @@ import sys
 import numpy as np
 import pytest
 import torch
-from matplotlib import colormaps
+from inspected import CLASSES, NAMES, birds, expected, moved_model
 from PIL import Image
+from traitlets import TraitError
 
-from sotglp_core import SOTGLP, PatchInspector, figures, preset
-from sotglp_core.figures import overlay
-from sotglp_core.inspector import Picture
-from sotglp_core.judging.partition import entropy_ratio, prompt_overlap
+from sotglp_core import SOTGLP, PatchInspector, recipe
+from sotglp_core.data.embedded import species_images
+from sotglp_core.data.images import FolderImages
+from sotglp_core.judging.partition import assignment
 from sotglp_core.method.text_free import text_free
 
-RNG = np.random.default_rng(0)
-IMAGE = RNG.integers(0, 256, (56, 56, 3), dtype=np.uint8)
-IMAGES = [Image.fromarray(RNG.integers(0, 256, (112, 112, 3), dtype=np.uint8)) for _ in range(3)]
-EVIL = '</script><b onclick="alert(1)">&'
+EVIL = '</script><b onclick="alert(1)">&{{ 1 }}'
 
 
-def plan(C=2, N=3, h=5, w=7):
-    p = np.random.default_rng(1).random((C, N, h, w))
-    p[..., 0, :] = 0
-    return p / p.sum((1, 2, 3), keepdims=True)
+@pytest.fixture(scope="module")
+def model():
+    return moved_model()
+
+
+@pytest.fixture
+def inspector(model):
+    return PatchInspector.from_model(model, birds(), top=CLASSES, alt=["one", "two", "three"])
 
 
 def stored(page):
-    """What the page's script reads: (pictures, their plans)."""
-    pictures = json.loads(
-        re.search(r'<script type="application/json" class="data">(.*?)</script>', page, re.S).group(
-            1
-        )
-    )["pictures"]
-    return pictures, [
-        np.frombuffer(base64.b64decode(p["plan"]), "<f4").reshape(p["shape"]) for p in pictures
-    ]
+    """The JSON that the page's module reads."""
+    return json.loads(re.search(r'class="data">(.*?)</script>', page, re.S).group(1))
 
 
-def test_the_page_holds_the_exact_plans():
-    plans = [plan(), plan(5, 3, 2, 11)]
-    page = PatchInspector(
-        Picture(IMAGE, plans[0], "ab", note="xy", alt="noise"), Picture(IMAGE, plans[1], "cdefg")
-    ).to_html()
-    pictures, kept = stored(page)
-    for a, b in zip(kept, plans):
-        np.testing.assert_array_equal(a, b.astype("<f4"))
-    assert [p["classes"] for p in pictures] == [list("ab"), list("cdefg")]
-    assert pictures[0]["note"] == ["x", "y"] and pictures[0]["alt"] == "noise"
-
-
-def test_names_and_texts_are_never_html(tmp_path):
-    inspector = PatchInspector(Picture(IMAGE, plan(1), [EVIL], note=[EVIL], alt=EVIL))
-    inspector.save(tmp_path / "page.html", title=EVIL)
-    page = (tmp_path / "page.html").read_text()
-    assert "<b" not in page.replace("<body", "") and page.count("</script>") == 2
-    assert stored(page)[0][0]["classes"] == [EVIL] and html.escape(EVIL) in page
-
-
-def test_a_page_of_its_own(tmp_path):
-    PatchInspector(Picture(IMAGE, plan(), "ab")).save(
-        tmp_path / "page.html", title="Who looks where"
-    )
-    page = (tmp_path / "page.html").read_text()
-    assert page.startswith('<!doctype html>\n<html lang="en">')
-    assert "<title>Who looks where</title>" in page and "<h1>Who looks where</h1>" in page
-    assert 'name="viewport"' in page and not re.search(r'https?://|src="[^d]|href', page), (
-        "it needs no other file"
-    )
-
-
-def test_without_scripts_the_page_counts_the_patches_led():
-    p = np.zeros((1, 3, 1, 5))
-    p[0, 2, 0, 0], p[0, 0, 0, 1:3], p[0, 1, 0, 1:3] = 0.5, 0.2, 0.05
-    page = (
-        PatchInspector(Picture(IMAGE, p, ["red finch"], note=["sure"]))
-        .to_html()
-        .split("<script")[0]
-    )
-    assert (
-        '<th scope="row">red finch (sure)</th><td>2, 0, 1</td>' in page
-        and 'alt="the image: number and colour' in page
-    )
-
-
-def test_overlay_is_the_picture_in_the_colours_of_the_plan():
-    p = np.zeros((2, 2, 2))
-    p[0, 0, 0], p[1, 0, 1] = 0.75, 0.25
-    image = Image.new("RGB", (40, 40), "white")
-    heat = np.asarray(overlay(image, p, 1, 1))
-    np.testing.assert_allclose(
-        heat[5, 25], 255 * np.array(colormaps[figures.HEATMAP](1 / 3)[:3]), atol=1
-    )
-    led = np.asarray(overlay(image, p, strength=1))
-    assert [tuple(led[1, x]) for x in (1, 21)] == [
-        tuple(round(255 * v) for v in figures.base.rgb(c)) for c in figures.PALETTE[:2]
-    ]
-    assert (led[30] == 255).all() and (np.asarray(overlay(image, p, strength=0))[1] == 255).all()
+def cosines(record, stage):
+    floats = np.frombuffer(base64.b64decode(record["stages"][stage]["cosines"]), "<f4")
+    return floats.reshape(len(record["class_names"]), 196, 4)
 
 
 @torch.no_grad()
-def test_of_a_model(tiny, names):
-    model = SOTGLP(tiny, names, preset("sotglp")).eval()
-    pictures, plans = stored(
-        PatchInspector.from_model(model, IMAGES, top=2, alt=["one", "two", "three"]).to_html()
-    )
-    for image, picture, kept in zip(IMAGES, pictures, plans):
-        seen = model(tiny.preprocess(image)[None])
-        best = seen.logits[0].topk(2).indices
-        assert picture["classes"] == [names[i] for i in best]
-        np.testing.assert_allclose(
-            kept.reshape(2, 4, 196), seen.alignment.on_grid(196)[0, best].mT, atol=1e-6
-        )
-    assert [p["alt"] for p in pictures] == ["one", "two", "three"]
-    single = PatchInspector.from_model(model, IMAGES[0], top=2, alt="one")
-    np.testing.assert_allclose(stored(single.to_html())[1][0], plans[0], atol=1e-6)
-    assert stored(single._repr_html_())[0] == stored(single.to_html())[0], "what a notebook shows"
-    assert repr(single) == "PatchInspector(images=1, classes=2, prompts=4, patches=14x14)"
-
-
-def test_shown_pixels_are_the_image(tiny, names):
-    np.testing.assert_allclose(
-        np.asarray(tiny.to_image(tiny.preprocess(IMAGES[0]))), np.asarray(IMAGES[0]), atol=1
-    )
-
-
-@pytest.mark.parametrize(
-    "bad, message",
-    [
-        (np.ones((2, 3, 4)), "needs"),
-        (np.ones((2, 3, 4, 5)), "for 1 classes"),
-        (-np.ones((1, 3, 4, 5)), "not negative"),
-        (np.full((1, 3, 4, 5), np.nan), "finite"),
-        (np.ones((1, 0, 4, 5)), "holds nothing"),
-    ],
-)
-def test_plans_that_make_no_picture(bad, message):
-    with pytest.raises(ValueError, match=message):
-        Picture(IMAGE, bad, ["a"])
-
-
-@pytest.mark.parametrize(
-    "make, message",
-    [
-        (lambda model, coop: Picture(IMAGE, plan(), "ab", note=["x"]), "1 notes for 2"),
-        (lambda model, coop: PatchInspector(), "no picture"),
-        (
-            lambda model, coop: PatchInspector(
-                Picture(IMAGE, plan(), "ab"), Picture(IMAGE, plan(N=2), "ab")
-            ),
-            r"\[2, 3\] prompts",
-        ),
-        (lambda model, coop: PatchInspector.from_model(model, []), "no image"),
-        (
-            lambda model, coop: PatchInspector.from_model(model, IMAGES, alt=["one", "two"]),
-            "2 texts for 3 images",
-        ),
-        (lambda model, coop: PatchInspector.from_model(coop, IMAGES), "no local prompts"),
-        (lambda model, coop: PatchInspector.live(model, []), "no image"),
-        (lambda model, coop: PatchInspector.live(coop, IMAGES), "no local prompts"),
-    ],
-)
-def test_errors_say_what_is_missing(tiny, names, make, message):
-    with pytest.raises(ValueError, match=message):
-        make(SOTGLP(tiny, names, preset("sotglp")), SOTGLP(tiny, names, preset("coop")))
-
-
-def cells(page, caption):
-    """The rows of the table with this caption, as texts."""
-    table = re.search(rf"<caption>{re.escape(caption)}.*?</table>", page, re.S).group(0)
-    rows = re.findall(r"<tr>(.*?)</tr>", table.split("<tbody>")[1], re.S)
-    return [
-        [html.unescape(cell) for cell in re.findall(r"<t[hd][^>]*>(.*?)</t[hd]>", row)]
-        for row in rows
-    ]
+@pytest.mark.parametrize("top", [2, CLASSES])
+def test_the_page_holds_the_models_cosines_and_logits(model, top):
+    page = stored(PatchInspector.from_model(model, birds(), top=top).to_html())
+    start = SOTGLP(model.backbone, NAMES, model.config).eval()
+    for image, record in zip(birds(), page["data"]["images"]):
+        classes = [NAMES.index(name) for name in record["class_names"]]
+        others = [c for c in range(CLASSES) if c not in classes]
+        for stage, its_model in (("learned", model), ("initial", start)):
+            text = its_model.text_features()
+            seen = its_model(model.backbone.preprocess(image)[None], text)
+            for c, mine in zip(classes, cosines(record, stage)):
+                np.testing.assert_allclose(mine, seen.patches[0] @ text.local_text[c].T, atol=1e-7)
+            found = record["stages"][stage]
+            np.testing.assert_allclose(found["global_logits"], seen.global_logits[0, classes])
+            rest = seen.logits[0, others].exp().sum()
+            assert np.exp(found["others"]) == pytest.approx(float(rest), rel=1e-6)
+            if stage == "learned":
+                assert classes[:top] == seen.logits[0].topk(top).indices.tolist()
 
 
 @pytest.mark.parametrize(
     "settings",
     [
-        {"epsilon": 0.001, "support": 7},
-        {"epsilon": 10.0, "support": 1},
-        {"allocation": "uniform", "support": 196},
-        {"allocation": "max", "support": 13},
-        {"allocation": "topk"},
-        {"epsilon": 0.05, "support": 31},
+        {},
+        {"image": 2, "class_index": 3, "epsilon": 0.001, "support": 7},
+        {"epsilon": 10, "support": 1},
+        {"allocation": "uniform", "support": 196, "stage": "initial"},
+        {"image": 1, "allocation": "max", "support": 13},
+        {"allocation": "topk", "class_index": 6},
+        {"epsilon": 0.01, "support": 196},
     ],
     ids=str,
 )
-@torch.no_grad()
-def test_live_shows_the_plan_of_a_model_with_its_settings(tiny, names, settings):
-    live = PatchInspector.live(SOTGLP(tiny, names, preset("sotglp")), IMAGES)
-    live.controls.image.value = 2
-    live.controls.class_name.value = 3
+def test_plan_is_that_of_a_model_with_these_settings(inspector, model, settings):
     for name, value in settings.items():
-        getattr(live.controls, name).value = value
-    seen = SOTGLP(tiny, names, preset("sotglp", **settings)).eval()(
-        torch.stack([tiny.preprocess(image) for image in IMAGES])
-    )
-    expected = seen.alignment.plan[2, 3]
-    torch.testing.assert_close(live.alignment.plan[0, 0], expected, atol=1e-6, rtol=1e-4)
-    page, K = live.view.value, len(expected)
-    shown = dict(row for row in cells(page, "The plan"))
-    assert float(shown["local score u"]) == pytest.approx(
-        float(seen.alignment.score[2, 3]), abs=1e-4
-    )
-    assert float(shown["entropy ratio H(P) / log KN"]) == pytest.approx(
-        float(entropy_ratio(expected)), abs=1e-4
-    )
-    assert float(shown["overlap of the prompts"]) == pytest.approx(
-        float(prompt_overlap(expected)), abs=1e-4
-    )
-    masses = [float(x) for x in shown[f"mass of a patch (1/K = {1 / K:.4g})"].split(" to ")]
-    assert masses == pytest.approx(
-        [float(expected.sum(1).min()), float(expected.sum(1).max())], rel=1e-3, abs=1e-6
-    )
-    assert [float(row[1]) for row in cells(page, "The prompts")] == pytest.approx(
-        expected.sum(0).tolist(), abs=1e-4
-    )
-    grid = seen.plan_on_grid()[2, 3]
-    listed = cells(page, f"The {min(10, int((grid.sum(0) > 0).sum()))} patches of largest mass")
-    for place, *values in listed:
-        row, column = (int(x) - 1 for x in place.split(", "))
-        assert [float(v) for v in values] == pytest.approx(
-            grid[:, row, column].tolist(), rel=2e-3, abs=1e-6
-        )
+        setattr(inspector, name, value)
+    masses = expected(model, birds(), inspector.trait_values())["masses"]
+    assert inspector.plan.shape == (4, 14, 14)
+    np.testing.assert_allclose(inspector.plan.reshape(4, -1).T, masses, atol=2e-6)
 
 
-def test_live_encodes_once_and_draws_what_is_chosen(tiny, names, monkeypatch):
-    calls = []
-    encode = tiny.encode_image
-    monkeypatch.setattr(tiny, "encode_image", lambda *a, **k: calls.append(1) or encode(*a, **k))
-    live = PatchInspector.live(
-        SOTGLP(tiny, names, preset("sotglp")), IMAGES, alt=[EVIL, "two", "three"]
+def test_another_image_begins_with_its_most_probable_class(inspector):
+    inspector.class_index, inspector.patch, inspector.epsilon = 3, 17, 0.5
+    inspector.image = 1
+    assert (inspector.class_index, inspector.patch, inspector.epsilon) == (0, None, 0.5)
+
+
+@pytest.mark.parametrize(
+    "name, value, error, message",
+    [
+        ("image", 3, ValueError, "image is 3; the largest here is 2"),
+        ("class_index", 7, ValueError, "largest here is 6"),
+        ("support", 197, ValueError, "largest here is 196"),
+        ("support", 0, TraitError, "less than 1"),
+        ("prompt", 4, ValueError, "largest here is 3"),
+        ("patch", -1, ValueError, "patch is -1"),
+        ("epsilon", 0, TraitError, "less than 0.0001"),
+        ("stage", "final", TraitError, "initial"),
+        ("allocation", "ott", TraitError, "uniform"),
+        ("epsilon", "wide", TraitError, "float"),
+    ],
+)
+def test_impossible_settings_are_refused(inspector, name, value, error, message):
+    before = getattr(inspector, name)
+    with pytest.raises(error, match=message):
+        setattr(inspector, name, value)
+    assert getattr(inspector, name) == before
+
+
+def test_a_data_set_brings_its_labels_and_parts(model):
+    images = species_images("test", 1, names=NAMES)
+    records = PatchInspector.from_model(model, images, top=1).data["images"]
+    assert [record["truth"] for record in records] == list(NAMES)
+    assert all(record["truth"] in record["class_names"][:2] for record in records)
+    assert {len(record["class_names"]) for record in records} == {1, 2}, "right and wrong answers"
+    np.testing.assert_array_equal(
+        [record["parts"] for record in records], images.part_grids().reshape(CLASSES, -1)
     )
-    pages = [live.view.value]
-    for control, value in (
-        ("prompt", 2),
-        ("strength", 0.3),
-        ("epsilon", 0.001),
-        ("support", 3),
-        ("allocation", "topk"),
-        ("image", 1),
-    ):
-        getattr(live.controls, control).value = value
-        pages.append(live.view.value)
-    drawn = [re.search('src="(.*?)"', page).group(1) for page in pages]
-    assert len(calls) == 1 and len(set(drawn)) == len(drawn), "every control changes the picture"
-    assert (
-        "<b" not in pages[0] and "mass of prompt 3, class" in pages[1] and 'alt="two: ' in pages[-1]
-    )
-    assert live.controls.epsilon.disabled and live.controls.support.disabled
+
+
+def test_images_of_unknown_class(model, photos):
+    files = FolderImages(sorted(photos.iterdir())[:2], [-1, -1])
+    for images in (files, [files[0], files[1]]):
+        inspector = PatchInspector.from_model(model, images, top=2)
+        assert [record["truth"] for record in inspector.data["images"]] == [None, None]
+        assert [record["parts"] for record in inspector.data["images"]] == [None, None]
+    single = PatchInspector.from_model(model, files[0], top=2, alt="grey noise")
+    assert single.data["images"][0] == inspector.data["images"][0] | {"alt": "grey noise"}
+
+
+def test_any_model_with_local_prompts(model, pocket):
+    exported = PatchInspector.from_model(text_free(model), birds(), top=2)
+    records = PatchInspector.from_model(model, birds(), top=2).data["images"]
+    for mine, other in zip(exported.data["images"], records):
+        assert list(mine["stages"]) == ["learned"], "its prompts are gone"
+        np.testing.assert_allclose(cosines(mine, "learned"), cosines(other, "learned"), atol=1e-6)
+    plot = SOTGLP(pocket, NAMES, recipe("plot"))
+    inspector = PatchInspector.from_model(plot, birds(), top=2)
+    assert inspector.support == 196
+    assert inspector.data["images"][0]["stages"]["learned"]["global_logits"] is None
+
+
+@pytest.mark.parametrize(
+    "images, alt, message",
+    [
+        ([], "", "0 images and 0 texts"),
+        (birds(), ["one", "two"], "3 images and 2 texts"),
+        (birds(), [], "3 images and 0 texts"),
+    ],
+)
+def test_images_and_texts_must_match(model, images, alt, message):
+    with pytest.raises(ValueError, match=message):
+        PatchInspector.from_model(model, images, alt=alt)
+
+
+def test_a_model_without_local_prompts_has_no_plan(pocket):
+    with pytest.raises(ValueError, match="no local prompts"):
+        PatchInspector.from_model(SOTGLP(pocket, NAMES, recipe("coop")), birds())
+
+
+def test_a_page_of_its_own(inspector, tmp_path):
+    inspector.epsilon = 0.03
+    inspector.save(tmp_path / "page.html", title="Who looks where")
+    page = (tmp_path / "page.html").read_text()
+    assert page.startswith('<!doctype html>\n<html lang="en">')
+    assert "<title>Who looks where</title>" in page and "<h1>Who looks where</h1>" in page
+    assert 'name="viewport"' in page and not re.search(r'https?://|src="[^d]|href', page)
+    assert stored(page)["epsilon"] == 0.03, "it opens as it was saved"
+
+
+def test_a_page_of_eight_birds_stays_below_two_megabytes(model):
+    page = PatchInspector.from_model(model, species_images("test", 2, names=NAMES[:4])).to_html()
+    assert 4e5 < len(page) < 2e6
+
+
+def test_names_and_texts_are_never_html(pocket, tmp_path):
+    model = SOTGLP(pocket, (EVIL, "grey duck"), recipe("sotglp"))
+    images = species_images("test", 1, names=NAMES[:1])
+    PatchInspector.from_model(model, images, alt=EVIL).save(tmp_path / "page.html", title=EVIL)
+    page = (tmp_path / "page.html").read_text()
+    assert "<b" not in page.replace("<body", "") and page.count("</script>") == 2
+    record = stored(page)["data"]["images"][0]
+    assert EVIL in record["class_names"] and (record["alt"], record["truth"]) == (EVIL, EVIL)
 
 
 @torch.no_grad()
-def test_live_orders_an_images_classes_by_probability(tiny, names):
-    model = SOTGLP(tiny, names, preset("sotglp"))
-    live = PatchInspector.live(model, IMAGES)
-    for i, image in enumerate(IMAGES):
-        live.controls.image.value = i
-        probability = model(tiny.preprocess(image)[None]).logits[0].softmax(-1)
-        order = probability.argsort(descending=True).tolist()
-        assert [
-            value for _, value in live.controls.class_name.options
-        ] == order and live.controls.class_name.value == order[0]
+def test_without_scripts_a_drawing_and_a_table_stand(inspector, model):
+    page = inspector.to_html().split('<script type="application/json"')[0]
+    seen = model(model.backbone.preprocess(birds()[2])[None])
+    order = seen.logits[0].argsort(descending=True)
+    rows = re.findall(r"<tr><th scope=\"row\">(.*?)</th><td>(.*?)</td><td>(.*?)</td>", page)
+    assert len(rows) == 3 * CLASSES and page.count("<img") == 3 and 'alt="three: number' in page
+    for c, (name, probability, led) in zip(order, rows[2 * CLASSES :]):
+        true = " (true class)" if c == CLASSES - 1 else ""
+        assert name == NAMES[c] + true
+        assert probability == f"{100 * seen.logits[0].softmax(-1)[c]:.2f} %"
+        leaders = assignment(seen.alignment.plan[0, c]).bincount(minlength=4)
+        assert led == ", ".join(str(int(number)) for number in leaders)
 
 
-def test_live_takes_any_model_with_local_prompts(tiny, names):
-    model = SOTGLP(tiny, names, preset("sotglp"))
-    learned, baked = (PatchInspector.live(each, IMAGES[0]) for each in (model, text_free(model)))
-    torch.testing.assert_close(baked.alignment.plan, learned.alignment.plan)
-    dense = PatchInspector.live(
-        SOTGLP(tiny, names, preset("sotglp", support=None, local_prompts=1)), IMAGES[0]
-    )
-    assert dense.controls.support.value == 196 and "one prompt only" in dense.view.value
+def test_the_widget_shares_the_state(inspector):
+    pytest.importorskip("anywidget")
+    inspector.epsilon = 0.2
+    widget = inspector.widget
+    assert widget is inspector.widget and widget.epsilon == 0.2 and widget.data == inspector.data
+    inspector.image, inspector.prompt = 1, 3
+    assert (widget.image, widget.prompt, widget.class_index) == (1, 3, 0)
+    widget.set_state({"image": 2, "class_index": 0, "patch": None})  # what a page sends
+    widget.set_state({"epsilon": 0.003, "patch": 21, "class_index": 4})
+    assert (inspector.image, inspector.epsilon) == (2, 0.003)
+    assert (inspector.patch, inspector.class_index) == (21, 4)
 
 
-def test_a_broken_ipywidgets_is_not_called_missing(tiny, names, monkeypatch):
-    class Broken:
-        @staticmethod
-        def find_spec(name, *_):
-            if name == "ipywidgets":
-                raise ModuleNotFoundError("No module named 'traitlets'", name="traitlets")
-
-    for name in [name for name in sys.modules if name.split(".")[0] == "ipywidgets"] + [
-        "sotglp_core.inspector.live"
-    ]:
-        monkeypatch.delitem(sys.modules, name, raising=False)
-    monkeypatch.setattr(sys, "meta_path", [Broken, *sys.meta_path])
-    with pytest.raises(ModuleNotFoundError, match="traitlets"):
-        PatchInspector.live(SOTGLP(tiny, names), IMAGES[0])
+def test_a_notebook_gets_the_widget_and_the_page(inspector):
+    pytest.importorskip("anywidget")
+    data, _ = inspector._repr_mimebundle_()
+    view = data["application/vnd.jupyter.widget-view+json"]
+    assert view["model_id"] == inspector.widget.model_id
+    assert stored(data["text/html"]) == stored(inspector.to_html())
 
 
-def test_live_needs_ipywidgets(tiny, names, monkeypatch):
-    monkeypatch.setitem(sys.modules, "ipywidgets", None)
-    monkeypatch.delitem(sys.modules, "sotglp_core.inspector.live", raising=False)
-    with pytest.raises(ImportError, match="pip install ipywidgets"):
-        PatchInspector.live(SOTGLP(tiny, names), IMAGES[0])
+def test_without_anywidget_the_page_stands(inspector, monkeypatch):
+    monkeypatch.setitem(sys.modules, "anywidget", None)
+    monkeypatch.delitem(sys.modules, "sotglp_core.inspector.widget", raising=False)
+    data, _ = inspector._repr_mimebundle_()
+    assert list(data) == ["text/html", "text/plain"]
+    with pytest.raises(ImportError, match="pip install anywidget"):
+        _ = inspector.widget
+
+
+def test_shown_pixels_are_the_image(tiny):
+    noise = np.random.default_rng(0).integers(0, 256, (112, 112, 3), dtype=np.uint8)
+    image = Image.fromarray(noise)
+    np.testing.assert_allclose(np.asarray(tiny.to_image(tiny.preprocess(image))), noise, atol=1)

@@ -1,0 +1,178 @@
+"""The inspector: its state, and how it is shown."""
+
+from __future__ import annotations
+
+import base64
+import math
+from collections.abc import Sequence
+from contextlib import suppress
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from jinja2 import Environment, PackageLoader
+from matplotlib import colormaps
+from PIL import Image
+from traitlets import Bool, Dict, Enum, Float, HasTraits, Int, List, link, observe, validate
+
+from ..config import ALLOCATIONS
+from ..data.images import Images
+from ..figures import HEATMAP, PALETTE
+from ..method.alignment import align
+from ..method.model import SOTGLP
+from ..storage import write_text
+from .collect import collect
+
+PAGES = Environment(loader=PackageLoader("sotglp_core", "inspector"), autoescape=True)
+
+
+class State(HasTraits):
+    """Settings of the panel; each can be read, set and observed. Everything counts from 0."""
+
+    data = Dict().tag(sync=True)  # what the page computes from
+    image = Int(0).tag(sync=True)
+    class_index = Int(0).tag(sync=True)  # among the image's classes, most probable first
+    stage = Enum(("learned", "initial"), "learned").tag(sync=True)  # which prompts
+    allocation = Enum(ALLOCATIONS, "ot").tag(sync=True)
+    epsilon = Float(0.1, min=1e-4, max=1e4).tag(sync=True)
+    support = Int(1, min=1).tag(sync=True)  # K
+    prompt = Int(None, allow_none=True).tag(sync=True)  # None: the partition
+    difference = Bool(False).tag(sync=True)  # from the even share 1/KN
+    outline = Bool(True).tag(sync=True)  # of the true parts
+    overlay = Float(0.7, min=0, max=1).tag(sync=True)  # opacity
+    patch = Int(None, allow_none=True).tag(sync=True)  # picked, row by row
+
+
+class PatchInspector(State):
+    """Which patch goes to which prompt, for one or several images and some classes of each.
+
+    Made by :meth:`from_model`. The page holds the cosines of patches and prompts; support, plan,
+    score and class probability are computed from them when a control moves: in a notebook, in the
+    built book, and in a page that :meth:`save` wrote. With anywidget, a notebook shares the state
+    with Python: ``inspector.epsilon = 0.01`` moves the slider, and the slider sets
+    ``inspector.epsilon``.
+    """
+
+    stills: List = List()  # what stands in each image's place where no script runs
+
+    @classmethod
+    def from_model(
+        cls,
+        model: SOTGLP,
+        images: Image.Image | Sequence[Image.Image] | Images,
+        *,
+        top: int = 5,
+        alt: str | Sequence[str] = "the image",
+    ) -> PatchInspector:
+        """Inspect the ``top`` most probable classes of each image, and the true one where known.
+
+        :param images: one PIL image, several, or a data set, whose labels and parts are shown too.
+        :param alt: what the images show, for readers who can't see them: for all or for each.
+        :raises ValueError: without an image, if the texts are not as many as the images, or for a
+            model without local prompts.
+        """
+        config, backbone = model.config, model.backbone
+        images = [images] if isinstance(images, Image.Image) else images
+        alt = [alt] * len(images) if isinstance(alt, str) else alt
+        if not len(images) or len(alt) != len(images):
+            raise ValueError(
+                f"there are {len(images)} images and {len(alt)} texts; "
+                "give at least one image, and one text for all or one for each"
+            )
+        records, stills = collect(model, images, top=top, alt=alt)
+        data = {
+            "images": records,
+            "grid": backbone.grid,
+            "prompts": config.local_prompts,
+            "logit_scale": float(backbone.logit_scale),
+            "top_k": config.top_k,
+            "divide_by_prompts": config.divide_by_prompts,
+            "palette": PALETTE,
+            "heatmap": colormaps[HEATMAP](range(256), bytes=True).tolist(),
+        }
+        return cls(
+            data=data,
+            stills=stills,
+            allocation=config.allocation,
+            epsilon=config.epsilon,
+            support=config.support or math.prod(backbone.grid),
+        )
+
+    @validate("image", "class_index", "support", "prompt", "patch")
+    def _in_range(self, proposal: dict) -> int | None:
+        name, value = proposal["trait"].name, proposal["value"]
+        patches = math.prod(self.data["grid"])
+        number = {
+            "image": len(self.data["images"]),
+            "class_index": len(self._image["class_names"]),
+            "support": patches + 1,
+            "prompt": self.data["prompts"],
+            "patch": patches,
+        }[name]
+        if value is not None and not 0 <= value < number:
+            raise ValueError(f"{name} is {value}; the largest here is {number - 1}")
+        return value
+
+    @observe("image")
+    def _start_over(self, change: dict) -> None:
+        self.class_index, self.patch = 0, None
+
+    @property
+    def _image(self) -> dict:
+        return self.data["images"][self.image]
+
+    @property
+    def plan(self) -> np.ndarray:
+        """The plan shown: (N, h, w) mass of every prompt on every patch, float64."""
+        base64_cosines = self._image["stages"][self.stage]["cosines"]
+        floats = np.frombuffer(base64.b64decode(base64_cosines), "<f4").astype(float)
+        grid, N = self.data["grid"], self.data["prompts"]
+        cosines = floats.reshape(-1, math.prod(grid), N)[self.class_index]  # (P, N)
+        alignment = align(
+            torch.from_numpy(cosines)[None],
+            torch.eye(N, dtype=torch.float64)[None],  # as prompts, they leave the cosines as is
+            allocation=self.allocation,
+            support=self.support,
+            top_k=self.data["top_k"],
+            epsilon=self.epsilon,
+        )
+        return alignment.on_grid(len(cosines))[0, 0].T.unflatten(1, grid).numpy()
+
+    @cached_property
+    def widget(self) -> Any:
+        """The notebook's widget, to be placed among others; its state is this inspector's.
+
+        :raises ImportError: without anywidget.
+        """
+        try:
+            from .widget import InspectorWidget
+        except ImportError as error:
+            raise ImportError(
+                "sharing an inspector's state needs anywidget: run `pip install anywidget`"
+            ) from error
+        state = self.trait_values(sync=True)
+        widget = InspectorWidget(**state)
+        for name in state:
+            link((self, name), (widget, name))
+        return widget
+
+    def to_html(self, title: str | None = None) -> str:
+        """A fragment with its own style and script, or with a title a page without other files."""
+        template = PAGES.get_template("panel.html.j2" if title is None else "page.html.j2")
+        return template.render(state=self.trait_values(sync=True), stills=self.stills, title=title)
+
+    def save(self, path: str | Path, title: str = "Patch inspector") -> None:
+        """Write the page.
+
+        :raises ValueError: if the folder can't be written to.
+        """
+        write_text(path, self.to_html(title))
+
+    def _repr_mimebundle_(self, **_: Any) -> tuple[dict, dict]:
+        """The widget where there is a kernel and anywidget, and the page's HTML elsewhere."""
+        data, metadata = {}, {}
+        with suppress(ImportError):
+            data, metadata = self.widget._repr_mimebundle_()
+        return data | {"text/html": self.to_html(), "text/plain": repr(self)}, metadata
