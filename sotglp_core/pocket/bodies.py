@@ -1,186 +1,55 @@
-"""Body plans: the outlines and joints of the four families."""
+"""The pocket world's data files: birds' bodies, habitats, landscapes and things."""
 
 from __future__ import annotations
 
+import json
 from dataclasses import dataclass
+from importlib.resources import files
+from typing import Any
+
+import numpy as np
 
 
 @dataclass(frozen=True)
-class Plan:
-    """A bird in profile facing right, y down, the body about one unit high.
+class Body:
+    """A bird in profile facing right, y down, the body about one unit high; points are (n, 2)."""
 
-    `outline` runs from the upper beak base over crown, back, vent and breast to the lower beak
-    base; `crown` and `belly` are stretches of it (by point number) closed by an inner curve.
-    """
+    outline: np.ndarray  # upper beak base, crown, back, vent, breast, lower beak base
+    crown: tuple[int, int]  # the stretch of the outline, by point number, that the cap closes
+    cap: np.ndarray
+    belly: tuple[int, int]  # the stretch that the flank closes
+    flank: np.ndarray
+    neck: tuple[int, int]  # where head and body meet, on the back and on the breast
+    beak: np.ndarray
+    eye: np.ndarray  # (1, 2)
+    eye_radius: float
+    upper: np.ndarray  # edges of the wing, from shoulder to tip
+    lower: np.ndarray
+    tail: np.ndarray  # (1, 2), its root
+    tail_angle: float
+    tail_length: float
+    tail_width: float
+    hips: np.ndarray  # (2, 2), far and near
+    ground: float  # how far down the feet stand
+    leg: float  # width
+    webbed: bool
+    lean: float  # angle of the crest
 
-    outline: tuple[tuple[float, float], ...]
-    crown: tuple[int, int]
-    cap: tuple[tuple[float, float], ...]
-    belly: tuple[int, int]
-    flank: tuple[tuple[float, float], ...]
-    neck: tuple[int, int]
-    beak: tuple[tuple[float, float], ...]
-    eye: tuple[float, float, float]
-    upper: tuple[tuple[float, float], ...]
-    lower: tuple[tuple[float, float], ...]
-    tail: tuple[float, float, float, float, float]
-    hips: tuple[tuple[float, float], tuple[float, float]]
-    ground: float
-    leg: float
-    webbed: bool = False
-    lean: float = -1.7
+
+def _table(name: str) -> dict[str, Any]:
+    return json.loads((files(__package__) / f"{name}.json").read_text(encoding="utf-8"))
 
 
-PLANS: dict[str, Plan] = {
-    "finch": Plan(
-        outline=(
-            (0.82, -0.58),
-            (0.74, -0.82),
-            (0.50, -0.96),
-            (0.24, -0.84),
-            (0.10, -0.54),
-            (-0.14, -0.26),
-            (-0.42, 0.02),
-            (-0.70, 0.32),
-            (-0.66, 0.50),
-            (-0.38, 0.62),
-            (0.02, 0.68),
-            (0.42, 0.50),
-            (0.66, 0.12),
-            (0.72, -0.22),
-            (0.82, -0.40),
-        ),
-        crown=(0, 4),
-        cap=((0.24, -0.58), (0.48, -0.68), (0.72, -0.66)),
-        belly=(8, 13),
-        flank=((0.54, -0.08), (0.28, 0.20), (-0.20, 0.38)),
-        neck=(4, 13),
-        beak=((0.74, -0.66), (0.98, -0.54), (1.16, -0.40), (0.96, -0.34), (0.76, -0.34)),
-        eye=(0.55, -0.54, 0.155),
-        upper=((0.32, -0.24), (0.02, -0.20), (-0.32, 0.06), (-0.64, 0.36), (-0.92, 0.66)),
-        lower=((0.42, -0.06), (0.30, 0.18), (0, 0.34), (-0.42, 0.46), (-0.90, 0.70)),
-        tail=(-0.58, 0.40, 2.62, 0.98, 0.17),
-        hips=((-0.10, 0.60), (0.20, 0.58)),
-        ground=1.06,
-        leg=0.125,
-    ),
-    "wader": Plan(
-        outline=(
-            (1.04, -0.90),
-            (0.94, -1.12),
-            (0.74, -1.20),
-            (0.52, -1.08),
-            (0.47, -0.82),
-            (0.42, -0.52),
-            (0.20, -0.30),
-            (-0.22, -0.26),
-            (-0.64, -0.04),
-            (-0.62, 0.14),
-            (-0.25, 0.38),
-            (0.22, 0.42),
-            (0.58, 0.22),
-            (0.76, -0.16),
-            (0.78, -0.50),
-            (0.90, -0.70),
-            (1.02, -0.76),
-        ),
-        crown=(0, 4),
-        cap=((0.52, -0.86), (0.72, -0.96), (0.94, -0.98)),
-        belly=(9, 14),
-        flank=((0.60, -0.18), (0.36, 0.10), (-0.20, 0.18)),
-        neck=(5, 14),
-        beak=((0.96, -0.98), (1.30, -0.90), (1.72, -0.62), (1.28, -0.76), (0.96, -0.74)),
-        eye=(0.78, -0.88, 0.155),
-        upper=((0.30, -0.30), (-0.02, -0.34), (-0.36, -0.26), (-0.66, -0.04), (-0.92, 0.12)),
-        lower=((0.42, -0.14), (0.30, 0.12), (-0.04, 0.22), (-0.46, 0.20), (-0.90, 0.16)),
-        tail=(-0.54, 0.06, 2.95, 0.74, 0.17),
-        hips=((-0.08, 0.34), (0.22, 0.34)),
-        ground=1.36,
-        leg=0.11,
-        lean=-2.00,
-    ),
-    "parrot": Plan(
-        outline=(
-            (0.50, -0.84),
-            (0.44, -1.10),
-            (0.16, -1.26),
-            (-0.16, -1.14),
-            (-0.30, -0.82),
-            (-0.42, -0.40),
-            (-0.48, 0.05),
-            (-0.44, 0.42),
-            (-0.34, 0.64),
-            (-0.06, 0.70),
-            (0.30, 0.46),
-            (0.50, 0.08),
-            (0.52, -0.30),
-            (0.44, -0.54),
-            (0.48, -0.62),
-        ),
-        crown=(0, 4),
-        cap=((-0.16, -0.86), (0.10, -0.98), (0.40, -0.98)),
-        belly=(9, 13),
-        flank=((0.22, -0.34), (0.16, 0.10), (0.02, 0.42)),
-        neck=(5, 13),
-        beak=(
-            (0.40, -0.96),
-            (0.64, -0.96),
-            (0.84, -0.76),
-            (0.76, -0.42),
-            (0.64, -0.56),
-            (0.42, -0.58),
-        ),
-        eye=(0.18, -0.82, 0.16),
-        upper=((-0.24, -0.54), (-0.46, -0.20), (-0.58, 0.20), (-0.58, 0.60), (-0.50, 1.00)),
-        lower=((0.02, -0.44), (0.14, -0.10), (0.06, 0.30), (-0.18, 0.66), (-0.48, 1.02)),
-        tail=(-0.28, 0.56, 1.80, 1.20, 0.20),
-        hips=((0, 0.58), (0.26, 0.46)),
-        ground=0.92,
-        leg=0.165,
-        lean=-1.35,
-    ),
-    "duck": Plan(
-        outline=(
-            (0.96, -0.66),
-            (0.90, -0.90),
-            (0.66, -1.04),
-            (0.40, -0.92),
-            (0.33, -0.62),
-            (0.30, -0.36),
-            (0.02, -0.24),
-            (-0.45, -0.22),
-            (-0.88, -0.18),
-            (-0.86, 0.06),
-            (-0.55, 0.36),
-            (0, 0.52),
-            (0.52, 0.42),
-            (0.80, 0.08),
-            (0.72, -0.26),
-            (0.84, -0.46),
-            (0.96, -0.46),
-        ),
-        crown=(0, 4),
-        cap=((0.38, -0.66), (0.60, -0.78), (0.88, -0.76)),
-        belly=(9, 14),
-        flank=((0.60, -0.10), (0.36, 0.20), (-0.30, 0.18)),
-        neck=(5, 14),
-        beak=(
-            (0.88, -0.74),
-            (1.10, -0.62),
-            (1.38, -0.58),
-            (1.46, -0.46),
-            (1.32, -0.36),
-            (1.05, -0.38),
-            (0.86, -0.42),
-        ),
-        eye=(0.68, -0.68, 0.16),
-        upper=((0.36, -0.22), (0.06, -0.34), (-0.40, -0.32), (-0.74, -0.24), (-1.04, -0.20)),
-        lower=((0.42, -0.04), (0.26, 0.18), (-0.12, 0.24), (-0.60, 0.10), (-1.04, -0.14)),
-        tail=(-0.78, -0.06, 3.44, 0.72, 0.20),
-        hips=((-0.12, 0.46), (0.22, 0.46)),
-        ground=0.92,
-        leg=0.14,
-        webbed=True,
-        lean=-2.00,
-    ),
-}
+def _body(row: dict[str, Any]) -> Body:
+    points: dict[str, Any] = {name: np.array(value, float) for name, value in row["points"].items()}
+    del row["points"]
+    return Body(**row, **points)
+
+
+_BIRDS = _table("bodies")
+BODIES = {family: _body(row) for family, row in _BIRDS["families"].items()}
+TAILS = {shape: np.array(points) for shape, points in _BIRDS["tails"].items()}
+FEATHER = np.array(_BIRDS["crest feather"])
+HABITATS = _table("habitats")
+LANDSCAPES = _table("landscapes")
+THINGS = _table("things")

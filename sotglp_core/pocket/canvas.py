@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from functools import cache
+
 import numpy as np
 from PIL import Image, ImageDraw, ImageFilter
 
@@ -14,25 +16,48 @@ _BASIS = 0.5 * np.concatenate(
 )
 
 
-def smooth(points: np.ndarray, closed: bool = True) -> np.ndarray:
-    """Catmull-Rom curve through (n, 2) points, six steps a segment."""
+def smooth(points) -> np.ndarray:
+    """The closed Catmull-Rom curve through (n, 2) points, six steps a segment."""
     p = np.asarray(points, float)
-    p = np.concatenate([p[-1:], p, p[:2]] if closed else [p[:1], p, p[-1:]])
-    knots = np.stack([p[:-3], p[1:-2], p[2:-1], p[3:]], axis=1)
-    curve = (_BASIS @ knots).reshape(-1, 2)
-    return curve if closed else np.concatenate([curve, p[-1:]])
+    return _spline(np.concatenate([p[-1:], p, p[:2]]))
 
 
-def shade(colour, amount: float) -> tuple[int, int, int]:
+def curve(points) -> np.ndarray:
+    """The open Catmull-Rom curve from the first to the last of (n, 2) points."""
+    p = np.asarray(points, float)
+    return np.concatenate([_spline(np.concatenate([p[:1], p, p[-1:]])), p[-1:]])
+
+
+def _spline(p: np.ndarray) -> np.ndarray:
+    return (_BASIS @ np.stack([p[:-3], p[1:-2], p[2:-1], p[3:]], axis=1)).reshape(-1, 2)
+
+
+def shade(colour, amount: float) -> tuple[int, ...]:
     """Darker for a negative amount, paler for a positive one, both in [-1, 1]."""
     goal = 255 if amount > 0 else 0
-    return tuple(int(c + (goal - c) * abs(amount)) for c in colour)  # type: ignore[return-value]
+    return tuple(int(c + (goal - c) * abs(amount)) for c in colour)
+
+
+def direction(angle: float) -> np.ndarray:
+    """The unit vector of an angle in radians."""
+    return np.array([np.cos(angle), np.sin(angle)])
+
+
+def across(way: np.ndarray) -> np.ndarray:
+    """A direction turned by a right angle."""
+    return np.array([-way[1], way[0]])
 
 
 def turn(points: np.ndarray, angle: float, about=(0.0, 0.0)) -> np.ndarray:
     """(n, 2) points rotated by an angle in radians."""
-    c, s = np.cos(angle), np.sin(angle)
-    return (np.asarray(points, float) - about) @ np.array([[c, s], [-s, c]]) + about
+    c, s = direction(angle)
+    return (points - about) @ np.array([[c, s], [-s, c]]) + about
+
+
+def oval(x: float, y: float, a: float, b: float, tilt: float = 0.0, points: int = 36) -> np.ndarray:
+    """Points of the ellipse around (x, y) with half axes a and b."""
+    t = np.linspace(0, 2 * np.pi, points, endpoint=False)
+    return turn(np.stack([a * np.cos(t), b * np.sin(t)], 1), tilt) + (x, y)
 
 
 class Canvas:
@@ -47,15 +72,9 @@ class Canvas:
         self.place(np.eye(2), np.zeros(2))
 
     def place(self, matrix: np.ndarray, offset: np.ndarray) -> None:
-        """Drawing coordinates x land on the picture at x @ matrix + offset (in final pixels)."""
-        self.matrix, self.offset = matrix * FINE, np.asarray(offset) * FINE
+        """Drawing coordinates x land on the image at x @ matrix + offset (in final pixels)."""
+        self.matrix, self.offset = matrix * FINE, offset * FINE
         self.unit = float(np.sqrt(abs(np.linalg.det(self.matrix))))
-
-    def _brush(self, colour) -> ImageDraw.ImageDraw:
-        return self._glaze if len(colour) == 4 else self._solid
-
-    def _at(self, points) -> list[float]:
-        return (np.asarray(points, float) @ self.matrix + self.offset).ravel().tolist()
 
     def shape(
         self, points, colour, label: int | None = None, edge: float = -0.45, width: int = 2
@@ -91,32 +110,68 @@ class Canvas:
         """(112, 112) uint8: the label at the centre of each pixel."""
         return np.ascontiguousarray(np.asarray(self.marks)[FINE // 2 :: FINE, FINE // 2 :: FINE])
 
+    def _brush(self, colour) -> ImageDraw.ImageDraw:
+        return self._glaze if len(colour) == 4 else self._solid
 
-def relief(
-    image: np.ndarray, heights: np.ndarray, light: np.ndarray, grain: np.ndarray
-) -> np.ndarray:
-    """Light an image (112, 112, 3) as if `heights` (112, 112) uint8 rose softly out of the page.
+    def _at(self, points) -> list[float]:
+        return (np.asarray(points, float) @ self.matrix + self.offset).ravel().tolist()
 
-    `light` is the (2,) direction towards the lamp and `grain` (112, 112) a fine unevenness.
+
+def as_bytes(image: np.ndarray) -> np.ndarray:
+    """Clipped to 0 to 255, as uint8."""
+    return np.clip(image, 0, 255).astype(np.uint8)
+
+
+@cache
+def _fields(*octaves: int) -> list[np.ndarray]:
+    """Twelve (224, 224) fields of noise, each a sum of grids of so many cells."""
+    fields = []
+    for rng in map(np.random.default_rng, range(12)):
+        total = np.zeros((2 * SIDE, 2 * SIDE), np.float32)
+        for weight, cells in enumerate(octaves, 1):
+            grid = Image.fromarray(rng.standard_normal((cells, cells)).astype(np.float32))
+            total += weight * np.asarray(grid.resize(total.shape, Image.Resampling.BICUBIC))
+        fields.append(total / total.std())
+    return fields
+
+
+def noise(rng: np.random.Generator) -> np.ndarray:
+    """A (112, 112) window of fine noise of unit variance."""
+    return _window(rng, _fields(112, 56, 28))
+
+
+def soft_noise(rng: np.random.Generator) -> np.ndarray:
+    """As :func:`noise`, but smooth."""
+    return _window(rng, _fields(10, 5))
+
+
+def _window(rng: np.random.Generator, fields: list[np.ndarray]) -> np.ndarray:
+    pick, y, x = rng.integers((12, SIDE, SIDE))
+    return fields[pick][y : y + SIDE, x : x + SIDE]
+
+
+def relief(image: np.ndarray, heights: np.ndarray, rng: np.random.Generator) -> np.ndarray:
+    """Light an image (112, 112, 3) as if ``heights`` (112, 112) uint8 rose softly from the page.
+
+    The lamp's direction and a fine grain are random.
     """
+    light, grain = direction(rng.uniform(-2.4, -0.7)), noise(rng)
     rows, columns = np.flatnonzero(heights.any(1)), np.flatnonzero(heights.any(0))
     if not len(rows):
         return image
     window = np.s_[max(rows[0] - 9, 0) : rows[-1] + 10, max(columns[0] - 9, 0) : columns[-1] + 10]
     inner = heights[window]
     sheet = Image.fromarray(inner)
-    wide = (
-        sheet.reduce(2)
-        .filter(ImageFilter.GaussianBlur(2.5))
-        .resize(sheet.size, Image.Resampling.BILINEAR)
-    )
     near = sheet.filter(ImageFilter.GaussianBlur(1.6))
+    wide = sheet.reduce(2).filter(ImageFilter.GaussianBlur(2.5))
+    wide = wide.resize(sheet.size, Image.Resampling.BILINEAR)
     hill = 0.075 * np.asarray(wide, np.float32) + 0.012 * np.asarray(near, np.float32)
     slope = np.zeros_like(hill)
     slope[:, 1:-1] += float(light[0]) * (hill[:, 2:] - hill[:, :-2])
     slope[1:-1] += float(light[1]) * (hill[2:] - hill[:-2])
     lit = (np.clip(-0.22 * slope, -0.42, 0.42) + 0.05 * grain[window]) * (inner > 0)
     out = image.copy()
-    shaded = image[window] * (1 + lit)[..., None] + (np.maximum(lit, 0) * 46)[..., None]
-    out[window] = np.clip(shaded, 0, 255).astype(np.uint8)
+    out[window] = as_bytes(
+        image[window] * (1 + lit)[..., None] + 46 * np.maximum(lit, 0)[..., None]
+    )
     return out

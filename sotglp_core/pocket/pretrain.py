@@ -1,44 +1,47 @@
-"""Pretrain the embedded CLIP on the pocket world: ``python -m sotglp_core.pocket.pretrain --help``.
+"""Train a small CLIP on the embedded world: ``python -m sotglp_core.pocket.pretrain --help``.
+
+It needs torch 2.9 or later, for ``torch.optim.Muon``.
 
 Loss: CLIP's contrastive loss between images and captions, and four that help a small model along.
-- image: for each trait group, softmax over the group's phrases ("a bird with a red crown", "a bird with a blue crown",
-  ...) of the image's cosine with them;
-- patch: the same with the mean cosine of the best patches of the V-V stream in place of the image's;
-- traits: a linear head, thrown away afterwards, tells every trait from the image feature. Without it image and text wait
-  for each other: a phrase can't learn a trait that no image feature shows, and the other way round;
-- parts: two linear heads, thrown away too, tell from each patch token of the ordinary stream its part and that part's
-  traits (of a wing its colour and pattern), by the masks.
+- image: for each trait group, softmax over the group's phrases ("a bird with a red crown", "a bird
+  with a blue crown", ...) of the image's cosine with them;
+- patch: the same with the mean cosine of the best patches of the V-V stream;
+- traits: a linear head, thrown away afterwards, tells every trait from the image feature. Without
+  it image and text wait for each other: a phrase can't learn a trait that no image feature shows,
+  and the other way round;
+- parts: two linear heads, thrown away too, tell from each patch token of the ordinary stream its
+  part and that part's traits (of a wing its colour and pattern), by the masks.
 
-In most steps an image keeps a share of its patches, animals before backgrounds; the last steps see them all. With
-``--parts 0`` no mask is used, neither for a loss nor for the choice of patches.
+In most steps an image shows a fraction of its patches, animals before backgrounds; the last steps
+show them all. With ``--parts 0`` no mask is used, neither for a loss nor for the choice of patches.
 """
 
 from __future__ import annotations
 
-import argparse
 import json
 import math
 import os
 import time
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
 
 import numpy as np
 import torch
+import typer
 from torch import Tensor, nn
 from torch.nn.attention import SDPBackend, sdpa_kernel
 from torch.nn.functional import cross_entropy, normalize
 from torch.utils.data import DataLoader, Dataset
-from tqdm import tqdm
 
 from ..clip.backbone import Backbone, contrastive_loss, load_backbone
-from ..storage import load_tensors, save_tensors
+from ..messages import progress_bar
+from ..storage import atomic_path, save_tensors
 from .captions import caption, phrase
 from .traits import PARTS, TRAITS
 from .world import SHIFTS, draw, part_grid
 
 KINDS = {"bird": 0.7, "creature": 0.08, "object": 0.08, "scene": 0.08, "texture": 0.06}
-SHIFTED = 0.1  # share of pictures drawn as a sketch, at night, blurred or in an unusual place
+SHIFTED = 0.1  # fraction of pictures drawn as a sketch, at night, blurred or in an unusual place
 BEST_PATCHES = 8
 SHOWN = {
     "body": ("family", "back"),
@@ -51,13 +54,16 @@ SHOWN = {
     "legs": ("legs",),
 }  # the traits that a patch of a part shows
 SHOWS = torch.tensor([[group in SHOWN.get(part, ()) for group in TRAITS] for part in PARTS])
-WHOLE = 0.02  # share of the steps, the last, that see whole images
-PHRASES = sum(map(len, TRAITS.values()))
-SAVE_EVERY = 250
+WHOLE = 0.02  # fraction of the steps, the last, that see whole images
+GROUP_SIZES = [len(values) for values in TRAITS.values()]
+PHRASES = [phrase(group, value) for group, values in TRAITS.items() for value in values]
+PART_WEIGHTS = torch.tensor([0.2, *[1.0] * (len(PARTS) - 1)])  # the background counts less
+WARMUP, WEIGHT_DECAY, SAVE_EVERY = 100, 0.05, 250  # steps, and Muon's and AdamW's decay
+CPU = max(1, (os.cpu_count() or 2) // 2)
 
 
 class Stream(Dataset):
-    """Pictures start, start + 1, ... of the endless pretraining stream; picture i depends on (seed, i) alone."""
+    """Pictures start, start + 1, ... of an endless stream; picture i depends on (seed, i) alone."""
 
     def __init__(self, seed: int, start: int, stop: int):
         self.seed, self.start, self.stop = seed, start, stop
@@ -66,61 +72,47 @@ class Stream(Dataset):
         return self.stop - self.start
 
     def __getitem__(self, i: int) -> tuple[np.ndarray, str, np.ndarray, np.ndarray]:
+        """Image (112, 112, 3), caption, traits (groups,) or -1, and parts of patches (196,)."""
         rng = np.random.default_rng([self.seed, self.start + i])
         kind = str(rng.choice(list(KINDS), p=list(KINDS.values())))
         shift = str(rng.choice(SHIFTS)) if rng.random() < SHIFTED else None
         picture = draw(kind, rng, shift=shift)
-        traits = [
-            values.index(picture.words[group]) if kind == "bird" else -1
-            for group, values in TRAITS.items()
-        ]
-        return (
-            picture.image,
-            caption(picture, rng),
-            np.array(traits),
-            part_grid(picture.parts).reshape(-1).astype(np.int64),
-        )
+        traits = np.full(len(TRAITS), -1)
+        if kind == "bird":
+            traits[:] = [values.index(picture.words[group]) for group, values in TRAITS.items()]
+        grid = part_grid(picture.parts).reshape(-1).astype(np.int64)
+        return np.array(picture.image), caption(picture, rng), traits, grid
 
 
 class PatchDropout(nn.Module):
-    """Keep the class token and the patches ``kept`` (B, L), None for all; it stands in for open_clip's own."""
+    """Shows the class token and the patches ``visible`` (B, L); None: all of them."""
 
-    kept: Tensor | None = None
+    visible: Tensor | None = None
 
     def forward(self, x: Tensor) -> Tensor:
-        return (
-            x
-            if self.kept is None
-            else torch.cat(
-                [x[:, :1], x.gather(1, 1 + self.kept[..., None].expand(-1, -1, x.shape[-1]))], 1
-            )
-        )
+        if self.visible is None:
+            return x
+        index = 1 + self.visible[..., None].expand(-1, -1, x.shape[-1])
+        return torch.cat([x[:, :1], x.gather(1, index)], 1)
 
 
 def choose(grid: Tensor, keep: float, favour: bool) -> Tensor:
-    """(B, round(keep P)) patches drawn at random, those of an animal's parts first if ``favour``; grid is (B, P)."""
-    return (
-        (torch.rand(grid.shape) + 0.5 * (grid > 0) * favour)
-        .topk(round(keep * grid.shape[1]), dim=1)
-        .indices
-    )
+    """(B, round(keep P)) random patches, an animal's parts first if ``favour``; grid is (B, P)."""
+    order = torch.rand(grid.shape) + 0.5 * (grid > 0) * favour
+    return order.topk(round(keep * grid.shape[1]), dim=1).indices
 
 
 def tell(logits: Tensor, traits: Tensor) -> tuple[Tensor, Tensor]:
-    """Mean over the trait groups of the cross-entropy, and the share named right.
+    """Mean over the trait groups of the cross-entropy, and the fraction named right.
 
-    :param logits: (..., sum of group sizes); traits: (..., groups), -1 unknown.
+    :param logits: (..., sum of group sizes).
+    :param traits: (..., groups), -1 unknown.
     """
-    groups = list(
-        zip(
-            logits.flatten(0, -2).float().split([len(v) for v in TRAITS.values()], -1),
-            traits.flatten(0, -2).unbind(-1),
-        )
-    )
-    right = sum((group.detach().argmax(-1) == true).sum() for group, true in groups)
-    return torch.stack(
-        [cross_entropy(group, true, ignore_index=-1) for group, true in groups]
-    ).mean(), right / (traits >= 0).sum()
+    groups = logits.flatten(0, -2).float().split(GROUP_SIZES, -1)
+    told = list(zip(groups, traits.flatten(0, -2).unbind(-1)))
+    losses = [cross_entropy(group, true, ignore_index=-1) for group, true in told]
+    right = sum((group.detach().argmax(-1) == true).sum() for group, true in told)
+    return torch.stack(losses).mean(), right / (traits >= 0).sum()
 
 
 class Heads(nn.Module):
@@ -128,25 +120,26 @@ class Heads(nn.Module):
 
     def __init__(self, visual: Any, width: int, joint: int):
         super().__init__()
-        self.norm, self.part, self.shown = (
-            nn.LayerNorm(width),
-            nn.Linear(width, len(PARTS)),
-            nn.Linear(width, PHRASES),
-        )
-        self.traits = nn.Linear(joint, PHRASES)
+        self.norm = nn.LayerNorm(width)
+        self.part = nn.Linear(width, len(PARTS))
+        self.shown = nn.Linear(width, len(PHRASES))
+        self.traits = nn.Linear(joint, len(PHRASES))
         visual.transformer.resblocks[-1].register_forward_hook(self._note)
 
     def _note(self, block: nn.Module, args: tuple, tokens: Tensor) -> None:
         self.tokens = tokens[:, 1:]
 
     def read_parts(self, grid: Tensor, traits: Tensor) -> tuple[Tensor, Tensor]:
-        """Cross-entropy of each patch's part plus that of the traits it shows; grid (B, L), traits (B, groups)."""
-        tokens, weight = self.norm(self.tokens), torch.ones(len(PARTS), device=grid.device)
-        weight[0] = 0.2
-        shown, right = tell(
-            self.shown(tokens), torch.where(SHOWS.to(grid.device)[grid], traits[:, None], -1)
-        )
-        return cross_entropy(self.part(tokens).float().mT, grid, weight) + shown, right
+        """Cross-entropy of each patch's part, plus that of the traits it shows; fraction right.
+
+        :param grid: (B, L) part of each visible patch.
+        :param traits: (B, groups).
+        """
+        tokens = self.norm(self.tokens)
+        visible = torch.where(SHOWS.to(grid.device)[grid], traits[:, None], -1)
+        shown, right = tell(self.shown(tokens), visible)
+        parts = cross_entropy(self.part(tokens).float().mT, grid, PART_WEIGHTS.to(grid.device))
+        return parts + shown, right
 
 
 def losses(
@@ -157,15 +150,16 @@ def losses(
     phrases: Tensor,
     traits: Tensor,
 ) -> dict[str, Tensor]:
-    """The losses of a batch that need no mask, and the shares of traits named right.
+    """The losses of a batch that need no mask, and the fractions of traits named right.
 
-    :param images: (B, 3, H, W); captions: (B, L) and phrases: (sum of group sizes, L') token ids; traits: (B, groups), -1 unknown.
+    :param images: (B, 3, H, W).
+    :param captions: (B, L) token ids.
+    :param phrases: (sum of group sizes, L') token ids.
+    :param traits: (B, groups), -1 unknown.
     """
     seen = backbone.encode_image(images)
-    image, patches = (
-        normalize(seen.image, dim=-1),
-        normalize(backbone.project(seen.patches), dim=-1),
-    )
+    image = normalize(seen.image, dim=-1)
+    patches = normalize(backbone.project(seen.patches), dim=-1)
     text, words = (
         normalize(backbone.encode_sequences(backbone.embed(t), t.argmax(-1)), dim=-1)
         for t in (captions, phrases)
@@ -182,191 +176,154 @@ def losses(
     return out
 
 
-def pretrain(
-    folder: Path,
-    *,
-    images: int,
-    batch: int,
-    lr: float,
-    keep: float,
-    parts: float,
-    seed: int,
-    workers: int,
-    device: str,
-) -> Path:
-    """Train (or resume what ``folder`` holds), log to ``log.jsonl``, and write ``weights.safetensors`` at the end."""
-    torch.manual_seed(seed)
-    backbone = load_backbone("pocket", "random")
-    model = backbone.model.requires_grad_(True).train()
-    model.visual.patch_dropout = dropout = PatchDropout()
-    heads = Heads(model.visual, backbone.patch_width, backbone.joint_width).to(device)
-    learned = nn.ModuleDict({"model": model, "heads": heads})
-    with torch.no_grad():
-        model.logit_scale.fill_(math.log(1 / 0.07))
-    backbone.to(device)
-    hidden = [p for n, p in learned.named_parameters() if p.ndim == 2 and "resblocks" in n]
-    rest = [p for n, p in learned.named_parameters() if p.ndim != 2 or "resblocks" not in n]
-    optimizers = [
-        torch.optim.Muon(hidden, lr=lr, weight_decay=0.05, adjust_lr_fn="match_rms_adamw"),
-        torch.optim.AdamW(
-            [
-                {"params": [p for p in rest if p.ndim >= 2], "weight_decay": 0.05},
-                {"params": [p for p in rest if p.ndim < 2], "weight_decay": 0.0},
-            ],
-            betas=(0.9, 0.98),
-        ),
-    ]
-    names: dict[Tensor, str] = {parameter: name for name, parameter in learned.named_parameters()}
-    steps, warmup = images // batch, 100
-    phrases = backbone.tokenize(
-        [phrase(group, value) for group, values in TRAITS.items() for value in values]
-    )
-    used = torch.zeros(model.vocab_size, dtype=torch.bool)
-    used[phrases.cpu().unique()] = True
-    state, first = folder / "state.safetensors", 0
-    if state.exists():
-        tensors, record = load_tensors(state)
-        first, used = record["step"], tensors.pop("used").bool()
-        learned.load_state_dict(
-            {k: v for k, v in tensors.items() if k.startswith(("model.", "heads."))}
+class Pretraining:
+    """Model, heads and optimizers, and a step of training."""
+
+    def __init__(self, lr: float, seed: int, device: str):
+        torch.manual_seed(seed)
+        self.backbone = load_backbone("pocket", "random")
+        self.model = self.backbone.model.requires_grad_(True).train()
+        self.model.visual.patch_dropout = self.dropout = PatchDropout()
+        self.heads = Heads(
+            self.model.visual, self.backbone.patch_width, self.backbone.joint_width
+        ).to(device)
+        self.learned = nn.ModuleDict({"model": self.model, "heads": self.heads})
+        with torch.no_grad():
+            self.model.logit_scale.fill_(math.log(1 / 0.07))
+        self.backbone.to(device)
+        self.lr, self.seed, self.device = lr, seed, device
+        self.optimizers = self._optimizers()
+        self.phrases = self.backbone.tokenize(PHRASES)
+        self.used = torch.zeros(self.model.vocab_size, dtype=torch.bool)  # words met so far
+        self.used[self.phrases.cpu().unique()] = True
+        # on CPUs the backward pass of the fused attention takes twice as long as the plain one
+        fused = [SDPBackend.FLASH_ATTENTION, SDPBackend.EFFICIENT_ATTENTION]
+        self.attention = [*(fused if device != "cpu" else []), SDPBackend.MATH]
+
+    def _optimizers(self) -> list[torch.optim.Optimizer]:
+        """Muon for the transformers' matrices, AdamW for the rest."""
+        hidden: list[nn.Parameter] = []
+        rest: list[nn.Parameter] = []
+        for name, parameter in self.learned.named_parameters():
+            matrix = parameter.ndim == 2 and "resblocks" in name
+            (hidden if matrix else rest).append(parameter)
+        groups = [
+            {"params": [p for p in rest if p.ndim >= 2], "weight_decay": WEIGHT_DECAY},
+            {"params": [p for p in rest if p.ndim < 2], "weight_decay": 0.0},
+        ]
+        muon = torch.optim.Muon(
+            hidden, lr=self.lr, weight_decay=WEIGHT_DECAY, adjust_lr_fn="match_rms_adamw"
         )
-        for optimizer in optimizers:
-            for parameter in (p for group in optimizer.param_groups for p in group["params"]):
-                kept = {
-                    k: tensors.get(f"{k}.{names[parameter]}")
-                    for k in ("step", "exp_avg", "exp_avg_sq", "momentum_buffer")
-                }
-                optimizer.state[parameter] = {
-                    k: v if k == "step" else v.to(device) for k, v in kept.items() if v is not None
-                }
-    loader = DataLoader(
-        Stream(seed, first * batch, steps * batch),
-        batch,
-        num_workers=workers,
-        persistent_workers=workers > 0,
-        collate_fn=lambda rows: [
-            column if isinstance(column[0], str) else np.stack(column) for column in zip(*rows)
-        ],
-    )
-    torch.backends.cuda.allow_fp16_bf16_reduction_math_sdp(True)
-    # on CPUs the backward pass of the fused attention takes twice as long as the plain formula's
-    attention = (
-        [SDPBackend.MATH]
-        if device == "cpu"
-        else [SDPBackend.FLASH_ATTENTION, SDPBackend.EFFICIENT_ATTENTION, SDPBackend.MATH]
-    )
-    normalise = backbone.preprocess.transforms[-1]
+        return [muon, torch.optim.AdamW(groups, betas=(0.9, 0.98))]
+
+    def save(self, path: Path, step: int) -> None:
+        """All that the next step needs."""
+        state = {
+            "learned": self.learned.state_dict(),
+            "optimizers": [optimizer.state_dict() for optimizer in self.optimizers],
+            "used": self.used,
+            "step": step,
+        }
+        with atomic_path(path) as temporary:
+            torch.save(state, temporary)
+
+    def load(self, path: Path) -> int:
+        """What :meth:`save` wrote; the number of steps done."""
+        state = torch.load(path, map_location=self.device, weights_only=True)
+        self.learned.load_state_dict(state["learned"])
+        for optimizer, saved in zip(self.optimizers, state["optimizers"]):
+            optimizer.load_state_dict(saved)
+        self.used = state["used"].cpu()
+        return state["step"]
+
+    def step(
+        self, step: int, steps: int, batch: list, keep: float, parts: float
+    ) -> dict[str, Tensor]:
+        """One step, of so many; its losses, of which ``parts`` weighs the one that needs masks."""
+        torch.manual_seed(self.seed + step)
+        pictures, captions, traits, grid = batch
+        traits = traits.to(self.device)
+        self.dropout.visible = None
+        if step < (1 - WHOLE) * steps:
+            visible = choose(grid, keep, favour=parts > 0)
+            grid = grid.gather(1, visible)
+            self.dropout.visible = visible.to(self.device)
+        pixels = pictures.permute(0, 3, 1, 2).float().to(self.device) / 255
+        pixels = self.backbone.preprocess.transforms[-1](pixels)
+        tokens = self.backbone.tokenize(captions)
+        self.used[tokens.cpu().unique()] = True
+        with sdpa_kernel(self.attention):
+            with torch.autocast(torch.device(self.device).type, torch.bfloat16):
+                loss = losses(self.backbone, self.heads, pixels, tokens, self.phrases, traits)
+                loss["parts"], loss["parts_right"] = self.heads.read_parts(
+                    grid.to(self.device), traits
+                )
+            whole = loss["contrastive"] + loss["image"] + loss["patch"] + loss["traits"]
+            (whole + parts * loss["parts"]).backward()
+        torch.nn.utils.clip_grad_norm_(self.learned.parameters(), 1.0)
+        rate = min((step + 1) / WARMUP, 0.5 + 0.5 * math.cos(math.pi * step / steps))
+        for optimizer in self.optimizers:
+            for group in optimizer.param_groups:
+                group["lr"] = self.lr * rate
+            optimizer.step()
+            optimizer.zero_grad(set_to_none=True)
+        return loss
+
+    def export(self, path: Path, record: dict) -> None:
+        """Write the weights in fp16, with only the word embeddings that training met."""
+        rows = self.used.nonzero()[:, 0].int()
+        tensors = {name: tensor.half() for name, tensor in self.model.state_dict().items()}
+        tensors["token_embedding.weight"] = tensors["token_embedding.weight"][rows.long()]
+        save_tensors(path, {**tensors, "token_rows": rows}, record)
+
+
+def pretrain(
+    folder: Annotated[
+        Path, typer.Argument(help="For weights.safetensors, log.jsonl and state.pt.")
+    ],
+    images: int = 128_000,
+    batch: int = 64,
+    lr: float = 2e-3,
+    keep: Annotated[
+        float, typer.Option(help="Fraction of its patches that an image shows.")
+    ] = 0.25,
+    parts: Annotated[float, typer.Option(help="Weight of the loss that uses the masks.")] = 1.0,
+    seed: int = 0,
+    workers: Annotated[int, typer.Option(help="Processes that draw.")] = CPU,
+    device: str = "cuda" if torch.cuda.is_available() else "cpu",
+) -> Path:
+    """Train a small CLIP on the embedded world; run it again to resume where it was stopped."""
+    training, steps = Pretraining(lr, seed, device), images // batch
     folder.mkdir(parents=True, exist_ok=True)
-    started = time.time()
+    state, started = folder / "state.pt", time.time()
+    first = training.load(state) if state.exists() else 0
+    stream = Stream(seed, first * batch, steps * batch)
+    loader = DataLoader(stream, batch, num_workers=workers, persistent_workers=workers > 0)
+    torch.backends.cuda.allow_fp16_bf16_reduction_math_sdp(True)
     with (
         open(folder / "log.jsonl", "a") as log,
-        tqdm(total=steps, initial=first, unit="step") as bar,
+        progress_bar(total=steps, initial=first, unit="step") as bar,
     ):
-        for step, (pictures, captions, traits, grid) in enumerate(loader, first):
-            torch.manual_seed(seed + step)
-            grid, traits = torch.from_numpy(grid), torch.from_numpy(traits).to(device)
-            dropout.kept = (
-                None
-                if step >= (1 - WHOLE) * steps
-                else choose(grid, keep, favour=parts > 0).to(device)
-            )
-            for group in (group for optimizer in optimizers for group in optimizer.param_groups):
-                group["lr"] = lr * min(
-                    (step + 1) / warmup, 0.5 + 0.5 * math.cos(math.pi * step / steps)
-                )
-            pixels = normalise(
-                torch.from_numpy(pictures).permute(0, 3, 1, 2).float().to(device) / 255
-            )
-            tokens = backbone.tokenize(captions)
-            used[tokens.cpu().unique()] = True
-            with sdpa_kernel(attention):
-                with torch.autocast(torch.device(device).type, torch.bfloat16):
-                    loss = losses(backbone, heads, pixels, tokens, phrases, traits)
-                    grid = (
-                        grid.to(device)
-                        if dropout.kept is None
-                        else grid.to(device).gather(1, dropout.kept)
-                    )
-                    loss["parts"], loss["parts_right"] = heads.read_parts(grid, traits)
-                (
-                    loss["contrastive"]
-                    + loss["image"]
-                    + loss["patch"]
-                    + loss["traits"]
-                    + parts * loss["parts"]
-                ).backward()
-            torch.nn.utils.clip_grad_norm_(learned.parameters(), 1.0)
-            for optimizer in optimizers:
-                optimizer.step()
-                optimizer.zero_grad(set_to_none=True)
+        for step, rows in enumerate(loader, first):
+            loss = training.step(step, steps, rows, keep, parts)
             bar.update()
             if step % 20 == 0:
                 row = {
                     "step": step,
                     "images": (step + 1) * batch,
                     "seconds": round(time.time() - started, 1),
-                    **{k: round(v.item(), 4) for k, v in loss.items()},
+                    **{name: round(value.item(), 4) for name, value in loss.items()},
                 }
                 log.write(json.dumps(row) + "\n")
                 log.flush()
-                bar.set_postfix({k: f"{v.item():.2f}" for k, v in loss.items()})
+                bar.set_postfix({name: f"{value.item():.2f}" for name, value in loss.items()})
             if (step + 1) % SAVE_EVERY == 0 or step + 1 == steps:
-                moments = {
-                    f"{k}.{names[p]}": v
-                    for optimizer in optimizers
-                    for p, kept in optimizer.state.items()
-                    for k, v in kept.items()
-                }
-                save_tensors(
-                    state, {**learned.state_dict(), **moments, "used": used}, {"step": step + 1}
-                )
-    settings = {
-        "images": steps * batch,
-        "batch": batch,
-        "lr": lr,
-        "keep": keep,
-        "parts": parts,
-        "seed": seed,
-    }
-    return export(model, used, folder / "weights.safetensors", settings)
-
-
-def export(model: nn.Module, used: Tensor, path: Path, record: dict) -> Path:
-    """Write the weights in fp16, with only the word embeddings that training met."""
-    rows = used.nonzero()[:, 0].int()
-    tensors = {k: v.half() for k, v in model.state_dict().items()}
-    tensors["token_embedding.weight"] = tensors["token_embedding.weight"][rows.long()]
-    save_tensors(path, {**tensors, "token_rows": rows}, record)
-    return path
-
-
-def main() -> None:
-    parser = argparse.ArgumentParser(
-        prog="python -m sotglp_core.pocket.pretrain", description=__doc__.split("\n")[0]
-    )
-    parser.add_argument(
-        "folder", type=Path, help="log, resumable state and weights go here; run again to resume"
-    )
-    parser.add_argument("--images", type=int, default=128_000)
-    parser.add_argument("--batch", type=int, default=64)
-    parser.add_argument("--lr", type=float, default=2e-3)
-    parser.add_argument(
-        "--keep", type=float, default=0.25, help="share of the patches kept in each image"
-    )
-    parser.add_argument(
-        "--parts", type=float, default=1.0, help="weight of the loss that uses the part masks"
-    )
-    parser.add_argument("--seed", type=int, default=0)
-    parser.add_argument(
-        "--workers",
-        type=int,
-        default=max(1, (os.cpu_count() or 2) // 2),
-        help="processes that draw",
-    )
-    parser.add_argument("--device", default="cuda" if torch.cuda.is_available() else "cpu")
-    options = vars(parser.parse_args())
-    print(pretrain(options.pop("folder"), **options))
+                training.save(state, step + 1)
+    record = {"images": steps * batch, "batch": batch, "lr": lr}
+    record |= {"keep": keep, "parts": parts, "seed": seed}
+    training.export(folder / "weights.safetensors", record)
+    return folder / "weights.safetensors"
 
 
 if __name__ == "__main__":
-    main()
+    typer.run(pretrain)

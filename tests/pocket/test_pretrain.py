@@ -52,10 +52,10 @@ def test_pictures_and_captions_never_show_a_test_species():
     assert birds > 150
 
 
-def test_patch_dropout_keeps_what_it_is_told():
+def test_patch_dropout_shows_what_it_is_told():
     dropout, x = module.PatchDropout(), torch.arange(2 * 11.0).reshape(2, 11, 1)
     assert dropout(x) is x
-    dropout.kept = torch.tensor([[3, 0], [9, 5]])
+    dropout.visible = torch.tensor([[3, 0], [9, 5]])
     assert dropout(x)[..., 0].tolist() == [[0, 4, 1], [11, 21, 17]]
 
 
