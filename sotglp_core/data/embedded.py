@@ -17,6 +17,7 @@ from ..pocket.world import Picture, draw, part_grid
 from .images import Images
 
 POOL, VAL, TEST, OOD = 64, 16, 50, 500  # images a class, and a set
+DRAWING = (".py", ".json", ".csv")  # files of the pocket world that its images depend on
 OOD_KINDS = {"creatures": "creature", "scenes": "scene", "objects": "object", "textures": "texture"}
 
 
@@ -97,10 +98,10 @@ def _bird(name: str, shift: str | None, seed: tuple[int, int, int]) -> Spec:
 
 @cache
 def _drawing() -> str:
-    """A digest of the code that draws."""
+    """A digest of the code and data that draw."""
     folder = files("sotglp_core") / "pocket"
     sources = sorted(
-        (p for p in folder.iterdir() if p.name.endswith(".py") and p.name != "pretrain.py"),
+        (p for p in folder.iterdir() if p.name.endswith(DRAWING) and p.name != "pretrain.py"),
         key=lambda p: p.name,
     )
     return hashlib.sha256(b"".join(p.read_bytes() for p in sources)).hexdigest()
