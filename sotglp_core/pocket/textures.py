@@ -43,12 +43,11 @@ def _mix(
     name: str, u: np.ndarray, v: np.ndarray, soft: np.ndarray, rng: np.random.Generator
 ) -> np.ndarray:
     """How much of the first colour each pixel has, 0 to 1; u and v count cells across and down."""
-    odd = (np.floor(u) + np.floor(v)) % 2
     match name:
         case "stripes":
             return _crisp(_wave(u))
         case "checks":
-            return odd
+            return _odd(u, v)
         case "dots":
             staggered = v + 0.5 * (np.floor(u) % 2)
             return np.clip((0.34 - np.hypot(u % 1 - 0.5, staggered % 1 - 0.5)) * 9 + 0.5, 0, 1)
@@ -63,12 +62,17 @@ def _mix(
             return 1 - np.abs(np.sin(u * 0.8 + 1.9 * soft)) ** 0.45
         case "woven":
             over, under = np.sin(np.pi * (v % 1)), np.sin(np.pi * (u % 1))
-            return np.where(odd, 0.25 + 0.75 * over, 0.45 * under)
+            return np.where(_odd(u, v), 0.25 + 0.75 * over, 0.45 * under)
         case "zigzag":
             return _crisp(_wave(v + np.abs(u % 1 - 0.5) * 1.4))
         case "waves":
             return _wave(v + 0.35 * np.sin(2 * np.pi * u * 0.5) + 0.1 * soft)
     return _crisp(_wave(np.hypot(u - u.mean(), v - v.mean()) + 0.08 * soft))  # rings
+
+
+def _odd(u: np.ndarray, v: np.ndarray) -> np.ndarray:
+    """1 on the black fields of a chessboard, else 0."""
+    return (np.floor(u) + np.floor(v)) % 2
 
 
 def _wave(t: np.ndarray) -> np.ndarray:
