@@ -21,7 +21,6 @@ WORDS = {
     "tuple[int, ...]": "a tuple of whole numbers",
 }
 FLOAT_MAX = torch.finfo(torch.float32).max
-ALLOCATIONS = ("ot", "uniform", "topk", "max")
 
 
 @dataclass(frozen=True)
@@ -48,7 +47,7 @@ class Config:
     )
     local_dropout: float = 0.0
     # local alignment
-    allocation: str = "ot"  # one of ALLOCATIONS
+    allocation: str = "ot"  # a name of method.alignment.ALLOCATIONS
     support: int | None = 10  # K patches shared by a class's prompts; None: all of them
     top_k: tuple[int, ...] = (10,)  # patches of each prompt under "topk", cycled over the prompts
     epsilon: float = 0.1
@@ -69,11 +68,6 @@ class Config:
     weight_decay: float = 0.01
     views: int = 1  # of each training image: the plain one and views - 1 random crops
     seed: int = 1
-    # memory, with no effect on the result
-    text_chunk: int | None = (
-        None  # prompts whose graph is held at once; the backward pass encodes them again. None: all, encoded once
-    )
-    local_memory: int = 16  # MiB that the local branch may use beside its result
 
     def __post_init__(self) -> None:
         for item in fields(self):
@@ -100,10 +94,6 @@ class Config:
             self.global_prompts + self.local_prompts > 0,
             "global_prompts and local_prompts are both 0; give at least one",
         )
-        _need(
-            self.allocation in ALLOCATIONS,
-            f"allocation is {self.allocation!r}; choose one of {', '.join(ALLOCATIONS)}",
-        )
         for name in ("global_init", "local_init"):
             _need(
                 getattr(self, name) in ("template", "random"),
@@ -121,14 +111,10 @@ class Config:
             self.top_k and min(self.top_k) > 0,
             f"top_k is {self.top_k}; give positive numbers of patches",
         )
-        for name in ("epsilon", "lr", "batch_size", "views", "local_memory"):
+        for name in ("epsilon", "lr", "batch_size", "views"):
             _need(getattr(self, name) > 0, f"{name} is {getattr(self, name)}; it must be positive")
         _need(
             0 <= self.seed < 1 << 32, f"seed is {self.seed}; give one from 0 to {(1 << 32) - 1:,}"
-        )
-        _need(
-            self.text_chunk is None or self.text_chunk > 0,
-            f"text_chunk is {self.text_chunk}; give a number of prompts, or None for all",
         )
         for name in ("global_dropout", "local_dropout"):
             _need(

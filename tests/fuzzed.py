@@ -16,7 +16,7 @@ from sotglp_core.cli.common import KINDS
 from sotglp_core.config import PRESETS
 from sotglp_core.data.catalogue import CATALOGUE
 from sotglp_core.judging.threshold import OODThreshold
-from sotglp_core.method.text_free import text_free
+from sotglp_core.method.model import text_free
 
 SLOW = ("epochs", "views", "seeds")  # of which many are much work, as was asked for
 SANE = {
@@ -73,9 +73,7 @@ NAMES = (
 def setting(rng, wild):
     """A name and a value; if it is not a wild one, it may be right."""
     name = rng.choice(list(KINDS))
-    kind = (VALUES if rng.random() < 0.2 else SANE).get(
-        int if name in ("support", "text_chunk") else KINDS[name]
-    )
+    kind = (VALUES if rng.random() < 0.2 else SANE).get(int if name == "support" else KINDS[name])
     value = (
         odd(rng)
         if wild

@@ -13,7 +13,7 @@ from ..data.embedded import species_images
 from ..data.images import read_image
 from ..judging.threshold import threshold_of
 from ..learning.checkpoint import save
-from ..method.text_free import text_free
+from ..method.model import text_free
 from ..workbench.onnx import to_onnx
 from .common import AsJson, console, loaded
 from .predict import listed_photos

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 import os
 import sys
 from collections.abc import Iterator
@@ -18,7 +17,6 @@ from ..data.folders import list_images
 from ..data.images import read_image
 from ..judging.threshold import score_of, threshold_of
 from ..messages import printable
-from ..method.alignment import Alignment
 from ..method.model import SOTGLP
 from ..storage import atomic_path
 from ..workbench.predict import Batch, batches
@@ -156,10 +154,7 @@ def _counted(stream: Iterator[Batch]) -> Iterator[tuple[int, Batch]]:
 
 def _draw(model: SOTGLP, batch: Batch, i: int, path: Path) -> None:
     seen, best = batch.prediction, int(batch.prediction.logits[i].argmax())
-    own = Alignment(*(x[i : i + 1, best : best + 1] for x in seen.alignment or ()))
-    plan = (
-        own.on_grid(math.prod(seen.grid))[0, 0].T.unflatten(-1, seen.grid).cpu().numpy()
-    )  # (N, h, w)
+    plan = seen.plan_on_grid(seen.logits.argmax(-1))[i].cpu().numpy()  # (N, h, w)
     image = np.asarray(
         model.backbone.to_image(model.backbone.preprocess(read_image(batch.photos[i])))
     )

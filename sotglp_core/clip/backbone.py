@@ -164,6 +164,14 @@ class Backbone(nn.Module):
         x = text.ln_final(x[torch.arange(len(x), device=x.device), end])
         return project(text, x)
 
+    def drop_text_tower(self) -> None:
+        """Free the text tower's weights; the fingerprint stays that of all weights."""
+        self.fingerprint  # noqa: B018, computed while all weights are there, then kept
+        image_side = ("visual", "logit_scale", "logit_bias")
+        for name in [*dict(self.text.named_children()), *self.text._parameters]:
+            if name not in image_side:
+                delattr(self.text, name)
+
     @torch.no_grad()
     def encode_text(self, texts: list[str]) -> Tensor:
         """(n, D) features of plain texts, not normalised; equal to open_clip's ``encode_text``."""

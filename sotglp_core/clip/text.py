@@ -1,86 +1,66 @@
-"""A causal text tower on packed sequences: no padding, a common beginning read once, the last layer at the last tokens alone."""
+"""A causal text tower on packed sequences: no padding, and a common beginning encoded once."""
 
 from __future__ import annotations
 
-from itertools import accumulate, chain, repeat
 from typing import Any
 
 import torch
 from torch import Tensor, nn
 from torch.nn.functional import linear, scaled_dot_product_attention
 
-Past = list[
-    tuple[Tensor, Tensor]
-]  # every layer's keys and values, (1, m or 1, heads, T, W / heads)
+KVCache = list[tuple[Tensor, Tensor]]  # each layer's keys and values, (1, m or 1, heads, T, d)
 
 
-def read(text: Any, groups: list[Tensor], past: Past | None = None) -> tuple[list[Tensor], Past]:
-    """h_i = softmax(q_i [k_past k_1..i]^T / sqrt(d)) [v_past v_1..i] in every layer, all groups' tokens in one long list.
+def encode_packed(
+    text: Any, groups: list[Tensor], cache: KVCache | None = None
+) -> tuple[list[Tensor], KVCache]:
+    """h_i = softmax(q_i [k_cache k_1..i]^T / sqrt(d)) [v_cache v_1..i], all tokens in one long list.
 
-    Attention is causal, so a beginning does not depend on what follows: read it once, and give its ``past`` to all that go on
-    from it. Position by position the result is that of the padded tower.
+    Attention is causal, so a beginning does not depend on what follows: encode it once, and give
+    its cache to all that go on from it. The features are those of the padded tower.
 
     :param text: open_clip's text tower.
     :param groups: word embeddings, (c, m, L, W) each: c x m sequences of one length.
-    :param past: what :func:`read` returned for a beginning, (1, m, T, W) or (1, 1, T, W).
-    :return: the features at the last token of each sequence, (c, m, D) a group, not normalised; and the first group's past.
+    :param cache: of a beginning, (1, m, T, W) or (1, 1, T, W).
+    :return: the features at the last token of each sequence, (c, m, D) per group, not normalised;
+        and the first group's cache.
     """
-    begun = past[0][0].shape[-2] if past else 0
-    blocks, shapes = text.transformer.resblocks, [group.shape[:3] for group in groups]
-    places = text.positional_embedding[begun:]
-    x = torch.cat(
-        [(group + places[: group.shape[2]]).flatten(0, 2) for group in groups]
-    )  # (tokens, W)
-    x = x.to(text.transformer.get_cast_dtype())
-    ends = (
-        torch.tensor(list(accumulate(chain.from_iterable(repeat(L, c * m) for c, m, L in shapes))))
-        - 1
-    )
-    masks = [
-        torch.ones(L, begun + L, dtype=torch.bool, device=x.device).tril(begun)
-        for _, _, L in shapes
-    ]
-    memory: Past = []
-    for layer, block in enumerate(blocks):
-        attention, W = block.attn, x.shape[-1]
-        wanted = ends.to(x.device) if block is blocks[-1] else slice(None)
-        lengths = [1 if block is blocks[-1] else L for *_, L in shapes]
-        normed = block.ln_1(x)
-        q = linear(normed[wanted], attention.in_proj_weight[:W], attention.in_proj_bias[:W])
-        kv = linear(normed, attention.in_proj_weight[W:], attention.in_proj_bias[W:])
-        mixed, q_at, kv_at = [], 0, 0
-        for (c, m, L), Q, mask in zip(shapes, lengths, masks):
-            queries = (
-                q[q_at : (q_at := q_at + c * m * Q)]
-                .view(c * m, Q, attention.num_heads, -1)
-                .transpose(1, 2)
-            )
-            k, v = (
-                kv[kv_at : (kv_at := kv_at + c * m * L)]
-                .view(c, m, L, 2, attention.num_heads, -1)
-                .permute(3, 0, 1, 4, 2, 5)
-            )
-            if not past and len(memory) == layer:
-                memory.append((k, v))
-            elif past:
+    begun = cache[0][0].shape[-2] if cache else 0
+    shapes = [group.shape[:3] for group in groups]
+    positions = text.positional_embedding[begun:]
+    x = torch.cat([(group + positions[: group.shape[2]]).flatten(0, 2) for group in groups])
+    x = x.to(text.transformer.get_cast_dtype())  # (tokens, W)
+    lengths = [L for c, m, L in shapes for _ in range(c * m)]
+    ends = torch.tensor(lengths, device=x.device).cumsum(0) - 1
+    new_cache: KVCache = []
+    for layer, block in enumerate(text.transformer.resblocks):
+        attention = block.attn
+        qkv = linear(block.ln_1(x), attention.in_proj_weight, attention.in_proj_bias)
+        mixed = []
+        for (c, m, L), rows in zip(shapes, qkv.split([c * m * L for c, m, L in shapes])):
+            heads = rows.view(c, m, L, 3, attention.num_heads, -1)
+            q, k, v = heads.permute(3, 0, 1, 4, 2, 5)  # (c, m, heads, L, d) each
+            if len(new_cache) == layer:
+                new_cache.append((k, v))
+            if cache:
                 k, v = (
-                    torch.cat([old.expand(c, m, *old.shape[2:]), new], -2)
-                    for old, new in zip(past[layer], (k, v))
+                    torch.cat([old.expand(c, m, -1, -1, -1), new], -2)
+                    for old, new in zip(cache[layer], (k, v))
                 )
-            seen = scaled_dot_product_attention(
-                queries, k.flatten(0, 1), v.flatten(0, 1), attn_mask=None if Q < L else mask
-            )
-            mixed.append(seen.transpose(1, 2).reshape(c * m * Q, W))
-        x = x[wanted] + block.ls_1(attention.out_proj(torch.cat(mixed)))
+            causal = torch.ones(L, begun + L, dtype=torch.bool, device=x.device).tril(begun)
+            q, k, v = (heads.flatten(0, 1) for heads in (q, k, v))
+            seen = scaled_dot_product_attention(q, k, v, attn_mask=causal)
+            mixed.append(seen.transpose(1, 2).flatten(0, 1).flatten(1))
+        attended = torch.cat(mixed)
+        if layer == len(text.transformer.resblocks) - 1:
+            x, attended = x[ends], attended[ends]
+        x = x + block.ls_1(attention.out_proj(attended))
         x = x + block.ls_2(block.mlp(block.ln_2(x)))
     features = project(text, text.ln_final(x)).split([c * m for c, m, _ in shapes])
-    return [rows.unflatten(0, (c, m)) for rows, (c, m, _) in zip(features, shapes)], memory
+    return [rows.unflatten(0, (c, m)) for rows, (c, m, _) in zip(features, shapes)], new_cache
 
 
 def project(text: Any, x: Tensor) -> Tensor:
     """(..., W) normed tokens to (..., D)."""
-    return (
-        text.text_projection(x)
-        if isinstance(text.text_projection, nn.Linear)
-        else x @ text.text_projection
-    )
+    projection = text.text_projection
+    return projection(x) if isinstance(projection, nn.Linear) else x @ projection

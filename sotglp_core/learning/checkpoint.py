@@ -20,7 +20,6 @@ from ..data.features import Features
 from ..distributed import Processes
 from ..judging.threshold import OODThreshold
 from ..method.model import SOTGLP
-from ..method.text_free import TextFreeSOTGLP, drop_text_tower
 from ..storage import load_tensors, save_tensors
 
 FORMAT = 1
@@ -49,7 +48,7 @@ def save(model: SOTGLP, path: str | Path, threshold: OODThreshold | None = None)
         "format": FORMAT,
         "class_names": model.class_names,
         "config": model.config.to_dict(),
-        "text_free": isinstance(model, TextFreeSOTGLP),
+        "text_free": model.text_free,
         "backbone": {
             "name": backbone.name,
             "pretrained": backbone.pretrained,
@@ -97,17 +96,16 @@ def _restored(
         )
     settings = {k: tuple(v) if isinstance(v, list) else v for k, v in record["config"].items()}
     config, class_names = Config().replace(**settings), record["class_names"]
-    if record.get("text_free"):
-        text_free = TextFreeSOTGLP(backbone, class_names, config, **tensors)
-        if given is None:
-            drop_text_tower(backbone)
-        return text_free
+    text_free = record.get("text_free", False)
     for branch in ("global_prompts", "local_prompts"):  # checked before they are made
-        context = tensors.get(f"{branch}.context", torch.empty(0, 0))
-        if context.shape[1] != getattr(config, branch):
-            raise KeyError(f"{context.shape[1]} {branch}, not {getattr(config, branch)}")
-    model = SOTGLP(backbone, class_names, config)
+        name = f"{branch}.features" if text_free else f"{branch}.context"
+        number = tensors.get(name, torch.empty(0, 0)).shape[1]
+        if number != getattr(config, branch):
+            raise KeyError(f"{number} {branch}, not {getattr(config, branch)}")
+    model = SOTGLP(backbone, class_names, config, text_free=text_free)
     model.load_state_dict(tensors)
+    if text_free and given is None:
+        backbone.drop_text_tower()
     return model
 
 

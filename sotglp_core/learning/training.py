@@ -7,14 +7,13 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from torch import Tensor
 
 from ..data import Images
 from ..data.features import Features, encode
 from ..distributed import Processes
 from ..messages import progress_bar
-from ..method.losses import irrelevant_patch_entropy, prompt_loss
-from ..method.model import SOTGLP, Prediction
+from ..method.losses import training_loss
+from ..method.model import SOTGLP
 from .checkpoint import Checkpoint, Epoch
 
 LIMIT = 1e4  # no entry of a prompt that has learned anything comes near it
@@ -49,6 +48,7 @@ def fit(
     progress = progress and processes.rank == 0
     features = _encode(model, train, processes, progress).to(model.backbone.device)
     _check(features, len(model.class_names))
+    model.train()
     optimizer = torch.optim.SGD(
         model.parameters(), lr=config.lr, momentum=config.momentum, weight_decay=config.weight_decay
     )
@@ -63,7 +63,6 @@ def fit(
         scaler=scaler,
         processes=processes,
     )
-    model.train()
     with torch.random.fork_rng():
         torch.manual_seed(config.seed)
         history = saved.restore()
@@ -83,7 +82,7 @@ def fit(
                 labels = features.labels[index]
                 with processes.autocast():
                     prediction = model(batch, model.text_features(processes.encode_sharded), mask)
-                    loss = _loss(model, prediction, labels)
+                    loss = training_loss(prediction, labels, config)
                 optimizer.zero_grad(set_to_none=True)
                 scaler.scale(loss).backward()
                 processes.average_gradients(model.parameters())
@@ -146,19 +145,6 @@ def _scaler(model: SOTGLP, accelerator: Any) -> torch.amp.GradScaler:
         accelerator and accelerator.mixed_precision == "fp16"
     )
     return torch.amp.GradScaler(model.backbone.device.type, init_scale=1024, enabled=bool(fp16))
-
-
-def _loss(model: SOTGLP, prediction: Prediction, labels: Tensor) -> Tensor:
-    config = model.config
-    loss = prompt_loss(
-        prediction.global_logits, prediction.local_logits, labels, local_weight=config.local_weight
-    )
-    if config.entropy_weight:
-        patch_logits = model.backbone.logit_scale * prediction.patch_similarity.mT
-        loss = loss + config.entropy_weight * irrelevant_patch_entropy(
-            patch_logits, labels, rank=config.entropy_rank
-        )
-    return loss
 
 
 def _check_growth(model: SOTGLP, epoch: int) -> None:

@@ -1,13 +1,15 @@
-"""Similarity -> support -> plan -> score: how a class's local prompts share the patches of an image."""
+"""Similarity -> support -> plan -> score: how a class's local prompts share an image's patches."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor
+from torch.utils.checkpoint import checkpoint
 
+from ..messages import did_you_mean
 from ..transport.sinkhorn import Transport, sinkhorn
 
 
@@ -16,15 +18,67 @@ class Alignment(NamedTuple):
 
     support: Tensor  # (B, C, K) patch indices, most similar first
     similarity: Tensor  # (B, C, K, N) cosines on the support
-    plan: Tensor  # (B, C, K, N) mass 1 an image and class, a constant for autograd
+    plan: Tensor  # (B, C, K, N) of mass 1 per image and class, a constant for autograd
     score: Tensor  # (B, C) sum of plan * similarity
+    converged: Tensor | None = None  # (B, C) bool; None where nothing was iterated
 
     def on_grid(self, patches: int) -> Tensor:
         """The plan spread over all patches: (B, C, P, N), zero off the support."""
         index = self.support[..., None].expand_as(self.plan)
-        return self.plan.new_zeros(*self.plan.shape[:2], patches, self.plan.shape[-1]).scatter(
-            2, index, self.plan
+        grid = self.plan.new_zeros(*self.plan.shape[:-2], patches, self.plan.shape[-1])
+        return grid.scatter(-2, index, self.plan)
+
+
+def optimal_transport(
+    similarity: Tensor,
+    *,
+    epsilon: float,
+    differentiable: bool,
+    solver: Callable[..., Transport],
+    **_: Any,
+) -> Transport:
+    """Balanced entropic OT between uniform marginals, at cost 1 - S."""
+    cost = 1 - (similarity if differentiable else similarity.detach())
+    return solver(cost, epsilon=epsilon, differentiable=differentiable)
+
+
+def uniform(similarity: Tensor, **_: Any) -> Tensor:
+    """P = 1 / (K N)."""
+    K, N = similarity.shape[-2:]
+    return torch.full_like(similarity, 1 / (K * N))
+
+
+def most_similar_prompt(similarity: Tensor, **_: Any) -> Tensor:
+    """Each patch's mass to its most similar prompt."""
+    best = similarity.argmax(-1, keepdim=True)
+    return torch.zeros_like(similarity).scatter(-1, best, 1 / similarity.shape[-2])
+
+
+def most_similar_patches(similarity: Tensor, *, top_k: tuple[int, ...], **_: Any) -> Tensor:
+    """Each prompt's mass to its k most similar patches, k of ``top_k`` in turn (GalLoP)."""
+    P, N = similarity.shape[-2:]
+    k = torch.tensor([min(top_k[n % len(top_k)], P) for n in range(N)], device=similarity.device)
+    rank = similarity.argsort(-2, descending=True).argsort(-2)
+    return (rank < k) / (k * N).to(similarity.dtype)
+
+
+# From (B, C, K, N) cosines and the settings of `align` to a plan, or to a Transport with a plan.
+ALLOCATIONS: dict[str, Callable[..., Tensor | Transport]] = {
+    "ot": optimal_transport,
+    "uniform": uniform,
+    "topk": most_similar_patches,
+    "max": most_similar_prompt,
+}
+
+
+def find_allocation(name: str) -> Callable[..., Tensor | Transport]:
+    """:raises ValueError: on an unknown name, with the nearest one."""
+    if name not in ALLOCATIONS:
+        known = ", ".join(ALLOCATIONS)
+        raise ValueError(
+            f"allocation is {name!r}; choose one of {known}{did_you_mean(name, ALLOCATIONS)}"
         )
+    return ALLOCATIONS[name]
 
 
 def align(
@@ -41,121 +95,77 @@ def align(
     memory: int = 16,
     solver: Callable[..., Transport] = sinkhorn,
 ) -> Alignment:
-    """u_bc = sum_kn P_kn S_kn, with P the allocation's plan over the K support patches and N prompts of each class.
-
-    Allocations: ``ot`` balanced entropic OT between uniform marginals at cost 1 - S; ``uniform`` P = 1/(K N); ``max``
-    each patch's mass to its most similar prompt; ``topk`` each prompt's mass to its own most similar patches of all P.
+    """u_bc = sum_kn P_kn S_kn, with P the allocation's plan of a class on its K support patches.
 
     :param patches: (B, P, D) unit vectors.
     :param prompts: (C, N, D) unit vectors.
-    :param support: K, the patches of largest mean cosine over the class's prompts; None: all P, in order.
+    :param allocation: a name of :data:`ALLOCATIONS`.
+    :param support: K, the patches of largest mean cosine over the class's prompts; None: all P, in
+        order, as always under ``topk``.
     :param top_k: patches of each prompt under ``topk``, cycled over the prompts.
     :param epsilon: regularisation of ``ot``.
     :param keep: (B, N) bool, prompts that count in the score (prompt dropout); None: all.
     :param divide_by_prompts: divide the score by N, as the released code does.
-    :param differentiable: let gradients flow through the plan of ``ot``; otherwise it is a constant (envelope theorem).
-    :param memory: MiB to spend beside the result while patches are ranked and gathered, class by class; one class at the least.
+    :param differentiable: let gradients flow through the plan of ``ot``; otherwise it is a constant
+        (envelope theorem).
+    :param memory: MiB to spend beside the result while patches are ranked and gathered, class by
+        class; one class at the least.
     :param solver: anything with the signature of :func:`sotglp_core.sinkhorn`.
     :return: :class:`Alignment`.
     :raises ValueError: on an unknown allocation or a support larger than the image.
 
     Source: SOT-GLP (arXiv 2603.08347); ``topk``: GalLoP (arXiv 2407.01400).
     """
-    P, N = patches.shape[1], prompts.shape[1]
+    (B, P, _), (C, N, _) = patches.shape, prompts.shape
     if support is not None and support > P:
         raise ValueError(f"support is {support} patches, but an image has {P}; choose at most {P}")
+    allocate = find_allocation(allocation)
     if support is None or allocation == "topk":
-        index = torch.arange(P, device=patches.device).expand(patches.shape[0], len(prompts), P)
+        index = torch.arange(P, device=patches.device).expand(B, C, P)
         similarity = torch.einsum("bpd,cnd->bcpn", patches, prompts)
     else:
         index = _support(patches.detach(), prompts.detach().mean(1), support, memory)
-        similarity = _GatheredSimilarity.apply(patches, prompts, index, memory)
-    if allocation == "ot":
-        cost = 1 - (similarity if differentiable else similarity.detach())
-        plan = solver(cost, epsilon=epsilon, differentiable=differentiable).plan
-    else:
-        plan = _fixed_plan(similarity.detach(), allocation, top_k)
+        similarity = _similarity(patches, prompts, index, memory)
+    found = allocate(
+        similarity, epsilon=epsilon, top_k=top_k, differentiable=differentiable, solver=solver
+    )
+    solved = isinstance(found, Transport)
+    plan, converged = (found.plan, found.converged) if solved else (found, None)
     by_prompt = (plan * similarity).sum(-2)  # (B, C, N)
     if keep is not None:
         by_prompt = by_prompt * (keep * (N / keep.sum(-1, keepdim=True)))[:, None]
     score = by_prompt.sum(-1)
-    return Alignment(index, similarity, plan, score / N if divide_by_prompts else score)
+    return Alignment(index, similarity, plan, score / N if divide_by_prompts else score, converged)
 
 
 def _support(patches: Tensor, mean_prompt: Tensor, support: int, memory: int) -> Tensor:
-    """The patches of largest cosine with the mean prompt, which is the mean cosine with the prompts: (B, C, K)."""
-    per_class = len(patches) * patches.shape[1]
-    return torch.cat(
-        [
-            (some @ patches.mT).topk(support, dim=-1).indices
-            for some in _chunks(mean_prompt, per_class, memory)
-        ],
-        1,
-    )
+    """The patches of largest cosine with the mean prompt: (B, C, K)."""
+    classes = _classes_at_once(patches[..., 0], memory)
+    ranked = [
+        (some @ patches.mT).topk(support, dim=-1).indices for some in mean_prompt.split(classes)
+    ]
+    return torch.cat(ranked, 1)
 
 
-def _chunks(by_class: Tensor, per_class: int, memory: int) -> tuple[Tensor, ...]:
-    """Split the classes so that ``per_class`` numbers of each fit in ``memory`` MiB."""
-    return by_class.split(max(1, memory * 2**20 // (max(1, per_class) * by_class.element_size())))
+def _similarity(patches: Tensor, prompts: Tensor, index: Tensor, memory: int) -> Tensor:
+    """S_bckn = <x_(b, I_bck), t_cn>: (B, C, K, N).
 
-
-class _GatheredSimilarity(torch.autograd.Function):
-    """S_bckn = <x_(b, I_bck), t_cn>; the gathered patches exist for a few classes at a time, again in the backward pass."""
-
-    @staticmethod
-    def forward(ctx: Any, patches: Tensor, prompts: Tensor, index: Tensor, memory: int) -> Tensor:
-        ctx.save_for_backward(patches, prompts, index)
-        ctx.memory = memory
-        similarity = prompts.new_empty(*index.shape, prompts.shape[1])  # (B, C, K, N)
-        for lo, hi, rows in _gathers(patches, prompts, index, memory):
-            gathered = patches.flatten(0, 1).index_select(0, rows)  # (c B K, D)
-            some = gathered.view(hi - lo, -1, patches.shape[-1]) @ prompts[lo:hi].mT  # (c, B K, N)
-            similarity[:, lo:hi] = some.view(hi - lo, len(patches), -1, prompts.shape[1]).transpose(
-                0, 1
-            )
-        return similarity
-
-    @staticmethod
-    @torch.autograd.function.once_differentiable
-    def backward(ctx: Any, grad: Tensor) -> tuple[Tensor | None, Tensor | None, None, None]:
-        patches, prompts, index = ctx.saved_tensors
-        of_patches = torch.zeros_like(patches) if ctx.needs_input_grad[0] else None
-        of_prompts = torch.empty_like(prompts) if ctx.needs_input_grad[1] else None
-        for lo, hi, rows in _gathers(patches, prompts, index, ctx.memory):
-            some = grad[:, lo:hi].transpose(0, 1).flatten(1, 2)  # (c, B K, N)
-            if of_prompts is not None:
-                of_prompts[lo:hi] = some.mT @ patches.flatten(0, 1).index_select(0, rows).view(
-                    hi - lo, -1, patches.shape[-1]
-                )
-            if of_patches is not None:
-                of_patches.view(-1, patches.shape[-1]).index_add_(
-                    0, rows, (some @ prompts[lo:hi]).flatten(0, 1)
-                )
-        return of_patches, of_prompts, None, None
-
-
-def _gathers(
-    patches: Tensor, prompts: Tensor, index: Tensor, memory: int
-) -> Iterator[tuple[int, int, Tensor]]:
-    """(first class, last class + 1, rows of the flattened patches: (c B K)) of each chunk."""
+    The gathered patches exist for a few classes at a time, and once more in the backward pass.
+    """
     B, C, K = index.shape
-    starts = torch.arange(B, device=index.device)[:, None, None] * patches.shape[1]
-    at = 0
-    for some in _chunks(prompts, B * K * patches.shape[-1], memory):
-        yield at, at + len(some), (index[:, at : at + len(some)] + starts).transpose(0, 1).flatten()
-        at += len(some)
+    flat = patches.flatten(0, 1)  # (B P, D)
+    rows = index + torch.arange(B, device=index.device)[:, None, None] * patches.shape[1]
+
+    def some(prompts: Tensor, rows: Tensor) -> Tensor:
+        gathered = flat.index_select(0, rows.flatten()).unflatten(0, (len(prompts), B * K))
+        return (gathered @ prompts.mT).unflatten(1, (B, K))  # (c, B, K, N)
+
+    classes = _classes_at_once(patches[:, :1].expand(-1, K, -1), memory)
+    pieces = zip(prompts.split(classes), rows.transpose(0, 1).split(classes))
+    parts = [checkpoint(some, *x, use_reentrant=False, preserve_rng_state=False) for x in pieces]
+    return torch.cat(parts).transpose(0, 1)
 
 
-def _fixed_plan(similarity: Tensor, allocation: str, top_k: tuple[int, ...]) -> Tensor:
-    K, N = similarity.shape[-2:]
-    if allocation == "uniform":
-        return torch.full_like(similarity, 1 / (K * N))
-    if allocation == "max":
-        return torch.zeros_like(similarity).scatter(-1, similarity.argmax(-1, keepdim=True), 1 / K)
-    if allocation == "topk":
-        counts = torch.tensor(
-            [min(top_k[n % len(top_k)], K) for n in range(N)], device=similarity.device
-        )
-        rank = similarity.argsort(-2, descending=True).argsort(-2)
-        return (rank < counts) / (counts * N).to(similarity.dtype)
-    raise ValueError(f"allocation is {allocation!r}; choose ot, uniform, max or topk")
+def _classes_at_once(per_class: Tensor, memory: int) -> int:
+    """How many tensors like this fit into so many MiB; at least one."""
+    return max(1, memory * 2**20 // max(1, per_class.numel() * per_class.element_size()))

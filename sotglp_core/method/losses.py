@@ -1,4 +1,4 @@
-"""What training minimises."""
+"""What training minimises; a new term is a function here, and its weight a setting."""
 
 from __future__ import annotations
 
@@ -7,6 +7,25 @@ from collections.abc import Callable
 import torch
 from torch import Tensor
 from torch.nn.functional import cross_entropy
+
+from ..config import Config
+from .model import Prediction
+
+
+def training_loss(prediction: Prediction, labels: Tensor, config: Config) -> Tensor:
+    """L = CE(s g, y) + lambda CE(s u, y) + mu L_entropy, of the terms that the settings ask for.
+
+    :param labels: (B,) int64.
+    :return: scalar.
+    """
+    loss = prompt_loss(
+        prediction.global_logits, prediction.local_logits, labels, local_weight=config.local_weight
+    )
+    if config.entropy_weight:
+        loss = loss + config.entropy_weight * irrelevant_patch_entropy(
+            prediction.patch_logits, labels, rank=config.entropy_rank
+        )
+    return loss
 
 
 def prompt_loss(
@@ -39,21 +58,21 @@ def irrelevant_patch_entropy(
     rank: float,
     total: Callable[[Tensor], Tensor] = lambda count: count,
 ) -> Tensor:
-    """-mean H(softmax_c(l_bp)) over the patches whose true class ranks below the first ``rank * C`` classes.
+    """-mean H(softmax_c(l_bp)) over the patches whose true class ranks below the first rank * C.
 
-    Minimised, it keeps patches of the background undecided between the classes.
+    Minimised, it leaves patches of the background undecided between the classes.
 
     :param patch_logits: (B, P, C).
     :param labels: (B,) int64.
-    :param rank: share of the classes within which the true class marks a patch as relevant.
-    :param total: sums the number of irrelevant patches over several processes, each with a part of the batch.
+    :param rank: fraction of the classes within which the true class marks a patch as relevant.
     :return: scalar; 0 when every patch is relevant.
 
     Source: LoCoOp (Miyai et al., arXiv 2306.01293), eq. 6 and 7.
     """
-    own = patch_logits.gather(-1, labels[:, None, None].expand(-1, patch_logits.shape[1], 1))
-    above = (patch_logits > own).sum(-1)  # (B, P)
-    irrelevant = above >= max(1, round(rank * patch_logits.shape[-1]))
+    B, P, C = patch_logits.shape
+    of_label = patch_logits.gather(-1, labels[:, None, None].expand(-1, P, 1))
+    above = (patch_logits > of_label).sum(-1)  # (B, P)
+    irrelevant = above >= max(1, round(rank * C))
     log_p = patch_logits.log_softmax(-1)
     negative_entropy = (log_p.exp() * log_p).sum(-1)  # (B, P)
     return (negative_entropy * irrelevant).sum() / total(irrelevant.sum()).clamp_min(1)

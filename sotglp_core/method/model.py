@@ -1,11 +1,12 @@
-"""SOT-GLP and its relatives: a frozen backbone, global and local prompts, one forward pass for everything."""
+"""SOT-GLP and its relatives: a frozen backbone, global and local prompts, one forward pass."""
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import cached_property
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import torch
 from torch import Tensor, nn
@@ -13,9 +14,10 @@ from torch.nn.functional import normalize
 
 from ..clip.backbone import Backbone, ImageFeatures
 from ..config import Config
+from ..recipes import recipe
 from ..transport.sinkhorn import Transport, sinkhorn
-from .alignment import Alignment, align
-from .prompts import EncodeSharded, PromptLearner
+from .alignment import Alignment, align, find_allocation
+from .prompts import EncodeSharded, FixedPrompts, PromptLearner
 
 
 class TextFeatures(NamedTuple):
@@ -36,38 +38,77 @@ class PromptMask(NamedTuple):
 class Prediction:
     """All that a forward pass knows; losses, scores, figures and the inspector take it from here."""
 
-    logits: Tensor  # (B, C) scale * mean of the branches
-    similarity: Tensor  # (B, C) cosine with the classes: the global branch's, or the local score if there is none
+    scale: Tensor  # of the logits
+    global_similarity: Tensor | None  # (B, C) mean cosine with the global prompts
     alignment: Alignment | None  # support, plan and score of the local branch
-    global_logits: Tensor | None  # (B, C)
-    local_logits: Tensor | None  # (B, C)
     patches: Tensor  # (B, P, D) unit vectors
     mean_prompt: Tensor  # (C, D) of the local prompts, or of the global ones if there are none
     grid: tuple[int, int]
 
     @cached_property
+    def logits(self) -> Tensor:
+        """(B, C): scale * mean of the branches."""
+        scores = (self.global_similarity, self.alignment and self.alignment.score)
+        return self.scale * torch.stack([x for x in scores if x is not None]).mean(0)
+
+    @cached_property
+    def similarity(self) -> Tensor:
+        """(B, C) cosine with the classes: the global branch's, or the local score without one."""
+        return self.alignment.score if self.global_similarity is None else self.global_similarity
+
+    @cached_property
+    def global_logits(self) -> Tensor | None:
+        """(B, C)."""
+        return None if self.global_similarity is None else self.scale * self.global_similarity
+
+    @cached_property
+    def local_logits(self) -> Tensor | None:
+        """(B, C)."""
+        return None if self.alignment is None else self.scale * self.alignment.score
+
+    @cached_property
     def patch_similarity(self) -> Tensor:
-        """Cosine of every patch with the classes, averaged over their prompts: (B, C, P), computed when first asked for."""
-        return self.mean_prompt @ self.patches.mT
+        """(B, C, P) cosine of every patch with the classes, averaged over their prompts."""
+        with torch.autocast(self.patches.device.type, enabled=False):
+            return self.mean_prompt @ self.patches.mT
 
-    def plan_on_grid(self) -> Tensor:
-        """The local prompts' mass on every patch of the image: (B, C, N, h, w), zero off the support.
+    @property
+    def patch_logits(self) -> Tensor:
+        """(B, P, C)."""
+        return self.scale * self.patch_similarity.mT
 
+    def plan_on_grid(self, classes: Tensor | None = None) -> Tensor:
+        """The local prompts' mass on every patch of the image, zero off the support.
+
+        :param classes: (B,) a class per image; None: all classes.
+        :return: (B, N, h, w), or (B, C, N, h, w) of all classes.
         :raises ValueError: if the model has no local prompts.
         """
-        if self.alignment is None:
+        alignment = self.alignment
+        if alignment is None:
             raise ValueError("the model has no local prompts, so there is no plan to show")
-        return self.alignment.on_grid(self.grid[0] * self.grid[1]).mT.unflatten(-1, self.grid)
+        if classes is not None:
+            chosen = (torch.arange(len(classes), device=classes.device), classes)
+            support, plan = alignment.support[chosen], alignment.plan[chosen]
+            alignment = alignment._replace(support=support, plan=plan)
+        return alignment.on_grid(self.patches.shape[1]).mT.unflatten(-1, self.grid)
 
 
 class SOTGLP(nn.Module):
-    """logits = scale * (mean_m cos(z, t_cm) + u_c) / 2, u the local score of :func:`sotglp_core.method.alignment.align`.
+    """logits = scale * (mean_m cos(z, t_cm) + u_c) / 2, u the local score of
+    :func:`~sotglp_core.method.alignment.align`.
 
-    :param backbone: a frozen :class:`~sotglp_core.clip.backbone.Backbone`; not part of the module's state.
+    :param backbone: a frozen :class:`~sotglp_core.clip.backbone.Backbone`, which models may share;
+        not part of the module's state.
     :param class_names: at least two, all different.
-    :param config: settings, a :func:`~sotglp_core.config.preset` perhaps changed.
+    :param config: settings; None: those of the method "sotglp" that suit the backbone.
     :param solver: what solves the transport problems.
-    :raises ValueError: on class names that are too few or not all different, or too long for the text tower.
+    :param text_chunk: prompts whose graph is held at once in training, to save memory; the backward
+        pass encodes them again. None: all, encoded once.
+    :param local_memory: MiB that the local branch may use beside its result.
+    :param text_free: hold fixed text features in place of prompts, see :func:`text_free`.
+    :raises ValueError: on class names that are too few, not all different or too long for the text
+        tower, or on an unknown allocation.
     """
 
     def __init__(
@@ -75,73 +116,97 @@ class SOTGLP(nn.Module):
         backbone: Backbone,
         class_names: Sequence[str],
         config: Config | None = None,
+        *,
         solver: Callable[..., Transport] = sinkhorn,
+        text_chunk: int | None = None,
+        local_memory: int = 16,
+        text_free: bool = False,
     ):
         super().__init__()
-        config = config or Config()
-        if len(class_names) < 2 or len(set(class_names)) < len(class_names):
+        config = config or recipe("sotglp", backbone=backbone.name)
+        different = len(set(class_names))
+        if different < max(2, len(class_names)):
             raise ValueError(
-                f"there are {len(class_names)} class names, {len(set(class_names))} of them different; "
+                f"there are {len(class_names)} class names, {different} of them different; "
                 "give at least two, all different"
             )
-        self._held = (
-            backbone,
-        )  # in a tuple, so that the frozen weights stay out of state_dict and parameters
+        find_allocation(config.allocation)
         self.class_names, self.config, self.solver = tuple(class_names), config, solver
+        self.text_chunk, self.local_memory, self.text_free = text_chunk, local_memory, text_free
+        self._held = (backbone,)  # a tuple keeps the frozen weights out of state and parameters
         generator = torch.Generator().manual_seed(config.seed)
-
-        def learner(number: int, **settings: Any) -> PromptLearner | None:
-            settings |= {"template": config.template, "generator": generator}
-            return (
-                PromptLearner(backbone, self.class_names, number=number, **settings)
-                if number
-                else None
-            )
-
-        self.global_prompts = learner(
-            config.global_prompts,
-            length=config.global_context,
-            init=config.global_init,
-            class_specific=config.global_class_specific,
-        )
-        self.local_prompts = learner(
-            config.local_prompts,
-            length=config.local_context,
-            init=config.local_init,
-            class_specific=config.local_class_specific,
-        )
+        self.global_prompts = self._prompts("global", generator)
+        self.local_prompts = self._prompts("local", generator)
         eye = torch.eye(backbone.patch_width, dtype=backbone.compute_dtype, device=backbone.device)
         self.projection = nn.Parameter(eye) if config.projection else None
+        if text_free:
+            self.requires_grad_(False)
+
+    def _prompts(
+        self, branch: str, generator: torch.Generator
+    ) -> PromptLearner | FixedPrompts | None:
+        settings = self.config.to_dict()
+        number = settings[f"{branch}_prompts"]
+        if number == 0:
+            return None
+        if self.text_free:
+            return FixedPrompts(self.backbone, len(self.class_names), number)
+        return PromptLearner(
+            self.backbone,
+            self.class_names,
+            number=number,
+            length=settings[f"{branch}_context"],
+            class_specific=settings[f"{branch}_class_specific"],
+            init=settings[f"{branch}_init"],
+            template=self.config.template,
+            generator=generator,
+        )
 
     @property
     def backbone(self) -> Backbone:
         return self._held[0]
 
     def _apply(self, function: Callable, recurse: bool = True) -> SOTGLP:
-        self.backbone._apply(function)  # so that model.to(device) takes the backbone along
+        """Takes the backbone along, for ``model.to(device)``: a copy, as others may share it."""
+        before = self.backbone.model.logit_scale.detach()
+        after = function(before)
+        if (after.device, after.dtype) != (before.device, before.dtype):
+            self._held = (copy.deepcopy(self.backbone)._apply(function),)
         return super()._apply(function, recurse)
 
-    def text_features(self, encode_sharded: EncodeSharded | None = None) -> TextFeatures:
-        """Encode all prompts; pass the result to the forward pass when the prompts do not change between calls.
+    def train(self, mode: bool = True) -> SOTGLP:
+        """:raises ValueError: if the text features are fixed."""
+        if mode and self.text_free:
+            raise ValueError("this model holds no prompts to train; train the one it was made from")
+        return super().train(mode)
 
-        :param encode_sharded: how several processes divide the classes, see :mod:`sotglp_core.distributed`.
+    def text_features(self, encode_sharded: EncodeSharded | None = None) -> TextFeatures:
+        """Encode all prompts; give the result to the forward pass while they do not change.
+
+        :param encode_sharded: how several processes divide the classes, see
+            :mod:`sotglp_core.distributed`.
         """
-        return TextFeatures(
-            *(
-                None
-                if learner is None
-                else learner(
-                    self.backbone, chunk=self.config.text_chunk, encode_sharded=encode_sharded
-                )
-                for learner in (self.global_prompts, self.local_prompts)
-            )
-        )
+
+        def encode(prompts: PromptLearner | FixedPrompts | None) -> Tensor | None:
+            settings = {"chunk": self.text_chunk, "encode_sharded": encode_sharded}
+            return None if prompts is None else prompts(self.backbone, **settings)
+
+        return TextFeatures(encode(self.global_prompts), encode(self.local_prompts))
 
     def sample_prompt_mask(self, images: int) -> PromptMask:
-        """Which prompts each of a batch's images keeps for a step of training, from torch's generator on the CPU."""
+        """Which prompts count for each image of a batch in training, from torch's CPU generator."""
+        config = self.config
+
+        def sample(prompts: int, dropout: float) -> Tensor | None:
+            if not self.training or dropout == 0 or prompts <= 1:
+                return None
+            draw = torch.rand(images, prompts)
+            keep = (draw >= dropout) | (draw == draw.amax(-1, keepdim=True))  # at least one
+            return keep.to(self.backbone.device)
+
         return PromptMask(
-            self._keep(images, self.config.global_prompts, self.config.global_dropout),
-            self._keep(images, self.config.local_prompts, self.config.local_dropout),
+            sample(config.global_prompts, config.global_dropout),
+            sample(config.local_prompts, config.local_dropout),
         )
 
     def forward(
@@ -150,82 +215,89 @@ class SOTGLP(nn.Module):
         text: TextFeatures | None = None,
         mask: PromptMask | None = None,
     ) -> Prediction:
-        """All that the model knows of a batch; what follows the towers is computed in float32 or wider, also under autocast.
+        """All that the model knows of a batch.
 
-        :param x: (B, 3, H, W) preprocessed images, or their :class:`~sotglp_core.clip.backbone.ImageFeatures`.
+        What follows the towers is computed in float32 or wider, also under autocast.
+
+        :param x: (B, 3, H, W) preprocessed images, or their
+            :class:`~sotglp_core.clip.backbone.ImageFeatures`.
         :param text: what :meth:`text_features` returned; None: encode the prompts.
         :param mask: what :meth:`sample_prompt_mask` returned; None: draw it.
-        :return: :class:`Prediction`.
         :raises ValueError: if a cosine is not a finite number.
         """
+        backbone, dtype = self.backbone, self.backbone.compute_dtype
         if isinstance(x, Tensor):
-            x = self.backbone.encode_image(x, shared_first_block=self.config.shared_first_block)
-        text = text or self.text_features()
+            x = backbone.encode_image(x, shared_first_block=self.config.shared_first_block)
+        global_text, local_text = text or self.text_features()
+        mask = mask or self.sample_prompt_mask(len(x.image))
         with torch.autocast(x.image.device.type, enabled=False):
-            return self._compare(x, text, mask or self.sample_prompt_mask(len(x.image)))
+            image = normalize(x.image.to(dtype), dim=-1)
+            patches = normalize(backbone.project(x.patches.to(dtype), self.projection), dim=-1)
+            global_similarity = alignment = None
+            if global_text is not None:
+                global_similarity = _global_similarity(image, global_text, mask.global_prompts)
+            if local_text is not None:
+                alignment = self._align(patches, local_text, mask.local_prompts)
+            prompts = global_text if local_text is None else local_text
+            return Prediction(
+                scale=backbone.logit_scale,
+                global_similarity=global_similarity,
+                alignment=alignment,
+                patches=patches,
+                mean_prompt=prompts.mean(1),
+                grid=x.grid,
+            )
 
-    def _compare(self, x: ImageFeatures, text: TextFeatures, mask: PromptMask) -> Prediction:
-        config, backbone = self.config, self.backbone
-        image = normalize(x.image.to(backbone.compute_dtype), dim=-1)
-        patches = normalize(
-            backbone.project(x.patches.to(backbone.compute_dtype), self.projection), dim=-1
-        )  # (B, P, D)
-        scale, global_similarity, alignment = backbone.logit_scale, None, None
-        if text.global_text is not None:
-            by_prompt = torch.einsum("bd,cmd->bcm", image, text.global_text)
-            global_similarity = (
-                by_prompt.mean(-1)
-                if mask.global_prompts is None
-                else (
-                    (by_prompt * mask.global_prompts[:, None]).sum(-1)
-                    / mask.global_prompts.sum(-1, keepdim=True)
-                )
-            )
-        if text.local_text is not None:
-            alignment = align(
-                patches,
-                text.local_text,
-                allocation=config.allocation,
-                support=config.support,
-                top_k=config.top_k,
-                epsilon=config.epsilon,
-                keep=mask.local_prompts,
-                divide_by_prompts=config.divide_by_prompts,
-                differentiable=config.differentiable_plan,
-                memory=config.local_memory,
-                solver=self.solver,
-            )
-        branches = [
-            b for b in (global_similarity, alignment.score if alignment else None) if b is not None
-        ]
-        return Prediction(
-            scale * torch.stack(branches).mean(0),
-            branches[0],
-            alignment,
-            None if global_similarity is None else scale * global_similarity,
-            None if alignment is None else scale * alignment.score,
+    def _align(self, patches: Tensor, prompts: Tensor, keep: Tensor | None) -> Alignment:
+        config = self.config
+        return align(
             patches,
-            next(
-                prompts.mean(1)
-                for prompts in (text.local_text, text.global_text)
-                if prompts is not None
-            ),
-            x.grid,
+            prompts,
+            allocation=config.allocation,
+            support=config.support,
+            top_k=config.top_k,
+            epsilon=config.epsilon,
+            keep=keep,
+            divide_by_prompts=config.divide_by_prompts,
+            differentiable=config.differentiable_plan,
+            memory=self.local_memory,
+            solver=self.solver,
         )
 
-    def _keep(self, images: int, prompts: int, dropout: float) -> Tensor | None:
-        """(images, prompts) bool, at least one True a row; None where nothing is dropped."""
-        if not self.training or dropout == 0 or prompts <= 1:
-            return None
-        draw = torch.rand(images, prompts)
-        keep = (draw >= dropout) | (draw == draw.amax(-1, keepdim=True))
-        return keep.to(self.backbone.device)
+
+def _global_similarity(image: Tensor, text: Tensor, keep: Tensor | None) -> Tensor:
+    """Mean over the prompts that count of (B, D) images' cosines with (C, M, D) prompts: (B, C)."""
+    by_prompt = torch.einsum("bd,cmd->bcm", image, text)
+    if keep is None:
+        return by_prompt.mean(-1)
+    return (by_prompt * keep[:, None]).sum(-1) / keep.sum(-1, keepdim=True)
+
+
+@torch.no_grad()
+def text_free(model: SOTGLP) -> SOTGLP:
+    """The model with its prompts encoded once and for all, in evaluation mode.
+
+    Inference then needs the image tower alone, and predictions stay the same;
+    :func:`~sotglp_core.learning.checkpoint.save` writes it. It can't be trained.
+    """
+    free = SOTGLP(
+        model.backbone, model.class_names, model.config, solver=model.solver, text_free=True
+    )
+    text = model.text_features()
+    state = {
+        "global_prompts.features": text.global_text,
+        "local_prompts.features": text.local_text,
+        "projection": model.projection,
+    }
+    free.load_state_dict({name: x for name, x in state.items() if x is not None})
+    return free.eval()
 
 
 def with_template(config: Config, template: str | None, backbone: Backbone) -> Config:
-    """A dataset's own prompt where nothing is learned; its words before {} are the context, however many tokens they make.
+    """A dataset's own template where nothing is learned; the context is as long as its beginning.
 
-    Learned contexts keep "a photo of a", which is as long as they are: in CoOp, too, the prompts of single datasets are zero-shot CLIP's.
+    Learned contexts keep "a photo of a", which is as long as they are: in CoOp, too, the templates
+    of single datasets are zero-shot CLIP's.
     """
     if template is None:
         return config

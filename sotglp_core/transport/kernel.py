@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import os
 from functools import cache
-from typing import Any
 
 import torch
 import triton
@@ -16,30 +15,17 @@ import triton.language as tl
 from torch import Tensor
 
 LARGEST = 4096  # entries of a problem that the registers take, its sides rounded to powers of two
+ENTRIES = 2048  # of all problems that one program solves together
 CHECK_EVERY = 4  # iterations
 INTERPRETED = os.environ.get("TRITON_INTERPRET") == "1"  # decided when the kernel is defined
-LAUNCHES = [(1, 4), (1, 1), (2, 1), (4, 1), (8, 1), (8, 4), (16, 2), (32, 4), (64, 8)]
-CONFIGS = [
-    triton.Config({"BLOCK": block}, num_warps=warps)
-    for block, warps in ([(4, 1)] if INTERPRETED else LAUNCHES)
-]
 
 
-def _fitting(configs: list, arguments: dict, **settings: int) -> list:
-    """Blocks of at most 8,192 entries: more would leave the registers."""
-    cells = settings["KP"] * settings["NP"]
-    return [c for c in configs if c.kwargs["BLOCK"] * cells <= 2 * LARGEST] or configs[:1]
-
-
-@triton.autotune(CONFIGS, key=["KP", "NP"], prune_configs_by={"early_config_prune": _fitting})
 @triton.jit
 def _iterate(  # type: ignore[no-untyped-def]
     cost,
     a,
     b,
     plan,
-    f,
-    g,
     violation,
     iterations,
     S,
@@ -83,38 +69,30 @@ def _iterate(  # type: ignore[no-untyped-def]
     P = last[:, :, None] * kernel * q[:, None, :]
     off = tl.sum(tl.abs(tl.sum(P, 2) - A), 1) + tl.sum(tl.abs(tl.sum(P, 1) - B), 1)
     tl.store(plan + cell_at, P, mask=cells)
-    tl.store(f + row_at, lowest + epsilon * tl.log(last), mask=rows)
-    tl.store(g + column_at, epsilon * tl.log(q), mask=columns)
     tl.store(violation + s, off, mask=s < S)
     tl.store(iterations + s, done, mask=s < S)
 
 
 def scale(
-    C: Tensor,
-    a: Tensor,
-    b: Tensor,
-    epsilon: float,
-    tolerance: float,
-    budget: int,
-    *,
-    kernel: Any = _iterate,
-    **launch: int,
+    C: Tensor, a: Tensor, b: Tensor, epsilon: float, tolerance: float, budget: int
 ) -> tuple[Tensor, ...]:
-    """The plan, the potentials, the violation and the iterations of (S, K, N) costs in float32."""
+    """The plan, the marginal violation and the iterations of (S, K, N) costs in float32."""
     S, K, N = C.shape
-    plan, f, g = torch.empty_like(C), torch.empty_like(a), torch.empty_like(b)
-    result = (plan, f, g, C.new_empty(S), C.new_empty(S, dtype=torch.int64))
+    KP, NP = triton.next_power_of_2(K), triton.next_power_of_2(N)
+    block = max(1, ENTRIES // (KP * NP))  # problems
+    plan, violation = torch.empty_like(C), C.new_empty(S)
+    iterations = C.new_empty(S, dtype=torch.int64)
     if S:
-        kernel[lambda meta: (triton.cdiv(S, meta["BLOCK"]),)](
-            *(x.contiguous() for x in (C, a, b)),
-            *result,
+        _iterate[(triton.cdiv(S, block),)](
+            *(C.contiguous(), a.contiguous(), b.contiguous()),
+            *(plan, violation, iterations),
             *(S, K, N, epsilon, tolerance / 2, budget),
-            KP=triton.next_power_of_2(K),
-            NP=triton.next_power_of_2(N),
+            KP=KP,
+            NP=NP,
             EVERY=CHECK_EVERY,
-            **launch,
+            BLOCK=block,
         )
-    return result
+    return plan, violation, iterations
 
 
 def check(cost: Tensor) -> None:
@@ -140,7 +118,7 @@ def _unable(device: torch.device) -> str | None:
         return f"{torch.cuda.get_device_name(device)} is too old"
     C, half = torch.zeros(1, 2, 2, device=device), torch.full((1, 2), 0.5, device=device)
     try:
-        scale(C, half, half, 1.0, 1e-6, 4, kernel=_iterate.fn, BLOCK=1, num_warps=1)
+        scale(C, half, half, 1.0, 1e-6, 4)
     except Exception as error:  # Triton found no C compiler, for one
         return f"{type(error).__name__}: {error}"
     return None

@@ -32,8 +32,6 @@ class Transport(NamedTuple):
     """Solution of a batch of transport problems."""
 
     plan: Tensor  # (..., K, N)
-    f: Tensor  # (..., K) row potentials
-    g: Tensor  # (..., N) column potentials
     marginal_violation: Tensor  # (...) L1 distance of both marginals, summed
     iterations: Tensor  # (...) int64
     converged: Tensor  # (...) bool
@@ -188,20 +186,17 @@ def _solve(
 ) -> tuple[Tensor, ...]:
     """Transport's fields for (S, K, N) costs: iterations, then Newton steps where they fail."""
     budget = min(max_iterations, SCALING_ITERATIONS)
-    plan, f, g, violation, iterations = scale(C, a, b, epsilon, tolerance, budget)
+    plan, violation, iterations = scale(C, a, b, epsilon, tolerance, budget)
     hard = (~(violation <= tolerance)).nonzero()[:, 0]
     for rest in hard.split(NEWTON_BATCH) if len(hard) else ():
-        *solved, steps = _newton(
-            C[rest], a[rest], b[rest], epsilon, tolerance, max_iterations - budget
-        )
-        new_plan, new_f, new_g = (x.to(plan.dtype) for x in solved)
-        new_violation = marginal_violation(new_plan, a[rest], b[rest])
+        left = max_iterations - budget
+        refined, steps = _newton(C[rest], a[rest], b[rest], epsilon, tolerance, left)
+        refined = refined.to(plan.dtype)
+        new_violation = marginal_violation(refined, a[rest], b[rest])
         better = ~(violation[rest] <= new_violation)  # also where there is NaN
-        chosen = rest[better]
-        plan[chosen], f[chosen], g[chosen] = new_plan[better], new_f[better], new_g[better]
-        violation[chosen] = new_violation[better]
+        plan[rest[better]], violation[rest[better]] = refined[better], new_violation[better]
         iterations[rest] += steps
-    return plan, f, g, violation, iterations, violation <= tolerance
+    return plan, violation, iterations, violation <= tolerance
 
 
 def _scale(
@@ -212,13 +207,11 @@ def _scale(
     On the CPU in pieces that one thread works on: several would have to wait for each other after
     every operation, for a long time if other programs keep the cores busy.
     """
-    lowest = C.amin(-1)
-    kernel = (lowest[..., None] - C).div_(epsilon).exp_()  # at once: exp takes all threads
+    kernel = (C.amin(-1, keepdim=True) - C).div_(epsilon).exp_()  # at once: exp takes all threads
     size = len(C) if C.is_cuda else SERIAL // C[:1].numel() if len(C) else 0
     pieces = zip(*(x.split(max(1, size)) for x in (kernel, a, b)))
     solved = [_iterate(*piece, tolerance, budget) for piece in pieces]
-    plan, p, q, violation, done = (torch.cat(parts) for parts in zip(*solved))
-    return plan, lowest + epsilon * p.log(), epsilon * q.log(), violation, done
+    return tuple(torch.cat(parts) for parts in zip(*solved))
 
 
 def _iterate(
@@ -242,7 +235,7 @@ def _iterate(
             break
     plan = kernel.mul_(last[:, None]).mul_(q)
     violation = (plan.sum(1) - a).abs_().sum(0) + (plan.sum(0) - b).abs_().sum(0)
-    return plan.permute(2, 0, 1), last.T, q.T, violation, done
+    return plan.permute(2, 0, 1), violation, done
 
 
 def _newton(
@@ -261,7 +254,7 @@ def _newton(
     dampings = C.new_tensor(DAMPINGS)[:, None, None]
     used = torch.full(a.shape[:1], budget, device=C.device)
     for step in range(budget):
-        plan = _exact_rows(C, a, g, T)[0]
+        plan = _exact_rows(C, a, g, T)
         column = plan.sum(-2)
         residual = b - column
         met = residual.abs().sum(-1, keepdim=True) <= tolerance / 4  # (S, 1)
@@ -272,20 +265,17 @@ def _newton(
         newton = _schur_solve(plan, a, b, residual).nan_to_num(0, 0, 0)
         scaling = (log_b - column.log()).nan_to_num(0, 0, 0)
         tries = g + T * torch.cat([dampings * newton, scaling[None]])  # (6, S, N)
-        left = torch.stack([(b - _exact_rows(C, a, x, T)[0].sum(-2)).abs().sum(-1) for x in tries])
+        left = torch.stack([(b - _exact_rows(C, a, x, T).sum(-2)).abs().sum(-1) for x in tries])
         best = left.nan_to_num(torch.inf).argmin(0)
         g = tries[best, torch.arange(len(best), device=C.device)]
-    plan, f = _exact_rows(C, a, g, torch.full_like(T, epsilon))
-    return plan, f, g, used
+    return _exact_rows(C, a, g, torch.full_like(T, epsilon)), used
 
 
-def _exact_rows(C: Tensor, a: Tensor, g: Tensor, T: Tensor) -> tuple[Tensor, Tensor]:
-    """P = diag(a) softmax_n((g - C) / T), and f with P = exp((f + g - C) / T)."""
-    exponent = g[..., None, :] - C
-    largest = exponent.amax(-1, keepdim=True)
-    exponent = (exponent - largest) / T[..., None]
-    f = T * (a.log() - exponent.logsumexp(-1)) - largest[..., 0]
-    return a[..., None] * exponent.softmax(-1), f
+def _exact_rows(C: Tensor, a: Tensor, g: Tensor, T: Tensor) -> Tensor:
+    """P = diag(a) softmax_n((g - C) / T): for potentials g the plan whose row sums are a."""
+    gain = g[..., None, :] - C
+    below = (gain - gain.amax(-1, keepdim=True)) / T[..., None]  # overflows only downwards
+    return a[..., None] * below.softmax(-1)
 
 
 def _schur_solve(plan: Tensor, a: Tensor, b: Tensor, right: Tensor) -> Tensor:

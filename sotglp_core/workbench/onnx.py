@@ -15,8 +15,7 @@ from PIL import Image
 from torch import Tensor, nn
 
 from ..judging.threshold import score_of, threshold_of
-from ..method.model import SOTGLP, Prediction, PromptMask
-from ..method.text_free import TextFreeSOTGLP, text_free
+from ..method.model import SOTGLP, Prediction, PromptMask, text_free
 from ..storage import atomic_path
 from ..transport.sinkhorn import Transport, marginal_violation
 
@@ -108,8 +107,6 @@ def unrolled(support: int | None, iterations: int) -> Callable[..., Transport]:
         violation = marginal_violation(plan, a, b)
         return Transport(
             torch.zeros_like(cost).scatter(-2, index, plan),
-            epsilon * u,
-            epsilon * v,
             violation,
             torch.full_like(violation, iterations, dtype=torch.int64),
             violation <= VIOLATION,
@@ -140,20 +137,12 @@ def _enough(seen: Prediction, model: SOTGLP) -> tuple[int, float]:
 class _Graph(nn.Module):
     """pixels -> outputs, without a shape or a loop that depends on the data."""
 
-    def __init__(self, model: TextFreeSOTGLP, iterations: int):
+    def __init__(self, model: SOTGLP, iterations: int):
         super().__init__()
-        config, solver = model.config, model.solver
+        self.model, config = text_free(model), model.config
         if config.allocation == "ot":
-            config, solver = config.replace(support=None), unrolled(config.support, iterations)
-        self.model = TextFreeSOTGLP(
-            model.backbone,
-            model.class_names,
-            config,
-            global_text=model.global_text,
-            local_text=model.local_text,
-            projection=model.projection,
-            solver=solver,
-        ).eval()
+            self.model.config = config.replace(support=None)
+            self.model.solver = unrolled(config.support, iterations)
         self.backbone = model.backbone  # so that its weights are the graph's
 
     def forward(self, pixels: Tensor) -> tuple[Tensor, ...]:

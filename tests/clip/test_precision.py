@@ -13,14 +13,15 @@ from sotglp_core.transport.sinkhorn import sinkhorn
 
 def losses(backbone, names, features, **changes):
     accelerator = changes.pop("accelerator", None)
-    config = preset(
-        "sotglp-proj", **{"epochs": 4, "lr": 0.1, "global_dropout": 0.0, "text_chunk": 8, **changes}
-    )
+    config = preset("sotglp-proj", **{"epochs": 4, "lr": 0.1, "global_dropout": 0.0, **changes})
     return torch.tensor(
         [
             e.loss
             for e in fit(
-                SOTGLP(backbone, names, config), features, progress=False, accelerator=accelerator
+                SOTGLP(backbone, names, config, text_chunk=8),
+                features,
+                progress=False,
+                accelerator=accelerator,
             )
         ]
     )
@@ -133,5 +134,5 @@ def test_no_nan(epsilon, dtype, differentiable):
     with torch.autocast("cpu", torch.bfloat16):
         result = sinkhorn(cost, epsilon=epsilon, differentiable=differentiable)
         value = (result.plan * cost).sum()
-    assert all(x.isfinite().all() for x in result[:4]) and result.converged.all()
+    assert all(x.isfinite().all() for x in result) and result.converged.all()
     assert torch.autograd.grad(value, cost)[0].isfinite().all()

@@ -224,5 +224,5 @@ def test_takes_the_solver_as_an_argument(unit):
 def test_errors(unit):
     with pytest.raises(ValueError, match="at most 11"):
         align(*unit, support=12)
-    with pytest.raises(ValueError, match="choose ot, uniform"):
+    with pytest.raises(ValueError, match="choose one of ot, uniform"):
         align(*unit, support=K, allocation="hungarian")

@@ -3,7 +3,8 @@ import math
 import torch
 from torch.nn.functional import cross_entropy
 
-from sotglp_core.method.losses import irrelevant_patch_entropy, prompt_loss
+from sotglp_core import SOTGLP, preset
+from sotglp_core.method.losses import irrelevant_patch_entropy, prompt_loss, training_loss
 
 
 def test_sum_of_the_branches():
@@ -13,6 +14,19 @@ def test_sum_of_the_branches():
     )
     torch.testing.assert_close(prompt_loss(g, None, y), cross_entropy(g, y))
     torch.testing.assert_close(prompt_loss(None, u, y, local_weight=0.3), 0.3 * cross_entropy(u, y))
+
+
+def test_the_settings_choose_the_terms(tiny, names, features):
+    batch, labels = features.batch(slice(0, 3)), features.labels[:3]
+    for changes in ({"local_weight": 0.3}, {"entropy_weight": 0.25, "entropy_rank": 0.4}):
+        model = SOTGLP(tiny, names, preset("sotglp", **changes)).eval()
+        seen, config = model(batch), model.config
+        wanted = cross_entropy(seen.global_logits, labels)
+        wanted = wanted + config.local_weight * cross_entropy(seen.local_logits, labels)
+        patch_logits = tiny.logit_scale * seen.patch_similarity.mT
+        entropy = irrelevant_patch_entropy(patch_logits, labels, rank=config.entropy_rank)
+        found = training_loss(seen, labels, config)
+        torch.testing.assert_close(found, wanted + config.entropy_weight * entropy)
 
 
 def test_only_irrelevant_patches_are_pushed():

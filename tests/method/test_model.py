@@ -2,8 +2,9 @@ import pytest
 import torch
 from torch.nn.functional import normalize
 
-from sotglp_core import SOTGLP, preset
+from sotglp_core import SOTGLP, preset, recipe
 from sotglp_core.config import PRESETS
+from sotglp_core.method.model import text_free
 
 B, C, P = 3, 5, 196
 
@@ -41,6 +42,8 @@ def test_logits_average_the_branches(tiny, names, features):
 def test_plan_on_the_grid_of_the_image(tiny, names, features):
     seen = SOTGLP(tiny, names).eval()(features.batch(slice(0, B)))
     grid, n = seen.plan_on_grid(), 3
+    classes = torch.tensor([4, 0, 2])
+    torch.testing.assert_close(seen.plan_on_grid(classes), grid[torch.arange(B), classes])
     assert grid.shape == (B, C, 4, 14, 14)
     row, column = divmod(int(seen.alignment.support[1, 2, n]), 14)
     torch.testing.assert_close(grid[1, 2, :, row, column], seen.alignment.plan[1, 2, n])
@@ -72,16 +75,12 @@ def test_identity_projection_changes_nothing(tiny, names, features):
 
 @torch.no_grad()
 def test_global_dropout_keeps_some_prompts_and_only_while_training(tiny, names, features):
-    model, batch = (
-        SOTGLP(tiny, names, preset("coop", global_prompts=7, global_dropout=0.9)),
-        features.batch(slice(0, B)),
-    )
-    model.train()
-    assert model._keep(1000, 7, 0.9).sum(-1).min() == 1
-    share = (
-        model._keep(20_000, 7, 0.75).float().mean()
-    )  # 0.25 kept, plus the one saved where all would go
-    assert abs(share - (0.25 + 0.75**7 / 7)) < 0.01
+    batch = features.batch(slice(0, B))
+    model = SOTGLP(tiny, names, preset("coop", global_prompts=7, global_dropout=0.75)).train()
+    kept, dropped = model.sample_prompt_mask(20_000)
+    assert dropped is None and kept.sum(-1).min() == 1
+    fraction = 0.25 + 0.75**7 / 7  # one prompt stays where all would go
+    assert abs(kept.float().mean() - fraction) < 0.01
     assert (model(batch).logits - model(batch).logits).abs().max() > 0
     model.eval()
     assert (model(batch).logits - model(batch).logits).abs().max() == 0
@@ -103,13 +102,51 @@ def test_seed_fixes_the_start(tiny, names):
     assert (contexts[0] - contexts[2]).abs().max() > 1e-3
 
 
-def test_moves_with_its_backbone(names):
-    from sotglp_core import load_backbone
+@pytest.mark.parametrize("make", [lambda model: model, text_free])
+def test_moves_with_a_copy_of_its_backbone(tiny, names, make):
+    """Other models that share the backbone stay as they are."""
+    stays = SOTGLP(tiny, names, preset("sotglp-proj"))
+    moved = make(stays if make is text_free else SOTGLP(tiny, names, preset("sotglp-proj")))
+    moved = moved.to("meta")
+    for model, device in ((moved, "meta"), (stays, "cpu")):
+        tensors = (*model.parameters(), *model.backbone.parameters(), *model.buffers())
+        assert {x.device.type for x in tensors} == {device}
+    assert stays.backbone is tiny and moved.backbone.grid == tiny.grid
+    assert stays.to("cpu").backbone is tiny
 
-    model = SOTGLP(load_backbone("pocket", "random"), names, preset("sotglp-proj")).to("meta")
-    assert {
-        p.device.type for p in (*model.parameters(), *model.backbone.parameters(), *model.buffers())
-    } == {"meta"}
+
+def test_settings_default_to_those_that_suit_the_backbone(tiny, names):
+    assert SOTGLP(tiny, names).config == recipe("sotglp", backbone="pocket") != preset("sotglp")
+
+
+def test_an_unknown_allocation_is_refused_at_once(tiny, names):
+    with pytest.raises(ValueError, match="of ot, uniform, topk, max; did you mean 'uniform'"):
+        SOTGLP(tiny, names, preset("sotglp", allocation="uniforn"))
+
+
+@pytest.mark.parametrize(
+    "name, epsilon, converged", [("sotglp", 0.1, True), ("sotglp", 1e-17, False)]
+)
+@torch.no_grad()
+def test_tells_whether_the_plans_have_converged(tiny, names, features, name, epsilon, converged):
+    seen = SOTGLP(tiny, names, preset(name, epsilon=epsilon)).eval()(features.batch(slice(0, B)))
+    assert seen.alignment.converged.shape == (B, C)
+    assert bool(seen.alignment.converged.all()) == converged
+    gallop = SOTGLP(tiny, names, preset("gallop")).eval()(features.batch(slice(0, B)))
+    assert gallop.alignment.converged is None
+
+
+def test_memory_bounds_change_no_result(tiny, names, features):
+    """Neither in values nor in gradients."""
+    results = []
+    for bounds in ({}, {"text_chunk": 3, "local_memory": 0}):
+        model = SOTGLP(tiny, names, preset("sotglp-proj"), **bounds).eval()
+        logits = model(features.batch(slice(0, B))).logits
+        results.append(
+            (logits, *torch.autograd.grad(logits.logsumexp(-1).sum(), model.parameters()))
+        )
+    for one, other in zip(*results):
+        torch.testing.assert_close(one, other, atol=1e-4, rtol=1e-4)
 
 
 def test_leaves_the_users_generators_alone(tiny, names):

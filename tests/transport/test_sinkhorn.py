@@ -117,25 +117,6 @@ def test_two_by_two_closed_form():
     )
 
 
-def test_potentials_give_plan_and_dual_value():
-    cost, a, b = costs(2, 7, 3), weights(2, 7), weights(2, 3, seed=1)
-    r = sinkhorn(cost, epsilon=0.1, a=a, b=b, tolerance=1e-12)
-    torch.testing.assert_close(((r.f[..., None] + r.g[..., None, :] - cost) / 0.1).exp(), r.plan)
-    dual = (a * r.f).sum(-1) + (b * r.g).sum(-1)
-    primal = (r.plan * cost).sum((-1, -2)) - 0.1 * torch.special.entr(r.plan).sum((-1, -2))
-    torch.testing.assert_close(dual, primal, rtol=1e-8, atol=1e-8)
-
-
-@pytest.mark.parametrize("epsilon", [0.1, 1e-3])
-def test_potentials_of_zero_marginals(epsilon):
-    cost, a, b = costs(5, 7, 3), weights(7, zeros=True), weights(3, seed=1, zeros=True)
-    r = sinkhorn(cost, epsilon=epsilon, a=a, b=b)
-    assert (r.g[:, 0] == -torch.inf).all() and (r.f[:, 0] == -torch.inf).all()
-    torch.testing.assert_close(
-        ((r.f[..., None] + r.g[..., None, :] - cost) / epsilon).exp(), r.plan, atol=1e-8, rtol=1e-6
-    )
-
-
 def test_zero_marginals_leave_zero_rows_and_columns():
     for epsilon in (0.1, 1e-3):
         r = sinkhorn(
@@ -200,11 +181,7 @@ def test_shifts_of_rows_and_columns_do_not_matter(p):
 def test_batch_equals_loop(seed, epsilon):
     cost = costs(2, 3, 7, 5, seed=seed)
     batch = sinkhorn(cost, epsilon=epsilon)
-    assert (
-        batch.plan.shape == (2, 3, 7, 5)
-        and batch.f.shape == (2, 3, 7)
-        and batch.g.shape == (2, 3, 5)
-    )
+    assert batch.plan.shape == (2, 3, 7, 5)
     assert (
         batch.converged.shape == batch.iterations.shape == batch.marginal_violation.shape == (2, 3)
     )
