@@ -25,7 +25,7 @@ def collect(
     """The page's record of each image, and what stands in its place where no script runs."""
     backbone, names = model.backbone, model.class_names
     stages = {"learned": model.eval()}
-    if model.local_prompts is not None:  # a text-free model can't tell how they started
+    if not model.text_free:  # which can't tell how its prompts started
         stages["initial"] = SOTGLP(backbone, names, model.config).eval()
     texts = {name: stage.text_features() for name, stage in stages.items()}
     labels = getattr(images, "labels", [-1] * len(images))

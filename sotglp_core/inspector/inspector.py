@@ -17,10 +17,9 @@ from matplotlib import colormaps
 from PIL import Image
 from traitlets import Bool, Dict, Enum, Float, HasTraits, Int, List, link, observe, validate
 
-from ..config import ALLOCATIONS
 from ..data.images import Images
 from ..figures import HEATMAP, PALETTE
-from ..method.alignment import align
+from ..method.alignment import ALLOCATIONS, align
 from ..method.model import SOTGLP
 from ..storage import write_text
 from .collect import collect
