@@ -1,4 +1,4 @@
-"""Birds drawn from a body and a dictionary of traits."""
+"""Birds drawn from a body and its traits."""
 
 from __future__ import annotations
 
@@ -9,12 +9,13 @@ import numpy as np
 
 from .bodies import BODIES, FEATHER, TAILS, Body
 from .canvas import FINE, SIDE, Canvas, across, curve, direction, relief, shade, smooth, turn
-from .foreground import draw_perch, occlude, perch
+from .foreground import Stand, draw_perch, occlude, perch
 from .traits import PARTS, Bird, Colour, jitter
 
 LABEL = {name: index for index, name in enumerate(PARTS)}
 HEIGHT = np.array([0, 205, 218, 218, 185, 235, 205, 160, 120], np.uint8)
 BARS_AT = np.linspace(0.03, 0.97, 8)  # points across a wing
+CREST = ((0.95, 0.40), (0.80, 0.54), (0.62, 0.58), (0.44, 0.46))  # places and sizes of feathers
 COLOURED = ("crown", "beak", "wing", "belly", "tail", "legs", "back")
 Tones = dict[str, Colour]
 
@@ -36,23 +37,24 @@ def draw_bird(
     matrix = np.diag([facing * unit, unit])
     offset = spot - (high + low) / 2 @ matrix
     foot = np.array([0.1, body.ground + 0.02]) @ matrix + offset
+    stand = Stand(rest=rest, habitat=habitat, foot=foot, unit=unit, spot=spot, span=span)
 
     sheet = Canvas(background)
-    draw_perch(sheet, rest, habitat, foot, unit, rng)
+    draw_perch(sheet, stand, rng)
     sheet.place(matrix, offset)
     tones = {part: jitter(getattr(bird, part), rng) for part in COLOURED}
     if bird.eye != "none":
         tones["eye"] = jitter(bird.eye, rng)
-    legs = tones["legs"]
-    far, near = body.hips
-    _draw_leg(sheet, body, far, far[0] + rng.uniform(-0.06, 0.06) + 0.02, shade(legs, -0.18))
-    _draw_leg(sheet, body, near, near[0] + rng.uniform(-0.06, 0.06) + 0.06, legs)
-    _draw_tail(sheet, body, bird.shape, tones["tail"])
-    _draw_trunk(sheet, body, tones, rng)
-    _draw_wing(sheet, body, bird.pattern, tones["wing"])
-    _draw_head(sheet, body, bird, tones)
+    painter = Painter(sheet, body, tones)
+    (x_far, _), (x_near, _) = body.hips
+    painter.draw_leg(0, x_far + rng.uniform(-0.06, 0.06) + 0.02, shade(tones["legs"], -0.18))
+    painter.draw_leg(1, x_near + rng.uniform(-0.06, 0.06) + 0.06, tones["legs"])
+    painter.draw_tail(bird.shape)
+    painter.draw_trunk(rng)
+    painter.draw_wing(bird.pattern)
+    painter.draw_head(crested=bird.crest == "crested")
     sheet.place(np.eye(2), np.zeros(2))
-    occlude(sheet, rest, habitat, foot, spot, span, rng)
+    occlude(sheet, stand, rng)
     parts = sheet.labels()
     return relief(sheet.image(), HEIGHT[parts], rng), parts
 
@@ -92,57 +94,81 @@ def _extent(body: Body, bird: Bird) -> tuple[np.ndarray, np.ndarray]:
     return low, high
 
 
-def _draw_leg(sheet: Canvas, body: Body, hip: np.ndarray, x: float, colour: Colour) -> None:
-    """A leg from the hip to a foot at x."""
-    foot = np.array([x, body.ground])
-    knee = (hip + foot) / 2 + (-0.07 * (body.ground - hip[1]), 0)
-    toes = foot + ((0.20, 0.03), (0.10, 0.07), (-0.13, 0.03))
-    label = LABEL["legs"]
-    edge = (body.leg + 0.035, shade(colour, -0.45), label)
-    for width, tone, mark in (edge, (body.leg, colour, None)):
-        sheet.stroke([hip, knee, foot], width, tone, mark)
-        for toe in toes:
-            sheet.stroke([foot - (0, 0.01), toe], width * 0.72, tone, mark)
-    if body.webbed:
-        web = foot + ((-0.05, -0.08), (0.30, 0.08), (0.04, 0.12), (-0.16, 0.08))
-        sheet.shape(web, colour, label)
+class Painter:
+    """Draws a posed body in the colours of its parts, from back to front."""
 
+    def __init__(self, sheet: Canvas, body: Body, tones: Tones):
+        self.sheet, self.body, self.tones = sheet, body, tones
+        self.wing = curve(body.upper), curve(body.lower)
 
-def _draw_tail(sheet: Canvas, body: Body, shape: str, colour: Colour) -> None:
-    along = direction(body.tail_angle)
-    template = TAILS[shape] * (body.tail_length, body.tail_width)
-    points = body.tail + template[:, :1] * along + template[:, 1:] * across(along)
-    sheet.shape(smooth(points) if shape == "rounded" else points, colour, LABEL["tail"])
-    root, line = body.tail[0], _contrast(colour, -0.3)
-    for k in range(1, len(points) // 2):
-        for p in (points[k], points[-1 - k]):
-            sheet.stroke([root, root + 0.9 * (p - root)], 0.018, line)
+    def draw_leg(self, side: int, x: float, colour: Colour) -> None:
+        """The far (0) or near (1) leg, to a foot at x."""
+        body, sheet, label = self.body, self.sheet, LABEL["legs"]
+        hip, foot = body.hips[side], np.array([x, body.ground])
+        knee = (hip + foot) / 2 + (-0.07 * (body.ground - hip[1]), 0)
+        toes = foot + ((0.20, 0.03), (0.10, 0.07), (-0.13, 0.03))
+        edge = (body.leg + 0.035, shade(colour, -0.45), label)
+        for width, tone, mark in (edge, (body.leg, colour, None)):
+            sheet.stroke([hip, knee, foot], width, tone, label=mark)
+            for toe in toes:
+                sheet.stroke([foot - (0, 0.01), toe], width * 0.72, tone, label=mark)
+        if body.webbed:
+            web = foot + ((-0.05, -0.08), (0.30, 0.08), (0.04, 0.12), (-0.16, 0.08))
+            sheet.shape(web, colour, label=label)
 
+    def draw_tail(self, shape: str) -> None:
+        body, colour = self.body, self.tones["tail"]
+        along = direction(body.tail_angle)
+        template = TAILS[shape] * (body.tail_length, body.tail_width)
+        points = body.tail + template[:, :1] * along + template[:, 1:] * across(along)
+        rim = smooth(points) if shape == "rounded" else points
+        self.sheet.shape(rim, colour, label=LABEL["tail"])
+        root, line = body.tail[0], _contrast(colour, -0.3)
+        for k in range(1, len(points) // 2):
+            for p in (points[k], points[-1 - k]):
+                self.sheet.stroke([root, root + 0.9 * (p - root)], 0.018, line)
 
-def _draw_trunk(sheet: Canvas, body: Body, tones: Tones, rng: np.random.Generator) -> None:
-    """Body and belly, with flecks on the belly of large birds."""
-    rim, flank = smooth(body.outline), curve(body.flank)
-    sheet.shape(rim, tones["back"], LABEL["body"], width=3)
-    first, last = body.belly
-    belly = np.concatenate([rim[first * 6 : last * 6 + 1], flank])
-    sheet.shape(belly, tones["belly"], LABEL["belly"], edge=-0.22)
-    if sheet.unit < 18 * FINE:
-        return
-    outer, inner = rim[first * 6 + 4 : last * 6 - 3], flank[::-1]
-    for u, v in rng.uniform((0.05, 0.15), (0.95, 0.8), (11, 2)):
-        p = (1 - v) * outer[int(u * len(outer))] + v * inner[int(u * len(inner))]
-        fleck = p + ((-0.05, -0.01), (-0.01, 0.03), (0.04, 0))
-        sheet.stroke(fleck, 0.016, (*shade(tones["belly"], -0.35), 110))
+    def draw_trunk(self, rng: np.random.Generator) -> None:
+        """Body and belly, with flecks on the belly of large birds."""
+        rim, flank = smooth(self.body.outline), curve(self.body.flank)
+        self.sheet.shape(rim, self.tones["back"], label=LABEL["body"], width=3)
+        first, last = self.body.belly
+        belly = np.concatenate([rim[first * 6 : last * 6 + 1], flank])
+        self.sheet.shape(belly, self.tones["belly"], label=LABEL["belly"], edge=-0.22)
+        if self.sheet.unit < 18 * FINE:
+            return
+        outer, inner = rim[first * 6 + 4 : last * 6 - 3], flank[::-1]
+        colour = (*shade(self.tones["belly"], -0.35), 110)
+        for u, v in rng.uniform((0.05, 0.15), (0.95, 0.8), (11, 2)):
+            p = (1 - v) * outer[int(u * len(outer))] + v * inner[int(u * len(inner))]
+            self.sheet.stroke(p + ((-0.05, -0.01), (-0.01, 0.03), (0.04, 0)), 0.016, colour)
 
+    def draw_wing(self, pattern: str) -> None:
+        sheet, colour = self.sheet, self.tones["wing"]
+        rim = np.concatenate([self.wing[0], self.wing[1][::-1]])
+        sheet.shape(rim + (0, 0.06), (20, 16, 24, 70), edge=0)
+        sheet.shape(rim, colour, label=LABEL["wing"], edge=-0.5, width=3)
+        line, bow = (*_contrast(colour, -0.45, 0.3), 150), np.sin(np.pi * BARS_AT)
+        for v in (0.25, 0.5, 0.75):
+            sheet.stroke(self._on_wing((0.55, 0.7, 0.85, 0.98), v), 0.022, line)
+        sheet.stroke(self._on_wing(0.36 + 0.12 * bow, BARS_AT), 0.022, line)
+        mark = (250, 240, 214) if sum(colour) < 400 else (52, 38, 34)
+        if pattern == "barred":
+            for u in (0.2, 0.38, 0.56, 0.73):
+                sheet.stroke(self._on_wing(u + 0.07 * bow, BARS_AT), 0.072, mark)
+        elif pattern == "streaked":
+            for k, v in enumerate((0.17, 0.39, 0.61, 0.83)):
+                for start, stop in ((0.07, 0.30), (0.36, 0.58), (0.64, 0.86)):
+                    along = np.linspace(start, stop, 4) + 0.03 * (k % 2)
+                    sheet.stroke(self._on_wing(along, v), 0.048, mark)
+        elif pattern == "spotted":
+            for k, u in enumerate((0.13, 0.27, 0.41, 0.55, 0.69)):
+                for v in (0.28, 0.72) if k % 2 else (0.14, 0.5, 0.86):
+                    sheet.dot(self._on_wing(u, v), 0.055, mark)
 
-def _draw_wing(sheet: Canvas, body: Body, pattern: str, colour: Colour) -> None:
-    top, low = curve(body.upper), curve(body.lower)
-    rim = np.concatenate([top, low[::-1]])
-    sheet.shape(rim + (0, 0.06), (20, 16, 24, 70), edge=0)
-    sheet.shape(rim, colour, LABEL["wing"], edge=-0.5, width=3)
-
-    def where(u, v) -> np.ndarray:
+    def _on_wing(self, u, v) -> np.ndarray:
         """Points u of the way from shoulder to tip and v of the way across."""
+        top, low = self.wing
         at, v = np.multiply(u, len(top) - 1), np.asarray(v)[..., None]
         k = at.astype(int)
         step = (at - k)[..., None]
@@ -150,54 +176,40 @@ def _draw_wing(sheet: Canvas, body: Body, pattern: str, colour: Colour) -> None:
         lower = low[k] + step * (low[k + 1] - low[k])
         return (1 - v) * upper + v * lower
 
-    line, bow = (*_contrast(colour, -0.45, 0.3), 150), np.sin(np.pi * BARS_AT)
-    for v in (0.25, 0.5, 0.75):
-        sheet.stroke(where((0.55, 0.7, 0.85, 0.98), v), 0.022, line)
-    sheet.stroke(where(0.36 + 0.12 * bow, BARS_AT), 0.022, line)
-    mark = (250, 240, 214) if sum(colour) < 400 else (52, 38, 34)
-    if pattern == "barred":
-        for u in (0.2, 0.38, 0.56, 0.73):
-            sheet.stroke(where(u + 0.07 * bow, BARS_AT), 0.072, mark)
-    elif pattern == "streaked":
-        for k, v in enumerate((0.17, 0.39, 0.61, 0.83)):
-            for start, stop in ((0.07, 0.30), (0.36, 0.58), (0.64, 0.86)):
-                sheet.stroke(where(np.linspace(start, stop, 4) + 0.03 * (k % 2), v), 0.048, mark)
-    elif pattern == "spotted":
-        for k, u in enumerate((0.13, 0.27, 0.41, 0.55, 0.69)):
-            for v in (0.28, 0.72) if k % 2 else (0.14, 0.5, 0.86):
-                sheet.dot(where(u, v), 0.055, mark)
-
-
-def _draw_head(sheet: Canvas, body: Body, bird: Bird, tones: Tones) -> None:
-    first, last = body.crown
-    arc = smooth(body.outline)[first * 6 + 2 : last * 6 + 1]
-    crown, label = tones["crown"], LABEL["crown"]
-    if bird.crest == "crested":
-        for k, (place, size) in enumerate(((0.95, 0.40), (0.80, 0.54), (0.62, 0.58), (0.44, 0.46))):
-            root, way = arc[round(place * (len(arc) - 1))], direction(body.lean - 0.27 * (3 - k))
+    def draw_head(self, crested: bool) -> None:
+        body, colour, label = self.body, self.tones["crown"], LABEL["crown"]
+        first, last = body.crown
+        arc = smooth(body.outline)[first * 6 + 2 : last * 6 + 1]
+        if crested:
             bent = FEATHER[:, 1:] + 0.14 * FEATHER[:, :1] ** 2
-            feather = root + FEATHER[:, :1] * size * way - bent * across(way)
-            sheet.shape(feather, crown, label, edge=-0.35)
-    sheet.shape(np.concatenate([arc, curve(body.cap)]), crown, label, edge=-0.4)
-    _draw_beak(sheet, body.beak, tones["beak"])
-    _draw_eye(sheet, body.eye[0], body.eye_radius, tones.get("eye"))
+            for k, (place, size) in enumerate(CREST):
+                root, way = (
+                    arc[round(place * (len(arc) - 1))],
+                    direction(body.lean + 0.27 * (k - 3)),
+                )
+                feather = root + FEATHER[:, :1] * size * way - bent * across(way)
+                self.sheet.shape(feather, colour, label=label, edge=-0.35)
+        crown = np.concatenate([arc, curve(body.cap)])
+        self.sheet.shape(crown, colour, label=label, edge=-0.4)
+        self._draw_beak()
+        self._draw_eye()
 
+    def _draw_beak(self) -> None:
+        beak, colour = self.body.beak, self.tones["beak"]
+        self.sheet.shape(smooth(beak), colour, label=LABEL["beak"], edge=-0.55)
+        root, tip = (beak[0] + beak[-1]) / 2 + (0.04, 0.02), beak[len(beak) // 2]
+        line = [root, tip * 0.75 + beak.mean(0) * 0.25]
+        self.sheet.stroke(line, 0.022, _contrast(colour, -0.5))
 
-def _draw_beak(sheet: Canvas, beak: np.ndarray, colour: Colour) -> None:
-    sheet.shape(smooth(beak), colour, LABEL["beak"], edge=-0.55)
-    root, tip = (beak[0] + beak[-1]) / 2 + (0.04, 0.02), beak[len(beak) // 2]
-    line = [root, tip * 0.75 + beak.mean(0) * 0.25]
-    sheet.stroke(line, 0.022, _contrast(colour, -0.5))
-
-
-def _draw_eye(sheet: Canvas, at: np.ndarray, radius: float, ring: Colour | None) -> None:
-    """An eye, with a coloured ring around it if there is one."""
-    discs: list[tuple[float, Colour]] = [(0.74, (24, 20, 24))]
-    if ring is not None:
-        discs = [(1.14, (40, 32, 36)), (1, ring), (0.58, (18, 15, 20))]
-    for size, colour in discs:
-        sheet.dot(at, radius * size, colour, LABEL["eye"])
-    sheet.dot(at + (radius * 0.2, -radius * 0.22), radius * 0.17, (255, 255, 255))
+    def _draw_eye(self) -> None:
+        """An eye, with a coloured ring around it if there is one."""
+        at, radius = self.body.eye[0], self.body.eye_radius
+        discs: list[tuple[float, Colour]] = [(0.74, (24, 20, 24))]
+        if "eye" in self.tones:
+            discs = [(1.14, (40, 32, 36)), (1, self.tones["eye"]), (0.58, (18, 15, 20))]
+        for size, colour in discs:
+            self.sheet.dot(at, radius * size, colour, label=LABEL["eye"])
+        self.sheet.dot(at + (radius * 0.2, -radius * 0.22), radius * 0.17, (255, 255, 255))
 
 
 def _contrast(colour: Colour, darker: float, paler: float = 0.35) -> Colour:

@@ -1,13 +1,13 @@
-"""The pocket world's data files: birds' bodies, habitats, landscapes and things."""
+"""The bodies of the four families of birds (``bodies.json``)."""
 
 from __future__ import annotations
 
-import json
 from dataclasses import dataclass
-from importlib.resources import files
 from typing import Any
 
 import numpy as np
+
+from .tables import load_table
 
 
 @dataclass(frozen=True)
@@ -36,20 +36,13 @@ class Body:
     lean: float  # angle of the crest
 
 
-def _table(name: str) -> dict[str, Any]:
-    return json.loads((files(__package__) / f"{name}.json").read_text(encoding="utf-8"))
-
-
 def _body(row: dict[str, Any]) -> Body:
     points: dict[str, Any] = {name: np.array(value, float) for name, value in row["points"].items()}
     del row["points"]
     return Body(**row, **points)
 
 
-_BIRDS = _table("bodies")
+_BIRDS = load_table("bodies.json")
 BODIES = {family: _body(row) for family, row in _BIRDS["families"].items()}
 TAILS = {shape: np.array(points) for shape, points in _BIRDS["tails"].items()}
 FEATHER = np.array(_BIRDS["crest feather"])
-HABITATS = _table("habitats")
-LANDSCAPES = _table("landscapes")
-THINGS = _table("things")

@@ -54,10 +54,10 @@ def turn(points: np.ndarray, angle: float, about=(0.0, 0.0)) -> np.ndarray:
     return (points - about) @ np.array([[c, s], [-s, c]]) + about
 
 
-def oval(x: float, y: float, a: float, b: float, tilt: float = 0.0, points: int = 36) -> np.ndarray:
-    """Points of the ellipse around (x, y) with half axes a and b."""
+def oval(centre, axes, tilt: float = 0.0, points: int = 36) -> np.ndarray:
+    """Points of an ellipse with these half axes."""
     t = np.linspace(0, 2 * np.pi, points, endpoint=False)
-    return turn(np.stack([a * np.cos(t), b * np.sin(t)], 1), tilt) + (x, y)
+    return turn(np.stack([np.cos(t), np.sin(t)], 1) * axes, tilt) + centre
 
 
 class Canvas:
@@ -77,7 +77,7 @@ class Canvas:
         self.unit = float(np.sqrt(abs(np.linalg.det(self.matrix))))
 
     def shape(
-        self, points, colour, label: int | None = None, edge: float = -0.45, width: int = 2
+        self, points, colour, *, label: int | None = None, edge: float = -0.45, width: int = 2
     ) -> None:
         """A filled polygon with a thin edge of its own darker colour."""
         at = self._at(points)
@@ -87,14 +87,14 @@ class Canvas:
         if label is not None:
             self._marks.polygon(at, fill=label)
 
-    def stroke(self, points, width: float, colour, label: int | None = None) -> None:
+    def stroke(self, points, width: float, colour, *, label: int | None = None) -> None:
         """A line of a width given in drawing units."""
         at, thick = self._at(points), max(1, round(width * self.unit))
         self._brush(colour).line(at, fill=colour, width=thick)
         if label is not None:
             self._marks.line(at, fill=label, width=thick)
 
-    def dot(self, centre, radius: float, colour, label: int | None = None) -> None:
+    def dot(self, centre, radius: float, colour, *, label: int | None = None) -> None:
         x, y = self._at(centre)
         r = radius * self.unit
         box = (x - r, y - r, x + r, y + r)

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import numpy as np
 
-from .bodies import HABITATS, LANDSCAPES
 from .foreground import perch
+from .landscapes import LANDSCAPES
+from .scenery import HABITATS
 from .textures import TEXTURES
 from .traits import TRAITS, adjective
 from .world import Picture

@@ -6,10 +6,11 @@ from typing import Any
 
 import numpy as np
 
-from .bodies import LANDSCAPES
 from .canvas import SIDE, Canvas, as_bytes, curve, noise, shade, soft_noise
 from .scenery import gradient
+from .tables import load_table
 
+LANDSCAPES = load_table("landscapes.json")
 CLEAR = [(0, (86, 140, 198)), (0.6, (214, 228, 232))]
 WARM = [(0, (104, 98, 150)), (0.35, (232, 148, 110)), (0.6, (250, 214, 150))]
 FLOWERS = ((226, 60, 66), (250, 206, 70), (168, 96, 190), (250, 246, 240))
@@ -28,9 +29,9 @@ def draw_landscape(rng: np.random.Generator, name: str) -> np.ndarray:
         sheet.dot(sun, radius * look["sun_size"], (255, 244, 206, alpha))
     if look["peaks"]:
         for far, base in ((0.55, 44), (0.25, 56)):
-            _draw_peaks(sheet, rng, air, far, base)
+            _draw_peaks(sheet, rng, air, far=far, base=base)
     for k, base in enumerate((62, 76, 92)):
-        _draw_plain(sheet, rng, air, look, k, base)
+        _draw_plain(sheet, rng, air, look=look, k=k, base=base)
     if name == "waterfall":
         _draw_waterfall(sheet, rng)
     flowers = rng.uniform((0, 66, 0), (SIDE, SIDE, len(FLOWERS)), (look["flowers"], 3)).tolist()
@@ -45,7 +46,7 @@ def _haze(colour, air: np.ndarray, far: float) -> tuple[int, ...]:
 
 
 def _draw_peaks(
-    sheet: Canvas, rng: np.random.Generator, air: np.ndarray, far: float, base: float
+    sheet: Canvas, rng: np.random.Generator, air: np.ndarray, *, far: float, base: float
 ) -> None:
     """A range of mountains with snow on its tops."""
     x = np.linspace(-8, SIDE + 8, 8)
@@ -60,6 +61,7 @@ def _draw_plain(
     sheet: Canvas,
     rng: np.random.Generator,
     air: np.ndarray,
+    *,
     look: dict[str, Any],
     k: int,
     base: float,
@@ -76,7 +78,7 @@ def _draw_plain(
     for x in rng.uniform(0, SIDE, look["pines"]):
         y = base + rng.uniform(3, 10)
         tall = rng.uniform(14, 24) * (1 + 0.45 * k) * look["pine_size"]
-        _draw_pine(sheet, x, y, tall, _haze((40, 84, 58), air, 0.35 - 0.15 * k))
+        _draw_pine(sheet, (x, y), tall, colour=_haze((40, 84, 58), air, 0.35 - 0.15 * k))
 
 
 def _ridge(rng: np.random.Generator, base: float, rough: float) -> np.ndarray:
@@ -85,11 +87,12 @@ def _ridge(rng: np.random.Generator, base: float, rough: float) -> np.ndarray:
     return np.concatenate([line, [(SIDE + 4, SIDE + 4), (-4, SIDE + 4)]])
 
 
-def _draw_pine(sheet: Canvas, x: float, y: float, tall: float, colour) -> None:
+def _draw_pine(sheet: Canvas, foot: tuple[float, float], tall: float, *, colour) -> None:
+    x, y = foot
     for k in range(4):
         top, wide = y - tall * (1 - 0.2 * k), tall * (0.10 + 0.06 * k)
-        foot = top + tall * 0.36
-        tier = [(x, top), (x + wide, foot), (x - wide, foot)]
+        hem = top + tall * 0.36
+        tier = [(x, top), (x + wide, hem), (x - wide, hem)]
         sheet.shape(tier, shade(colour, -0.1 + 0.06 * k), edge=-0.2, width=1)
 
 

@@ -146,6 +146,7 @@ def losses(
     backbone: Backbone,
     heads: Heads,
     images: Tensor,
+    *,
     captions: Tensor,
     phrases: Tensor,
     traits: Tensor,
@@ -237,7 +238,7 @@ class Pretraining:
         return state["step"]
 
     def step(
-        self, step: int, steps: int, batch: list, keep: float, parts: float
+        self, step: int, steps: int, batch: list, *, keep: float, parts: float
     ) -> dict[str, Tensor]:
         """One step, of so many; its losses, of which ``parts`` weighs the one that needs masks."""
         torch.manual_seed(self.seed + step)
@@ -254,10 +255,10 @@ class Pretraining:
         self.used[tokens.cpu().unique()] = True
         with sdpa_kernel(self.attention):
             with torch.autocast(torch.device(self.device).type, torch.bfloat16):
-                loss = losses(self.backbone, self.heads, pixels, tokens, self.phrases, traits)
-                loss["parts"], loss["parts_right"] = self.heads.read_parts(
-                    grid.to(self.device), traits
-                )
+                texts = {"captions": tokens, "phrases": self.phrases}
+                loss = losses(self.backbone, self.heads, pixels, traits=traits, **texts)
+                told = self.heads.read_parts(grid.to(self.device), traits)
+                loss["parts"], loss["parts_right"] = told
             whole = loss["contrastive"] + loss["image"] + loss["patch"] + loss["traits"]
             (whole + parts * loss["parts"]).backward()
         torch.nn.utils.clip_grad_norm_(self.learned.parameters(), 1.0)
@@ -305,7 +306,7 @@ def pretrain(
         progress_bar(total=steps, initial=first, unit="step") as bar,
     ):
         for step, rows in enumerate(loader, first):
-            loss = training.step(step, steps, rows, keep, parts)
+            loss = training.step(step, steps, rows, keep=keep, parts=parts)
             bar.update()
             if step % 20 == 0:
                 row = {

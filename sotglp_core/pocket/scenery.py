@@ -5,9 +5,10 @@ from __future__ import annotations
 import numpy as np
 from PIL import Image, ImageDraw, ImageFilter
 
-from .bodies import HABITATS
 from .canvas import SIDE, as_bytes, curve, noise, soft_noise
+from .tables import load_table
 
+HABITATS = load_table("habitats.json")
 ROOMS = np.array(  # wall and floor
     [
         ((214, 206, 190), (150, 110, 76)),
@@ -66,14 +67,14 @@ def _draw_far(pen: Pen, rng: np.random.Generator, habitat: str) -> None:
     low, high = (0, look["blobs_from"], 3, 0), (SIDE, SIDE, 15, 1)
     for x, y, r, _ in rng.uniform(low, high, (look["blobs"], 4)):
         tone = tones[rng.integers(len(tones))]
-        _blob(pen, x, y, r / flat**0.5, r * flat, (*tone, 80))
+        _blob(pen, (x, y), (r / flat**0.5, r * flat), fill=(*tone, 80))
 
 
 def _draw_near(pen: Pen, rng: np.random.Generator, habitat: str) -> None:
     """What stays sharp: spots of light, grass, ripples, snowflakes."""
     look = HABITATS[habitat]
     for x, y, r in rng.uniform((0, 0, 2), (SIDE, 70, 6), (look["light_spots"], 3)):
-        _blob(pen, x, y, r, r, (255, 250, 214, 46))
+        _blob(pen, (x, y), (r, r), fill=(255, 250, 214, 46))
     if habitat == "meadow":
         for x, tall, sway, k in rng.uniform((0, 6, -5, 0), (SIDE, 22, 5, 2), (22, 4)):
             pen.line([x, SIDE, x + sway, SIDE - tall], fill=(*look["foliage"][int(k)], 200))
@@ -82,11 +83,12 @@ def _draw_near(pen: Pen, rng: np.random.Generator, habitat: str) -> None:
             pen.line([x - w / 2, y, x + w / 2, y], fill=(240, 246, 250, 60))
     if habitat == "snow":
         for x, y, r in rng.uniform((0, 0, 0.4), (SIDE, SIDE, 1.6), (16, 3)):
-            _blob(pen, x, y, r, r, (255, 255, 255, 190))
+            _blob(pen, (x, y), (r, r), fill=(255, 255, 255, 190))
 
 
-def _blob(pen: Pen, x: float, y: float, a: float, b: float, colour) -> None:
-    pen.ellipse([x - a, y - b, x + a, y + b], fill=colour)
+def _blob(pen: Pen, centre, axes, *, fill) -> None:
+    (x, y), (a, b) = centre, axes
+    pen.ellipse([x - a, y - b, x + a, y + b], fill=fill)
 
 
 def draw_room(rng: np.random.Generator) -> np.ndarray:

@@ -33,14 +33,14 @@ def draw_texture(rng: np.random.Generator, name: str, colour: str, other: str) -
     u = (x * np.cos(angle) + y * np.sin(angle) + shift[0]) / cell
     v = (y * np.cos(angle) - x * np.sin(angle) + shift[1]) / cell
     soft = soft_noise(rng)
-    mix = np.asarray(_mix(name, u, v, soft, rng), np.float32)[..., None]
+    mix = np.asarray(_mix(name, u, v, soft=soft, rng=rng), np.float32)[..., None]
     first, second = (np.array(jitter(c, rng), float) for c in (colour, other))
     image = second + (first - second) * mix
     return as_bytes(image * (1 + 0.05 * noise(rng) + 0.05 * soft)[..., None])
 
 
 def _mix(
-    name: str, u: np.ndarray, v: np.ndarray, soft: np.ndarray, rng: np.random.Generator
+    name: str, u: np.ndarray, v: np.ndarray, *, soft: np.ndarray, rng: np.random.Generator
 ) -> np.ndarray:
     """How much of the first colour each pixel has, 0 to 1; u and v count cells across and down."""
     match name:

@@ -7,11 +7,12 @@ from typing import Any
 
 import numpy as np
 
-from .bodies import THINGS
 from .canvas import SIDE, Canvas, curve, direction, oval, relief, shade, smooth
 from .scenery import draw_background, draw_room
+from .tables import load_table
 from .traits import Colour, jitter
 
+THINGS = load_table("things.json")
 INK = (34, 28, 32)
 ALL = THINGS["creatures"] | THINGS["objects"]
 
@@ -29,7 +30,7 @@ def draw_thing(rng: np.random.Generator, name: str, colour: str, habitat: str) -
     sheet.place(unit * np.array([[c * flip, s], [-s * flip, c]]), spot)
     if floor:
         for size in (1, 0.85, 0.7, 0.55):
-            sheet.shape(oval(0, floor, 0.95 * size, 0.13 * size), (20, 16, 12, 38), edge=0)
+            sheet.shape(oval((0, floor), (0.95 * size, 0.13 * size)), (20, 16, 12, 38), edge=0)
     Sketch(sheet, jitter(colour, rng), rng).draw(ALL[name]["shapes"])
     return relief(sheet.image(), sheet.labels() * np.uint8(200), rng)
 
@@ -66,44 +67,45 @@ class Sketch:
             getattr(self, f"draw_{kind}")(values, side, **style)
 
     def draw_polygon(self, points, side: int, colour: Colour, edge: float = -0.45) -> None:
-        self.sheet.shape(np.array(points) * (side, 1), colour, 1, edge)
+        self.sheet.shape(np.array(points) * (side, 1), colour, label=1, edge=edge)
 
     def draw_blob(self, points, side: int, colour: Colour, edge: float = -0.45) -> None:
-        self.sheet.shape(smooth(np.array(points) * (side, 1)), colour, 1, edge)
+        self.sheet.shape(smooth(np.array(points) * (side, 1)), colour, label=1, edge=edge)
 
     def draw_oval(self, values, side: int, colour: Colour, edge: float = -0.45) -> None:
         x, y, a, b, tilt = (*values, 0.0)[:5]
-        self.sheet.shape(oval(x * side, y, a, b, tilt * side), colour, 1, edge)
+        rim = oval((x * side, y), (a, b), tilt * side)
+        self.sheet.shape(rim, colour, label=1, edge=edge)
 
     def draw_box(self, corners, side: int, colour: Colour) -> None:
         x0, y0, x1, y1 = corners
         self.draw_polygon([(x0, y0), (x1, y0), (x1, y1), (x0, y1)], side, colour)
 
     def draw_line(self, points, side: int, colour: Colour, width: float) -> None:
-        self.sheet.stroke(curve(np.array(points) * (side, 1)), width, colour, 1)
+        self.sheet.stroke(curve(np.array(points) * (side, 1)), width, colour, label=1)
 
     def draw_dot(self, values, side: int, colour: Colour) -> None:
         x, y, radius = values
-        self.sheet.dot((x * side, y), radius, colour, 1)
+        self.sheet.dot((x * side, y), radius, colour, label=1)
 
     def draw_eye(self, values, side: int, colour: Colour) -> None:
         x, y, radius = values
-        self.sheet.dot((x * side, y), radius * 1.25, INK, 1)
-        self.sheet.dot((x * side, y), radius, (250, 248, 240), 1)
-        self.sheet.dot((x * side + radius * 0.15, y), radius * 0.6, INK, 1)
+        self.sheet.dot((x * side, y), radius * 1.25, INK, label=1)
+        self.sheet.dot((x * side, y), radius, (250, 248, 240), label=1)
+        self.sheet.dot((x * side + radius * 0.15, y), radius * 0.6, INK, label=1)
 
     def draw_spiral(self, values, side: int, colour: Colour, width: float) -> None:
         """A snail's."""
         x, y, a, b = values
         turn = np.linspace(0, 5 * np.pi, 22)
         spiral = np.stack([x + a * turn * np.cos(turn), y + b * turn * np.sin(turn)], 1)
-        self.draw_line(spiral, side, colour, width)
+        self.draw_line(spiral, side, colour, width=width)
 
     def draw_segments(self, number: int, side: int, colour: Colour) -> None:
         """A caterpillar's, each with a foot."""
         for k in range(number):
             x, y = -0.85 + 0.26 * k, 0.25 + 0.2 * np.sin(k * 1.3)
-            self.draw_line([(x, y + 0.15), (x, y + 0.36)], side, INK, 0.06)
+            self.draw_line([(x, y + 0.15), (x, y + 0.36)], side, INK, width=0.06)
             self.draw_oval((x, y, 0.22, 0.24), side, colour if k % 2 else self.colours["pale"])
 
     def draw_hours(self, radius: float, side: int, colour: Colour) -> None:
@@ -114,4 +116,5 @@ class Sketch:
 
     def draw_hand(self, length: float, side: int, colour: Colour, width: float) -> None:
         """A clock's hand that points anywhere."""
-        self.draw_line([(0, 0), length * direction(self.rng.uniform(0, 6.28))], side, colour, width)
+        tip = length * direction(self.rng.uniform(0, 6.28))
+        self.draw_line([(0, 0), tip], side, colour, width=width)

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import csv
 from dataclasses import asdict, dataclass, replace
-from importlib.resources import files
 from typing import NamedTuple
 
 import numpy as np
+
+from .tables import load_table
 
 Colour = tuple[int, ...]  # red, green, blue from 0 to 255, and perhaps opacity
 
@@ -94,21 +94,20 @@ class Bird:
 
 class _Species(NamedTuple):
     bird: Bird
-    seen: bool  # False: held out, for the OOD set
     named: dict[str, str]  # the family and the two traits that the name states
     fixed: dict[str, str]  # these and two more, which hold for each bird of the species
+    seen: bool  # False: held out, for the OOD set
 
 
 def _read_species() -> dict[str, _Species]:
     species = {}
-    with (files(__package__) / "species.csv").open(encoding="utf-8") as file:
-        for row in csv.DictReader(file):
-            stated, marks = row["named"].split(), row["marks"].split()
-            name = " ".join(adjective(group, row[group]) for group in (*stated, "family"))
-            named = {group: row[group] for group in ("family", *stated)}
-            fixed = named | {group: row[group] for group in marks}
-            bird = Bird(**{group: row[group] for group in TRAITS})
-            species[name] = _Species(bird, row["seen"] == "yes", named, fixed)
+    for row in load_table("species.csv"):
+        stated, marks = row["named"].split(), row["marks"].split()
+        name = " ".join(adjective(group, row[group]) for group in (*stated, "family"))
+        named = {group: row[group] for group in ("family", *stated)}
+        fixed = named | {group: row[group] for group in marks}
+        bird = Bird(**{group: row[group] for group in TRAITS})
+        species[name] = _Species(bird, named, fixed, seen=row["seen"] == "yes")
     return species
 
 

@@ -9,12 +9,11 @@ import numpy as np
 from PIL import Image, ImageFilter
 
 from .birds import draw_bird
-from .bodies import HABITATS, LANDSCAPES, THINGS
 from .canvas import SIDE, as_bytes
-from .landscapes import draw_landscape
-from .scenery import draw_background, draw_room
+from .landscapes import LANDSCAPES, draw_landscape
+from .scenery import HABITATS, draw_background, draw_room
 from .textures import TEXTURES, draw_texture
-from .things import draw_thing
+from .things import THINGS, draw_thing
 from .traits import COLOURS, PARTS, Bird, random_bird
 
 KINDS = ("bird", "creature", "object", "scene", "texture")
@@ -70,10 +69,11 @@ def draw(
             background, place = _draw_place(behind)
         else:
             background = draw_background(behind, habitat)
-        image, parts = draw_bird(bird, subject, background, habitat)
+        image, parts = draw_bird(bird, subject, background, habitat=habitat)
         words = {**bird.traits(), "habitat": place}
     else:
-        image, words = _draw_other(kind, name or _pick(subject, NAMES[kind]), subject, behind)
+        name = name or _pick(subject, NAMES[kind])
+        image, words = _draw_other(kind, name, subject=subject, behind=behind)
         parts = np.zeros((SIDE, SIDE), np.uint8)
     if shift == "sketch":
         image = _sketch(image, parts, after)
@@ -81,23 +81,23 @@ def draw(
         image = _night(image, after)
     elif shift == "blur":
         image = _blur(image, after)
-    return Picture(image, parts, kind, words)
+    return Picture(image, parts, kind=kind, words=words)
 
 
 def _draw_other(
-    kind: str, name: str, subject: np.random.Generator, behind: np.random.Generator
+    kind: str, name: str, *, subject: np.random.Generator, behind: np.random.Generator
 ) -> tuple[np.ndarray, dict[str, str]]:
     """An image without a bird, and its words."""
     if kind == "texture":
         colour, other = subject.permutation(list(COLOURS))[:2].tolist()
         words = {"name": name, "colour": colour, "other": other}
-        return draw_texture(behind, name, colour, other), words
+        return draw_texture(behind, name, colour=colour, other=other), words
     if kind == "scene":
         return draw_landscape(behind, name), {"name": name}
     colour = _pick(subject, tuple(COLOURS))
     habitat = _pick(subject, THINGS[f"{kind}s"][name]["habitats"])
     words = {"name": name, "colour": colour, "habitat": habitat}
-    return draw_thing(behind, name, colour, habitat), words
+    return draw_thing(behind, name, colour=colour, habitat=habitat), words
 
 
 def _draw_place(rng: np.random.Generator) -> tuple[np.ndarray, str]:
@@ -107,7 +107,7 @@ def _draw_place(rng: np.random.Generator) -> tuple[np.ndarray, str]:
         return draw_room(rng), "room"
     if way == 1:
         name, colours = _pick(rng, NAMES["texture"]), rng.permutation(list(COLOURS))
-        return draw_texture(rng, name, *colours[:2]), name
+        return draw_texture(rng, name, colour=colours[0], other=colours[1]), name
     flat = NEON[rng.integers(len(NEON))]
     slope = np.linspace(rng.uniform(0.6, 1), 1, SIDE)[:, None, None]
     return np.broadcast_to(flat * slope, (SIDE, SIDE, 3)).astype(np.uint8), "neon"

@@ -48,7 +48,7 @@ def write_report(
         result=result,
         history=history,
         score=score,
-        examples=examples(model, task, result, score),
+        examples=examples(model, task, result, score=score),
         record={"settings": model.config.to_dict(), "backbone": backbone, **record},
         **numbers(task, result, score),
     )

@@ -50,7 +50,9 @@ class Example(NamedTuple):
 
 
 @torch.no_grad()
-def examples(model: SOTGLP, task: Task, result: Evaluation, score: str) -> dict[str, list[Example]]:
+def examples(
+    model: SOTGLP, task: Task, result: Evaluation, *, score: str
+) -> dict[str, list[Example]]:
     """Up to four images each that are right, wrong, least in-distribution by the score, and OOD."""
     outputs, labels = result.outputs, torch.as_tensor(task.test.labels)
     right = outputs.logits.argmax(-1) == labels
@@ -62,20 +64,22 @@ def examples(model: SOTGLP, task: Task, result: Evaluation, score: str) -> dict[
     }
     groups = {
         kind: [
-            Choice(task.test, outputs, i, task.class_names[labels[i]])
+            Choice(task.test, outputs, i, truth=task.class_names[labels[i]])
             for i in order[:EACH].tolist()
         ]
         for kind, order in orders.items()
     }
     outside = [
-        (value, Choice(task.ood[name], found, i, f"none of the classes ({name})"))
+        (value, Choice(task.ood[name], found, i, truth=f"none of the classes ({name})"))
         for name, found in result.ood_outputs.items()
         for i, value in enumerate(found.scores[score].tolist())
     ]
     outside.sort(key=itemgetter(0), reverse=True)
     groups["ood"] = [choice for _, choice in outside[:EACH]]
     text = model.eval().text_features()
-    return {kind: shown(model, text, chosen, score) for kind, chosen in groups.items() if chosen}
+    return {
+        kind: shown(model, text, chosen, score=score) for kind, chosen in groups.items() if chosen
+    }
 
 
 def log_odds(logits: Tensor) -> Tensor:
@@ -91,7 +95,9 @@ def log_odds(logits: Tensor) -> Tensor:
     return best[:, 0] - logits.scatter(-1, predicted, float("-inf")).logsumexp(-1)
 
 
-def shown(model: SOTGLP, text: TextFeatures, chosen: Sequence[Choice], score: str) -> list[Example]:
+def shown(
+    model: SOTGLP, text: TextFeatures, chosen: Sequence[Choice], *, score: str
+) -> list[Example]:
     """The chosen images, each decoded once, with the plans of the classes they are taken for."""
     pixels = torch.stack([model.backbone.preprocess(c.images[c.i]) for c in chosen])
     logits = torch.stack([c.outputs.logits[c.i] for c in chosen])
