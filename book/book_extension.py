@@ -14,7 +14,6 @@ FIELD = re.compile(r"    (?P<name>\w+): [^#]+(?:#\s*(?P<text>.+))?")
 def use_vendored_scripts(app, config) -> None:
     if (VENDOR / "versions.txt").is_file():
         config.mathjax_path = "vendor/tex-svg-full.js"
-        config.nb_ipywidgets_js = {"vendor/embed.js": {}}
 
 
 def is_record(thing) -> bool:
@@ -57,19 +56,22 @@ def resolve_short_name(app, env, node, contnode):
     return domain.resolve_any_xref(env, fromdoc, app.builder, found.pop(), node, contnode)[0][1]
 
 
-def drop_live_code(app, pagename, templatename, context, doctree) -> None:
-    """The theme declares the settings of its live code cells, which this book has none of, twice on every page."""
+def drop_unused_scripts(app, pagename, templatename, context, doctree) -> None:
+    """Settings of live code cells, which this book has none of, and states of widgets, which it shows as HTML."""
+
+    def unused(file) -> bool:
+        attributes = getattr(file, "attributes", {})
+        return "THEBE_JS_URL" in str(attributes.get("body", "")) or "widget-state" in str(
+            attributes.get("type", "")
+        )
+
     if "script_files" in context:
-        context["script_files"] = [
-            file
-            for file in context["script_files"]
-            if "THEBE_JS_URL" not in str(getattr(file, "attributes", {}).get("body", ""))
-        ]
+        context["script_files"] = [file for file in context["script_files"] if not unused(file)]
 
 
 def setup(app) -> dict:
     app.connect("config-inited", use_vendored_scripts)
-    app.connect("html-page-context", drop_live_code, priority=999)
+    app.connect("html-page-context", drop_unused_scripts, priority=999)
     app.connect("autodoc-skip-member", skip_member)
     app.connect("autodoc-process-docstring", read_docstring)
     app.connect("missing-reference", resolve_short_name)

@@ -1,4 +1,4 @@
-"""Put the two JavaScript libraries of the built book into ``book/_static/vendor``, so that it can be read offline."""
+"""Put the JavaScript library of the built book into ``book/_static/vendor``, so that it can be read offline."""
 
 from __future__ import annotations
 
@@ -11,13 +11,13 @@ import tempfile
 from pathlib import Path
 
 VENDOR = Path(__file__).resolve().parent / "_static" / "vendor"
-MATHJAX, WIDGETS = "mathjax@3.2.2", "@jupyter-widgets/html-manager@1.0.15"
-VERSIONS = f"{MATHJAX}\n{WIDGETS}\n"
-NOTE = "note: {}; the book will load mathematics and widgets from the network when it is read"
+MATHJAX = "mathjax@3.2.2"
+VERSIONS = f"{MATHJAX}\n"
+NOTE = "note: {}; the book will load mathematics from the network when it is read"
 
 
 def fetch() -> bool:
-    """Fetch the pinned libraries through npm, once; False (and a note) where that can't be done."""
+    """Fetch the pinned library through npm, once; False (and a note) where that can't be done."""
     done = VENDOR / "versions.txt"
     if done.is_file() and done.read_text() == VERSIONS:
         return True
@@ -29,7 +29,6 @@ def fetch() -> bool:
     try:
         with tempfile.TemporaryDirectory() as folder:
             _unpack(npm, MATHJAX, Path(folder, "mathjax"), "es5/tex-svg-full.js")
-            _unpack(npm, WIDGETS, Path(folder, "widgets"), "dist/embed.js")
     except (
         OSError,
         KeyError,
@@ -37,7 +36,7 @@ def fetch() -> bool:
         subprocess.SubprocessError,
         tarfile.TarError,
     ) as error:
-        print(NOTE.format(f"npm could not fetch the libraries ({type(error).__name__})"))
+        print(NOTE.format(f"npm could not fetch the library ({type(error).__name__})"))
         shutil.rmtree(VENDOR, ignore_errors=True)
         return False
     done.write_text(VERSIONS)

@@ -9,7 +9,6 @@ from collections.abc import Sequence
 import torch
 from PIL import Image
 
-from ..data.embedded import PocketImages
 from ..data.images import Images
 from ..figures import overlay
 from ..judging.partition import assignment
@@ -29,7 +28,7 @@ def collect(
         stages["initial"] = SOTGLP(backbone, names, model.config).eval()
     texts = {name: stage.text_features() for name, stage in stages.items()}
     labels = getattr(images, "labels", [-1] * len(images))
-    parts = images.part_grids().tolist() if isinstance(images, PocketImages) else None
+    parts = images.part_grids().tolist() if hasattr(images, "part_grids") else None
     records, stills = [], []
     for i, label in enumerate(labels):
         pixels = backbone.preprocess(images[i])

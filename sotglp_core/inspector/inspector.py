@@ -10,11 +10,11 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import torch
 from jinja2 import Environment, PackageLoader
 from matplotlib import colormaps
 from PIL import Image
+from torch import Tensor
 from traitlets import Bool, Dict, Enum, Float, HasTraits, Int, List, link, observe, validate
 
 from ..data.images import Images
@@ -28,20 +28,24 @@ PAGES = Environment(loader=PackageLoader("sotglp_core", "inspector"), autoescape
 
 
 class State(HasTraits):
-    """Settings of the panel; each can be read, set and observed. Everything counts from 0."""
+    """What Python, the page and the widget share."""
 
-    data = Dict().tag(sync=True)  # what the page computes from
-    image = Int(0).tag(sync=True)
-    class_index = Int(0).tag(sync=True)  # among the image's classes, most probable first
-    stage = Enum(("learned", "initial"), "learned").tag(sync=True)  # which prompts
-    allocation = Enum(ALLOCATIONS, "ot").tag(sync=True)
-    epsilon = Float(0.1, min=1e-4, max=1e4).tag(sync=True)
-    support = Int(1, min=1).tag(sync=True)  # K
-    prompt = Int(None, allow_none=True).tag(sync=True)  # None: the partition
-    difference = Bool(False).tag(sync=True)  # from the even share 1/KN
-    outline = Bool(True).tag(sync=True)  # of the true parts
-    overlay = Float(0.7, min=0, max=1).tag(sync=True)  # opacity
-    patch = Int(None, allow_none=True).tag(sync=True)  # picked, row by row
+    data = Dict()  # what the page computes from
+    image = Int()
+    class_index = Int()
+    stage = Enum(("learned", "initial"), "learned")
+    allocation = Enum(ALLOCATIONS, "ot")
+    epsilon = Float(0.1, min=1e-4)
+    support = Int(1, min=1)
+    prompt = Int(None, allow_none=True)
+    difference = Bool()
+    outline = Bool(True)
+    overlay = Float(0.7, min=0, max=1)
+    patch = Int(None, allow_none=True)
+
+
+for trait in State.class_traits().values():
+    trait.tag(sync=True)  # a widget sends and receives it
 
 
 class PatchInspector(State):
@@ -52,6 +56,12 @@ class PatchInspector(State):
     built book, and in a page that :meth:`save` wrote. With anywidget, a notebook shares the state
     with Python: ``inspector.epsilon = 0.01`` moves the slider, and the slider sets
     ``inspector.epsilon``.
+
+    Everything that the page can be set to is an attribute, which can also be observed: ``image``,
+    ``class_index`` (of the image's classes, most probable first), ``stage`` of the prompts
+    ("learned" or "initial"), ``allocation``, ``epsilon``, ``support`` (K), ``prompt`` (None: the
+    partition), ``difference`` (from the even share 1/KN), ``outline`` (of the true parts),
+    ``overlay`` (opacity) and ``patch`` (picked, row by row). Everything counts from 0.
     """
 
     stills: List = List()  # what stands in each image's place where no script runs
@@ -75,7 +85,7 @@ class PatchInspector(State):
         config, backbone = model.config, model.backbone
         images = [images] if isinstance(images, Image.Image) else images
         alt = [alt] * len(images) if isinstance(alt, str) else alt
-        if not len(images) or len(alt) != len(images):
+        if not 0 < len(images) == len(alt):
             raise ValueError(
                 f"there are {len(images)} images and {len(alt)} texts; "
                 "give at least one image, and one text for all or one for each"
@@ -102,10 +112,10 @@ class PatchInspector(State):
     @validate("image", "class_index", "support", "prompt", "patch")
     def _in_range(self, proposal: dict) -> int | None:
         name, value = proposal["trait"].name, proposal["value"]
-        patches = math.prod(self.data["grid"])
+        images, patches = self.data["images"], math.prod(self.data["grid"])
         number = {
-            "image": len(self.data["images"]),
-            "class_index": len(self._image["class_names"]),
+            "image": len(images),
+            "class_index": len(images[self.image]["class_names"]),
             "support": patches + 1,
             "prompt": self.data["prompts"],
             "patch": patches,
@@ -119,25 +129,21 @@ class PatchInspector(State):
         self.class_index, self.patch = 0, None
 
     @property
-    def _image(self) -> dict:
-        return self.data["images"][self.image]
-
-    @property
-    def plan(self) -> np.ndarray:
+    def plan(self) -> Tensor:
         """The plan shown: (N, h, w) mass of every prompt on every patch, float64."""
-        base64_cosines = self._image["stages"][self.stage]["cosines"]
-        floats = np.frombuffer(base64.b64decode(base64_cosines), "<f4").astype(float)
+        packed = self.data["images"][self.image]["stages"][self.stage]["cosines"]
+        floats = torch.frombuffer(bytearray(base64.b64decode(packed)), dtype=torch.float32)
         grid, N = self.data["grid"], self.data["prompts"]
-        cosines = floats.reshape(-1, math.prod(grid), N)[self.class_index]  # (P, N)
+        cosines = floats.double().view(-1, math.prod(grid), N)[self.class_index]  # (P, N)
         alignment = align(
-            torch.from_numpy(cosines)[None],
-            torch.eye(N, dtype=torch.float64)[None],  # as prompts, they leave the cosines as is
+            cosines[None],
+            torch.eye(N).double()[None],  # as prompts, they leave the cosines as they are
             allocation=self.allocation,
             support=self.support,
             top_k=self.data["top_k"],
             epsilon=self.epsilon,
         )
-        return alignment.on_grid(len(cosines))[0, 0].T.unflatten(1, grid).numpy()
+        return alignment.on_grid(len(cosines))[0, 0].T.unflatten(1, grid)
 
     @cached_property
     def widget(self) -> Any:
@@ -174,4 +180,4 @@ class PatchInspector(State):
         data, metadata = {}, {}
         with suppress(ImportError):
             data, metadata = self.widget._repr_mimebundle_()
-        return data | {"text/html": self.to_html(), "text/plain": repr(self)}, metadata
+        return data | {"text/html": self.to_html()}, metadata
