@@ -1,4 +1,4 @@
-"""Sphinx extension of this book: vendored scripts where they are there, and the package's docstrings as it writes them."""
+"""Sphinx extension of this book: vendored scripts, and docstrings as the package writes them."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ def skip_member(app, what, name, thing, skip, options):
 
 
 def read_docstring(app, what, name, thing, options, lines: list[str]) -> None:
-    """Write the comments behind a record's fields as its parameters; a bar is a norm, not a substitution."""
+    """A record's fields are described by the comments behind them; a bar is no substitution."""
     lines[:] = [line if "``" in line else line.replace("|", r"\|") for line in lines]
     if is_record(thing) and not any(line.startswith(":param") for line in lines):
         source = map(FIELD.fullmatch, inspect.getsource(thing).split("\n    def ")[0].splitlines())
@@ -57,7 +57,7 @@ def resolve_short_name(app, env, node, contnode):
 
 
 def drop_unused_scripts(app, pagename, templatename, context, doctree) -> None:
-    """Settings of live code cells, which this book has none of, and states of widgets, which it shows as HTML."""
+    """Scripts of live code cells, of which there are none, and of widgets, which are HTML here."""
 
     def unused(file) -> bool:
         attributes = getattr(file, "attributes", {})

@@ -1,7 +1,8 @@
 """Build the book: ``python book/build.py``; further arguments go to jupyter-book.
 
-Executed notebooks are kept in ``_build/.jupyter_cache`` under a digest of their own code. They also depend on the
-package, the installed versions and a few environment variables, so those are digested here, and a change drops what was kept.
+Executed notebooks are kept in ``_build/.jupyter_cache`` under a digest of their own code. They also
+depend on the package, the installed versions and a few environment variables, so those are digested
+here, and a change drops the executed notebooks.
 """
 
 from __future__ import annotations
@@ -41,7 +42,7 @@ def inputs_digest() -> str:
 
 
 def drop_stale(digest: str) -> None:
-    """Forget kept executions that belong to other inputs; the stamp always describes what is kept."""
+    """Forget executions that belong to other inputs; the stamp always describes what is there."""
     if STAMP.is_file() and STAMP.read_text() == digest:
         return
     STAMP.unlink(missing_ok=True)

@@ -1,4 +1,4 @@
-"""Write the Colab badge and set-up cell into every notebook: ``python book/setup_cell.py [--check]``."""
+"""Write Colab's badge and set-up cell into notebooks: ``python book/setup_cell.py [--check]``."""
 
 from __future__ import annotations
 
@@ -62,8 +62,9 @@ def main(arguments: list[str]) -> int:
             continue
         changed += 1
         print(
-            f"{path.name}: {'needs' if '--check' in arguments else 'got'} the set-up cell or badge, or the standard layout of the file"
+            f"{path.name}: {'needs' if '--check' in arguments else 'got'} the set-up cell or badge,"
         )
+        print("  or the standard layout of the file")
         if "--check" not in arguments:
             path.write_text(after, encoding="utf-8")
     return int(changed > 0 and "--check" in arguments)

@@ -1,4 +1,4 @@
-"""Put the JavaScript library of the built book into ``book/_static/vendor``, so that it can be read offline."""
+"""Fetch the book's JavaScript library to ``book/_static/vendor``, to be read offline."""
 
 from __future__ import annotations
 

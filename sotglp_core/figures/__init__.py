@@ -1,55 +1,29 @@
-"""Arrays in, matplotlib Figure out: one style and one colour-blind-safe palette for the whole book."""
+"""Arrays in, matplotlib figures out, in one style and one colour-blind-safe palette."""
 
-from .base import HEATMAP, PALETTE, STYLE, style
-from .calibration import reliability
-from .confusion import confusion
-from .learning import by_epoch, history, moves
-from .overlay import overlay
-from .partitions import partitions
-from .pictures import (
-    contact_sheet,
-    matrices,
-    part_colours,
-    partition,
-    shares,
-    similarity_maps,
-    spotlights,
-)
-from .quoted import quoted
-from .results import curves, measures, panels, tradeoff
-from .scores import dots, roc, score_histograms, strengths
-from .transport import links, loglog, plans, regularisation
+from .base import DIVERGING, HEATMAP, PALETTE, STYLE, style
+from .charts import curves, dots, history, tradeoff
+from .metrics import confusion, reliability, roc, score_histograms
+from .patches import contact_sheet, outline, overlay, partition, partitions, shares, show
 
 __all__ = [
+    "DIVERGING",
     "HEATMAP",
     "PALETTE",
     "STYLE",
-    "by_epoch",
     "confusion",
     "contact_sheet",
     "curves",
     "dots",
     "history",
-    "links",
-    "loglog",
-    "matrices",
-    "measures",
-    "moves",
-    "panels",
-    "part_colours",
-    "partition",
+    "outline",
     "overlay",
+    "partition",
     "partitions",
-    "plans",
-    "quoted",
-    "regularisation",
     "reliability",
     "roc",
     "score_histograms",
     "shares",
-    "similarity_maps",
-    "spotlights",
-    "strengths",
+    "show",
     "style",
     "tradeoff",
 ]

@@ -2,7 +2,15 @@
 
 from __future__ import annotations
 
+import textwrap
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager
 from typing import Any
+
+import numpy as np
+from cycler import cycler
+from matplotlib import rc_context, rcParams
+from matplotlib.figure import Figure
 
 PALETTE = (
     "#0072B2",
@@ -15,12 +23,15 @@ PALETTE = (
     "#000000",
 )  # Okabe and Ito
 HEATMAP = "magma"
+DIVERGING = "RdBu_r"
 STYLE: dict[Any, Any] = {
     "font.size": 10,
     "axes.titlesize": 10,
     "axes.spines.top": False,
     "axes.spines.right": False,
+    "axes.prop_cycle": cycler(color=PALETTE),
     "legend.frameon": False,
+    "legend.fontsize": 8,
     "figure.facecolor": "white",
     "savefig.facecolor": "white",
     "axes.grid": True,
@@ -29,13 +40,9 @@ STYLE: dict[Any, Any] = {
 }
 
 
-def rgb(colour: str) -> tuple[float, ...]:
-    """(r, g, b) from 0 to 1 of a colour written #rrggbb."""
-    return tuple(int(colour[i : i + 2], 16) / 255 for i in (1, 3, 5))
-
-
 def style() -> None:
-    """Let notebooks show figures as crisp PNGs; elsewhere this does nothing."""
+    """Draw in the book's style from now on; notebooks then show figures as crisp PNGs."""
+    rcParams.update(STYLE)
     try:
         from IPython import get_ipython
         from matplotlib_inline.backend_inline import set_matplotlib_formats
@@ -45,11 +52,25 @@ def style() -> None:
         set_matplotlib_formats("png", dpi=130, bbox_inches=None)
 
 
+@contextmanager
+def canvas(
+    rows: int, columns: int, size: tuple[float, float], **settings: Any
+) -> Iterator[tuple[Figure, np.ndarray]]:
+    """A figure of this size in inches and its axes (rows, columns), to draw on in the book's style.
+
+    A name with two dollar signs is no mathematics.
+    """
+    with rc_context(STYLE | {"text.parse_math": False}):
+        figure = Figure(figsize=size, layout="constrained")
+        yield figure, figure.subplots(rows, columns, squeeze=False, **settings)
+
+
+def table(columns: Sequence[str], rows: Iterable[Sequence]) -> dict[str, list]:
+    """Rows as named columns, the form that seaborn reads."""
+    rows = list(rows)
+    return {name: [row[i] for row in rows] for i, name in enumerate(columns)}
+
+
 def wrapped(text: str, width: int = 22) -> str:
     """The text in lines of at most ``width`` characters, where its words allow it."""
-    lines = [""]
-    for word in text.split():
-        if lines[-1] and len(lines[-1]) + len(word) + 1 > width:
-            lines.append("")
-        lines[-1] = f"{lines[-1]} {word}".strip()
-    return "\n".join(lines)
+    return textwrap.fill(text, width, break_long_words=False, break_on_hyphens=False)

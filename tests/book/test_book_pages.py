@@ -1,4 +1,4 @@
-"""Every page of the built book as a browser without a network shows it: ``make book``, then ``make pages``."""
+"""Pages of the built book in a browser without a network: ``make book``, then ``make pages``."""
 
 import json
 from pathlib import Path
@@ -34,18 +34,25 @@ pytestmark = [
     ),
 ]
 
-BROKEN = "[...document.images].filter(i => i.src && i.loading != 'lazy' && !(i.complete && i.naturalWidth)).map(i => i.src)"
-NO_ALT = "[...document.querySelectorAll('article img')].filter(i => !i.alt.trim()).map(i => i.src.slice(0, 80))"
+BROKEN = """[...document.images]
+  .filter(i => i.src && i.loading != 'lazy' && !(i.complete && i.naturalWidth)).map(i => i.src)"""
+NO_ALT = """[...document.querySelectorAll('article img')]
+  .filter(i => !i.alt.trim()).map(i => i.src.slice(0, 80))"""
 RAW_TEX = r"""(() => {
-  let found = [], walk = document.createTreeWalker(document.querySelector('article') || document.body, NodeFilter.SHOW_TEXT), node;
-  while (node = walk.nextNode())
-    if (!node.parentElement.closest('script,style,pre,code,mjx-container,noscript') &&
-        /\\\(|\\\[|\\frac|\\mathbb|\$[^$\s][^$]*\$/.test(node.data))
+  const skipped = 'script,style,pre,code,mjx-container,noscript';
+  const tex = /\\\(|\\\[|\\frac|\\mathbb|\$[^$\s][^$]*\$/;
+  const top = document.querySelector('article') || document.body;
+  const walk = document.createTreeWalker(top, NodeFilter.SHOW_TEXT);
+  const found = [];
+  for (let node; node = walk.nextNode();)
+    if (!node.parentElement.closest(skipped) && tex.test(node.data))
       found.push(node.data.trim().slice(0, 80));
   return found;
 })()"""
-UNRENDERED = "[...document.querySelectorAll('.math')].filter(m => !m.querySelector('mjx-container')).map(m => m.textContent.slice(0, 80))"
-LINKS = "[...document.querySelectorAll('article a[href]')].map(a => a.href).filter(h => h.startsWith('file:'))"
+UNRENDERED = """[...document.querySelectorAll('.math')]
+  .filter(m => !m.querySelector('mjx-container')).map(m => m.textContent.slice(0, 80))"""
+LINKS = """[...document.querySelectorAll('article a[href]')]
+  .map(a => a.href).filter(h => h.startsWith('file:'))"""
 TOO_WIDE = "document.documentElement.scrollWidth - document.documentElement.clientWidth"
 SETTLED = """new Promise(done => {
   let written = window.MathJax && MathJax.startup && MathJax.startup.promise;
@@ -61,7 +68,7 @@ def browser():
 
 
 @pytest.fixture
-def printable(browser):
+def shown(browser):
     """Opens a page, waits for its mathematics, takes its picture, and closes it at the end."""
     opened = []
 
@@ -79,13 +86,13 @@ def printable(browser):
 
 
 def ours(page):
-    """The page's problems, but for the theme's remark that a new reader has not chosen a mode yet."""
+    """The page's problems, without the theme's remark that a new reader has chosen no mode yet."""
     return [problem for problem in page.problems if "invalid theme mode" not in problem]
 
 
 @pytest.mark.parametrize("name", PAGES)
 def test_page_is_whole(name, shown):
-    page = printable(name, "light")
+    page = shown(name, "light")
     assert ours(page) == []
     assert page.evaluate(BROKEN) == [] and page.evaluate(NO_ALT) == []
     assert page.evaluate(RAW_TEX) == [] and page.evaluate(UNRENDERED) == []
@@ -98,20 +105,20 @@ def test_page_is_whole(name, shown):
 
 @pytest.mark.parametrize("name", PAGES)
 def test_page_fits_a_phone(name, shown):
-    page = printable(name, "phone", width=390, height=800)
+    page = shown(name, "phone", width=390, height=800)
     assert page.evaluate(TOO_WIDE) <= 0 and ours(page) == []
 
 
 @pytest.mark.parametrize("name", PAGES)
 def test_page_is_dark_for_those_who_want_it(name, shown):
-    page = printable(name, "dark", dark=True)
+    page = shown(name, "dark", dark=True)
     red, green, blue = (int(x) for x in page.evaluate(DARK).strip("rgb()").split(",")[:3])
     assert max(red, green, blue) < 80 and ours(page) == []
 
 
 @pytest.mark.parametrize("name", PAGES)
 def test_links_inside_the_book_lead_somewhere(name, shown):
-    page = printable(name, "light")
+    page = shown(name, "light")
     for url in set(page.evaluate(LINKS)):
         path, _, anchor = url.removeprefix("file://").partition("#")
         target = Path(path.partition("?")[0])

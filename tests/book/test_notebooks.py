@@ -1,7 +1,8 @@
-"""The static contract of every notebook; nothing is executed here but the set-up cell, with pip replaced."""
+"""The static contract of every notebook; only the set-up cell is executed, with pip replaced."""
 
 import ast
 import importlib.util
+import json
 import subprocess
 import sys
 import types
@@ -11,10 +12,17 @@ from pathlib import Path
 import nbformat
 import pytest
 
+import sotglp_core
+from sotglp_core import pocket
+
 ROOT = Path(__file__).resolve().parents[2]
 NOTEBOOKS = sorted((ROOT / "notebooks").glob("*.ipynb"))
-CELLS, LINES = 20, 25
+CELLS, LINES, PLOT_LINES, COLUMNS = 20, 25, 12, 88
+PUBLIC = {"sotglp_core": sotglp_core.__all__, "sotglp_core.pocket": pocket.__all__}
 NO_RUN = "no run"
+NO_FIGURES = {"outline", "show", "style", "DIVERGING", "HEATMAP", "PALETTE", "STYLE"}
+DRAWS = {f"figures.{name}" for name in {*sotglp_core.figures.__all__} - NO_FIGURES}
+DRAWS |= {"plt.subplots", "sns.relplot"}
 
 spec = importlib.util.spec_from_file_location("setup_cell", ROOT / "book" / "setup_cell.py")
 setup_cell = importlib.util.module_from_spec(spec)
@@ -73,12 +81,49 @@ def test_outputs_are_only_of_real_gpu_runs(path, notebook):
 
 
 def test_cells_are_few_and_short(notebook):
-    assert len(code_cells(notebook)) <= CELLS
-    assert [
-        len(cell.source.splitlines())
+    cells = [cell.source.splitlines() for cell in code_cells(notebook)]
+    assert len(cells) <= CELLS
+    assert [lines for lines in cells if len(lines) > LINES] == []
+    assert [line for lines in cells for line in lines if len(line) > COLUMNS] == []
+
+
+def test_code_that_draws_is_short(notebook):
+    drawing = [
+        cell.source.splitlines()
         for cell in code_cells(notebook)
-        if len(cell.source.splitlines()) > LINES
-    ] == []
+        if "hide-input" in cell.metadata.get("tags", ())
+    ]
+    assert [lines for lines in drawing if len(lines) > PLOT_LINES] == []
+
+
+def test_figures_have_a_caption_and_words_for_those_who_do_not_see(notebook):
+    for cell in code_cells(notebook):
+        tree = ast.walk(ast.parse(cell.source))
+        if any(ast.unparse(node.func) in DRAWS for node in tree if isinstance(node, ast.Call)):
+            shown = cell.metadata["mystnb"]
+            assert shown["image"]["alt"] and shown["figure"]["caption"] and shown["figure"]["name"]
+
+
+def test_imports_come_from_the_public_face(notebook):
+    for cell in code_cells(notebook):
+        for node in ast.walk(ast.parse(cell.source)):
+            if isinstance(node, ast.ImportFrom) and node.module.startswith("sotglp_core"):
+                assert {alias.name for alias in node.names} <= {*PUBLIC.get(node.module, ())}
+            elif isinstance(node, ast.Import):
+                assert not any(alias.name.startswith("sotglp_core") for alias in node.names)
+
+
+def test_quoted_learning_rates_are_the_measured_ones():
+    notebook = nbformat.read(ROOT / "notebooks" / "10_few_shots.ipynb", as_version=4)
+    (rates,) = (
+        ast.literal_eval(node.value)
+        for cell in code_cells(notebook)
+        for node in ast.parse(cell.source).body
+        if isinstance(node, ast.Assign) and ast.unparse(node.targets[0]) == "rates"
+    )
+    folder = ROOT / "sotglp_core" / "workbench" / "measured" / "rates"
+    measured = {name: json.loads((folder / f"{name}.json").read_text()) for name in rates}
+    assert rates == {name: row["runs"]["lr"] for name, row in measured.items()}
 
 
 def test_code_is_plain_python_with_little_machinery(notebook):

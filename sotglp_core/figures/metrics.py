@@ -1,0 +1,136 @@
+"""A model's answers: confusion, calibration, and OOD scores."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from itertools import cycle
+
+import numpy as np
+import seaborn as sns
+from matplotlib.figure import Figure
+from sklearn.metrics import roc_curve
+
+from .base import HEATMAP, PALETTE, canvas
+
+DASHES = ("-", "--", "-.", ":", (0, (5, 1, 1, 1, 1, 1)), (0, (1, 3)))
+
+
+def confusion(counts: np.ndarray, names: Sequence[str]) -> Figure:
+    """Confusion matrix in per cent of the true class, white where nothing is.
+
+    The number of images is written into each cell where up to 24 classes leave room.
+
+    :param counts: (C, C) images, true class by predicted class.
+    :param names: C class names; long ones are cut.
+    """
+    percent = 100 * counts / np.maximum(counts.sum(1, keepdims=True), 1)
+    labels = [name if len(name) <= 36 else f"{name[:35]}…" for name in names]
+    side = max(1.6, 0.27 * len(counts)) + 0.075 * max(map(len, labels))
+    with canvas(1, 1, (side + 1.6, side + 0.7)) as (figure, ((ax,),)):
+        sns.heatmap(
+            percent,
+            mask=counts == 0,
+            vmin=0,
+            vmax=100,
+            cmap=f"{HEATMAP}_r",
+            annot=counts if len(counts) <= 24 else None,
+            fmt="d",
+            annot_kws={"fontsize": 8},
+            square=True,
+            xticklabels=labels,
+            yticklabels=labels,
+            cbar_kws={"label": "% of the true class", "shrink": 0.7, "aspect": 12},
+            ax=ax,
+        )
+        ax.tick_params(labelsize=8)
+        ax.tick_params(axis="x", labelrotation=90)
+        ax.tick_params(axis="y", labelrotation=0)
+        ax.set(xlabel="predicted class", ylabel="true class")
+    return figure
+
+
+def reliability(confidence: np.ndarray, correct: np.ndarray, *, bins: int = 15) -> Figure:
+    """Accuracy against the predicted class's probability in equal bins, and the images in each.
+
+    The vertical gaps to the diagonal, weighted by those images, are the expected calibration error.
+
+    :param confidence: (n,) probability of the predicted class.
+    :param correct: (n,) bool.
+
+    Source: Guo et al., ICML 2017 (arXiv 1706.04599).
+    """
+    number, edges = np.histogram(confidence, bins, (0, 1))
+    filled = number > 0
+    stated, right = (
+        100 * np.histogram(confidence, bins, (0, 1), weights=values)[0][filled] / number[filled]
+        for values in (confidence, correct.astype(float))
+    )
+    with canvas(2, 1, (4.6, 4.6), sharex=True, height_ratios=(3, 1)) as (figure, axes):
+        ((top,), (bottom,)) = axes
+        top.plot([0, 100], [0, 100], "--", color="0.4", linewidth=1, label="as often as stated")
+        top.vlines(stated, stated, right, color=PALETTE[1], linewidth=2, label="gap")
+        top.plot(stated, right, "o-", color=PALETTE[0], markersize=5, label="this model")
+        top.set(ylabel="accuracy, %", ylim=(0, 103))
+        top.legend()
+        bottom.stairs(number, 100 * edges, fill=True, color="0.6")
+        bottom.set(xlabel="probability of the predicted class, %", ylabel="images", xlim=(0, 100))
+    return figure
+
+
+def score_histograms(
+    inside: np.ndarray,
+    outside: Mapping[str, np.ndarray],
+    *,
+    score: str = "GL-MCM",
+    threshold: float | None = None,
+) -> Figure:
+    """Distribution of an OOD score over in-distribution images and over each OOD set.
+
+    :param threshold: a score to mark by a vertical line.
+    """
+    with canvas(1, 1, (6.5, 3)) as (figure, ((ax,),)):
+        sns.histplot(
+            {"in-distribution": inside, **outside},
+            bins=40,
+            stat="density",
+            common_norm=False,
+            element="step",
+            fill=False,
+            palette=["0.5", *(PALETTE[i % len(PALETTE)] for i in range(len(outside)))],
+            ax=ax,
+        )
+        if threshold is not None:
+            ax.axvline(threshold, color="black", linewidth=1.2)
+            ax.text(threshold, 0.97, " accepted →", transform=ax.get_xaxis_transform(), va="top")
+        ax.set_xlabel(score)
+    return figure
+
+
+def roc(inside: np.ndarray, outside: Mapping[str, np.ndarray], *, score: str = "GL-MCM") -> Figure:
+    """One ROC curve for each OOD set, with the two points where the conventions of FPR95 are read.
+
+    The circle is the first threshold that accepts 95 % of inside: its abscissa is the FPR95 with
+    in-distribution as the positive class. The square is the last that flags 95 % of outside: its
+    distance from the top is the FPR95 with out-of-distribution as that class.
+    """
+    hollow = {"linestyle": "none", "markerfacecolor": "white", "clip_on": False, "zorder": 3}
+    with canvas(1, 1, (6.2, 4.2)) as (figure, ((ax,),)):
+        ax.axhline(95, color="0.6", linewidth=0.8)
+        ax.axvline(5, color="0.6", linewidth=0.8)
+        for (name, values), colour, dash in zip(outside.items(), cycle(PALETTE), cycle(DASHES)):
+            known = np.arange(len(inside) + len(values)) < len(inside)
+            _, rank = np.unique(np.concatenate([inside, values]), return_inverse=True)
+            accepted, recalled, _ = roc_curve(known, rank, drop_intermediate=False)
+            circle = np.argmax(recalled >= 0.95 - 1e-9)
+            square = np.flatnonzero(accepted <= 0.05 + 1e-9)[-1]
+            x, y = 100 * accepted, 100 * recalled
+            ax.plot(x, y, color=colour, linestyle=dash, label=name)
+            for at, mark in ((circle, "o"), (square, "s")):
+                ax.plot(x[at], y[at], marker=mark, color=colour, **hollow)
+        for mark, positive in (("o", "in-distribution"), ("s", "out-of-distribution")):
+            label = f"FPR95, {positive} positive"
+            ax.plot([], [], marker=mark, color="0.4", label=label, **hollow)
+        ax.set_xlabel(f"out-of-distribution accepted by {score}, %")
+        ax.set_ylabel("in-distribution accepted, %")
+        ax.legend(loc="lower right")
+    return figure

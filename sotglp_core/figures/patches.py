@@ -1,0 +1,167 @@
+"""Images, and what lies over their patches: which prompt leads, and by how much."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+from matplotlib import colormaps
+from matplotlib.axes import Axes
+from matplotlib.colors import to_rgb
+from matplotlib.figure import Figure
+from matplotlib.patches import Patch
+from PIL import Image, ImageDraw, ImageFont
+
+from .base import DIVERGING, HEATMAP, PALETTE, canvas, wrapped
+
+EVEN = "#737373"  # the colour of a patch that all prompts hold alike
+
+
+def shares(plan: np.ndarray) -> np.ndarray:
+    """saturation = (N share - 1) / (N - 1), with share = max_n plan_n / sum_n plan_n
+
+    Each patch in its leading prompt's colour, mixed with grey: grey where all hold it alike.
+
+    :param plan: (N, h, w) mass of each prompt on each patch.
+    :return: (h, w, 4) colours, clear where there is no mass.
+    """
+    prompts, mass = len(plan), plan.sum(0)
+    leading = np.divide(plan.max(0), mass, out=np.zeros_like(mass), where=mass > 0)
+    saturation = (prompts * leading - 1) / (prompts - 1) if prompts > 1 else leading
+    leader = plan.argmax(0) % len(PALETTE)
+    colours, grey = np.array([to_rgb(colour) for colour in PALETTE]), np.array(to_rgb(EVEN))
+    mixed = grey + saturation[..., None] * (colours[leader] - grey)
+    return np.concatenate([mixed.clip(0, 1), (mass > 0)[..., None]], -1)
+
+
+def overlay(
+    image: Image.Image, plan: np.ndarray, prompt: int | None = None, strength: float = 0.7
+) -> Image.Image:
+    """The image under the partition (:func:`shares`, with the leaders' numbers) or a heatmap.
+
+    :param plan: (N, h, w).
+    :param prompt: None: the partition.
+    :param strength: opacity from 0 to 1.
+    """
+    h, w = plan.shape[1:]
+    if prompt is None:
+        colours = shares(plan)
+    else:
+        colours = colormaps[HEATMAP](plan[prompt] / (plan.max() or 1))
+        colours[..., 3] = np.where(plan.sum(0) > 0, 1, 0.3)
+    colours[..., 3] *= strength
+    layer = Image.fromarray((255 * colours).round().astype(np.uint8), "RGBA")
+    layer = layer.resize(image.size, Image.Resampling.NEAREST)
+    drawn = Image.alpha_composite(image.convert("RGBA"), layer).convert("RGB")
+    if prompt is None:
+        dx, dy = image.width / w, image.height / h
+        font, pen = ImageFont.load_default(max(8, min(dx, dy) * 0.6)), ImageDraw.Draw(drawn)
+        outlined: dict[str, Any] = {"anchor": "mm", "stroke_width": 1, "stroke_fill": "#222"}
+        for row, column in zip(*np.nonzero(plan.sum(0))):
+            centre = ((column + 0.5) * dx, (row + 0.5) * dy)
+            number = str(plan[:, row, column].argmax() + 1)
+            pen.text(centre, number, fill="white", font=font, **outlined)
+    return drawn
+
+
+def partition(
+    image: np.ndarray | Image.Image, plan: np.ndarray, *, title: str = "", difference: bool = False
+) -> Figure:
+    """One image, the :func:`shares` of its patches, and one heatmap a prompt.
+
+    :param image: (H, W, 3).
+    :param plan: (N, h, w) mass of each prompt on each patch.
+    :param difference: show plan_n / sum_m plan_m - 1 / N, what a prompt holds of a patch beyond an
+        even share, instead of its mass.
+    """
+    maps, label = plan, "mass"
+    scale: dict[str, Any] = {"cmap": HEATMAP, "vmin": 0, "vmax": plan.max() or 1}
+    if difference:
+        mass = plan.sum(0)
+        maps = plan / np.where(mass > 0, mass, np.nan) - 1 / len(plan)
+        label, far = "share - even share", np.nanmax(abs(maps)) or 1
+        scale = {"cmap": DIVERGING, "vmin": -far, "vmax": far}
+    with canvas(1, len(plan) + 2, (1.75 * (len(plan) + 2), 2.25)) as (figure, axes):
+        first, second, *others = axes[0]
+        for ax in axes[0]:
+            show(ax, image)
+        first.set_title(wrapped(title))
+        show(second, shares(plan), alpha=0.8)
+        second.set_title("largest share")
+        for n, ax in enumerate(others):
+            drawn = show(ax, maps[n], alpha=np.where(plan[n] > 0, 0.85, 0.25), **scale)
+            ax.set_title(f"prompt {n + 1}", color=PALETTE[n % len(PALETTE)])
+        figure.colorbar(drawn, ax=others, shrink=0.8, label=label)
+    return figure
+
+
+def partitions(
+    images: Sequence[np.ndarray],
+    plans: Mapping[str, np.ndarray],
+    parts: np.ndarray | None = None,
+    *,
+    size: float = 1.1,
+) -> Figure:
+    """One row an image, one column a method: the :func:`shares` of the patches.
+
+    :param images: (H, W, 3) each.
+    :param plans: method -> (images, N, h, w) mass of each prompt on each patch.
+    :param parts: (images, H, W) part masks; the outline of what is not 0 is drawn over every panel.
+    """
+    prompts = max(plan.shape[1] for plan in plans.values())
+    extent = (size * (len(plans) + 1), size * len(images) + 0.7)
+    with canvas(len(images), len(plans) + 1, extent) as (figure, axes):
+        for row, (first, *others) in enumerate(axes):
+            show(first, images[row])
+            for ax, plan in zip(others, plans.values()):
+                show(ax, images[row], alpha=0.45)
+                show(ax, shares(plan[row]))
+                if parts is not None:
+                    outline(ax, parts[row] > 0)
+        for ax, name in zip(axes[0], ("image", *plans)):
+            ax.set_title(wrapped(name, 11), fontsize=9)
+        handles = [
+            Patch(color=PALETTE[n % len(PALETTE)], label=f"prompt {n + 1}") for n in range(prompts)
+        ]
+        handles.append(Patch(color=EVEN, label="even shares"))
+        columns = min(len(handles), int(figure.get_figwidth() / 1.4))
+        figure.legend(handles=handles, loc="outside lower center", ncols=columns, fontsize=9)
+    return figure
+
+
+def contact_sheet(
+    images: Sequence[np.ndarray | Image.Image],
+    titles: Sequence[str] = (),
+    *,
+    columns: int = 6,
+    size: float = 1.5,
+) -> Figure:
+    """A grid of (H, W, 3) images, each with a title if there are any."""
+    rows = -(-len(images) // columns)
+    height = (size + (0.3 if titles else 0)) * rows
+    with canvas(rows, columns, (size * columns, height)) as (figure, axes):
+        for ax in axes.flat:
+            ax.set_axis_off()
+        for ax, image in zip(axes.flat, images):
+            show(ax, image)
+        for ax, title in zip(axes.flat, titles):
+            ax.set_title(wrapped(title), fontsize=7)
+    return figure
+
+
+def show(ax: Axes, image: np.ndarray | Image.Image, **settings: Any) -> Any:
+    """Draw an image, or a map of its patches, over the unit square."""
+    ax.set_axis_off()
+    return ax.imshow(image, extent=(0, 1, 1, 0), interpolation="nearest", **settings)
+
+
+def outline(ax: Axes, mask: np.ndarray) -> None:
+    """Draw the edge of a mask (H, W), light on dark so that it shows on any colour."""
+    if not mask.any():
+        return
+    H, W = mask.shape
+    x, y = (np.arange(-0.5, n + 1) / n for n in (W, H))  # centres of pixels, and one around them
+    for colour, width in (("black", 2.4), ("white", 1.1)):
+        ax.contour(x, y, np.pad(mask.astype(float), 1), [0.5], colors=colour, linewidths=width)
+    ax.set(xlim=(0, 1), ylim=(1, 0))
