@@ -8,7 +8,7 @@ import numpy as np
 import seaborn as sns
 from matplotlib.figure import Figure
 
-from .base import PALETTE, canvas, table
+from .base import canvas, table
 
 MARKS = "osD^vPX*"
 
@@ -97,7 +97,6 @@ def dots(
             x=xlabel,
             y="set",
             hue="method",
-            palette=PALETTE[: len(fractions)],
             markers=list(MARKS[: len(fractions)]),
             markersize=6,
             linestyle="none",

@@ -37,14 +37,14 @@ def confusion(counts: np.ndarray, names: Sequence[str]) -> Figure:
             fmt="d",
             annot_kws={"fontsize": 8},
             square=True,
-            xticklabels=labels,
-            yticklabels=labels,
+            xticklabels=False,
+            yticklabels=False,
             cbar_kws={"label": "% of the true class", "shrink": 0.7, "aspect": 12},
             ax=ax,
         )
-        ax.tick_params(labelsize=8)
-        ax.tick_params(axis="x", labelrotation=90)
-        ax.tick_params(axis="y", labelrotation=0)
+        middle = np.arange(len(counts)) + 0.5
+        ax.set_xticks(middle, labels, rotation=90, fontsize=8)
+        ax.set_yticks(middle, labels, fontsize=8)
         ax.set(xlabel="predicted class", ylabel="true class")
     return figure
 
@@ -62,14 +62,14 @@ def reliability(confidence: np.ndarray, correct: np.ndarray, *, bins: int = 15) 
     number, edges = np.histogram(confidence, bins, (0, 1))
     filled = number > 0
     stated, right = (
-        100 * np.histogram(confidence, bins, (0, 1), weights=values)[0][filled] / number[filled]
+        100 * np.histogram(confidence, edges, weights=values)[0][filled] / number[filled]
         for values in (confidence, correct.astype(float))
     )
     with canvas(2, 1, (4.6, 4.6), sharex=True, height_ratios=(3, 1)) as (figure, axes):
         ((top,), (bottom,)) = axes
         top.plot([0, 100], [0, 100], "--", color="0.4", linewidth=1, label="as often as stated")
         top.vlines(stated, stated, right, color=PALETTE[1], linewidth=2, label="gap")
-        top.plot(stated, right, "o-", color=PALETTE[0], markersize=5, label="this model")
+        top.plot(stated, right, "o-", markersize=5, label="this model")
         top.set(ylabel="accuracy, %", ylim=(0, 103))
         top.legend()
         bottom.stairs(number, 100 * edges, fill=True, color="0.6")

@@ -57,11 +57,18 @@ def overlay(
     if prompt is None:
         dx, dy = image.width / w, image.height / h
         font, pen = ImageFont.load_default(max(8, min(dx, dy) * 0.6)), ImageDraw.Draw(drawn)
-        outlined: dict[str, Any] = {"anchor": "mm", "stroke_width": 1, "stroke_fill": "#222"}
         for row, column in zip(*np.nonzero(plan.sum(0))):
             centre = ((column + 0.5) * dx, (row + 0.5) * dy)
             number = str(plan[:, row, column].argmax() + 1)
-            pen.text(centre, number, fill="white", font=font, **outlined)
+            pen.text(
+                centre,
+                number,
+                fill="white",
+                font=font,
+                anchor="mm",
+                stroke_width=1,
+                stroke_fill="#222",
+            )
     return drawn
 
 

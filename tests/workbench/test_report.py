@@ -11,10 +11,10 @@ import torch
 from chromium import launch
 from PIL import Image
 
-from sotglp_core import SOTGLP, evaluate, figures, preset
+from sotglp_core import SOTGLP, evaluate, preset
 from sotglp_core.data import FolderImages
 from sotglp_core.data.task import Task
-from sotglp_core.judging.evaluation import Outputs, calibration_error
+from sotglp_core.judging.evaluation import Outputs
 from sotglp_core.learning.training import Epoch
 from sotglp_core.workbench.report import write_report
 from sotglp_core.workbench.report.examples import log_odds
@@ -330,29 +330,6 @@ def test_every_image_is_decoded_once(tmp_path, tiny, monkeypatch):
     write_report(tmp_path / "r.html", *about, [], {})
     shown = Reader((tmp_path / "r.html").read_text()).all("figure")
     assert len(decoded) == sum(attributes["class"] == "case" for attributes in shown)
-
-
-def test_reliability_draws_the_calibration_error():
-    rng = np.random.default_rng(0)
-    confidence, correct = rng.random(211) * 0.5 + 0.5, rng.random(211) < 0.6
-    figure = figures.reliability(confidence, correct)
-    top, bottom = figure.axes
-    gaps = [abs(b - a) / 100 for (_, a), (_, b) in top.collections[0].get_segments()]
-    numbers = [bar.get_height() for bar in bottom.patches if bar.get_height()]
-    expected = calibration_error(
-        torch.tensor(np.stack([confidence, 1 - confidence], 1)).log(), torch.tensor(~correct).long()
-    )
-    assert np.dot(gaps, numbers) / 211 == pytest.approx(expected)
-
-
-def test_confusion_shows_shares_of_the_true_class(tmp_path):
-    ax = figures.confusion(
-        np.array([[3, 1, 0], [0, 0, 0], [2, 0, 5]]), ["a $x", "b", "c" * 50]
-    ).axes[0]
-    shares = ax.images[0].get_array()
-    assert shares[0, 0] == 75 and shares[0, 1] == 25 and shares.mask[1].all() and shares.mask[0, 2]
-    assert {text.get_text() for text in ax.texts} == {"3", "1", "2", "5"}
-    ax.figure.savefig(tmp_path / "a name with a single dollar is no mathematics.png")
 
 
 def test_in_a_browser(made):
