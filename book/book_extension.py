@@ -7,6 +7,8 @@ import re
 from dataclasses import is_dataclass
 from pathlib import Path
 
+import sotglp_core
+
 VENDOR = Path(__file__).resolve().parent / "_static" / "vendor"
 FIELD = re.compile(r"    (?P<name>\w+): [^#]+(?:#\s*(?P<text>.+))?")
 
@@ -40,8 +42,14 @@ def read_docstring(app, what, name, thing, options, lines: list[str]) -> None:
 
 
 def resolve_short_name(app, env, node, contnode):
-    """``Backbone`` means the one documented object of the package whose name ends so."""
+    """``Backbone`` means the one documented object of the package whose name ends so.
+
+    ``sotglp_core.sinkhorn`` means the public name, wherever its room is.
+    """
     target = node.get("reftarget", "")
+    name = target.removeprefix("sotglp_core.")
+    if name in sotglp_core.ROOM:
+        target = f"{sotglp_core.ROOM[name]}.{name}"
     if node.get("refdomain") != "py" or not target:
         return None
     domain = env.get_domain("py")

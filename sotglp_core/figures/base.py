@@ -34,6 +34,7 @@ STYLE: dict[Any, Any] = {
     "legend.fontsize": 8,
     "figure.facecolor": "white",
     "savefig.facecolor": "white",
+    "axes.axisbelow": True,
     "axes.grid": True,
     "grid.alpha": 0.25,
     "figure.dpi": 110,
