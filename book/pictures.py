@@ -33,7 +33,7 @@ ROWS, COLUMNS = 2, 6
 def cover() -> Figure:
     """Birds, each beside its patches in the colours of the prompts."""
     backbone, task = load_backbone(), load_task(shots=16)
-    config = recipe("sotglp", epochs=20, support=None, epsilon=0.01)
+    config = recipe("sotglp", epochs=20, epsilon=0.01)
     model = SOTGLP(backbone, task.class_names, config)
     fit(model, task.train)
     images, step = [], len(task.test) // (ROWS * COLUMNS // 2) + 1
