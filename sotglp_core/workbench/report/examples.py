@@ -103,8 +103,7 @@ def shown(
     logits = torch.stack([c.outputs.logits[c.i] for c in chosen])
     plans: Sequence = [None] * len(chosen)
     if model.config.local_prompts:
-        grids = model(pixels, text).plan_on_grid()
-        plans = grids[range(len(chosen)), logits.argmax(-1)].cpu().numpy()
+        plans = model(pixels, text).plan_on_grid(logits.argmax(-1)).cpu().numpy()
     return [
         Example(
             name="/".join(Path(choice.images.names[choice.i]).parts[-2:]),
