@@ -10,6 +10,7 @@ from .canvas import SIDE, Canvas, as_bytes, curve, noise, shade, soft_noise
 from .scenery import gradient
 from .tables import load_table
 
+# three plains from far to near, the first two under water where there is some
 LANDSCAPES = load_table("landscapes.json")
 CLEAR = [(0, (86, 140, 198)), (0.6, (214, 228, 232))]
 WARM = [(0, (104, 98, 150)), (0.35, (232, 148, 110)), (0.6, (250, 214, 150))]

@@ -8,6 +8,7 @@ from PIL import Image, ImageDraw, ImageFilter
 from .canvas import SIDE, as_bytes, curve, noise, soft_noise
 from .tables import load_table
 
+# how each habitat is lit and what grows there; "leaves" and "ground" are of what a bird rests on
 HABITATS = load_table("habitats.json")
 ROOMS = np.array(  # wall and floor
     [

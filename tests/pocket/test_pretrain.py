@@ -3,6 +3,8 @@
 import numpy as np
 import pytest
 import torch
+import typer
+from typer.testing import CliRunner
 
 from sotglp_core import load_backbone
 from sotglp_core.pocket import pretrain as module
@@ -32,7 +34,12 @@ def test_interrupted_and_resumed_equals_uninterrupted(tmp_path, monkeypatch):
 
 
 def test_exported_weights_load_as_any_other(tmp_path):
-    path = module.pretrain(tmp_path, **{**SETTINGS, "images": 4})
+    command = typer.Typer()
+    command.command()(module.pretrain)
+    options = "--images 4 --batch 4 --keep 0.5 --workers 0 --device cpu".split()
+    result = CliRunner().invoke(command, [str(tmp_path), *options])
+    assert result.exit_code == 0, result.output
+    path = tmp_path / "weights.safetensors"
     backbone = load_backbone("pocket", str(path))
     assert path.stat().st_size < 16 * 2**20
     assert backbone.encode_text(["a photo of a finch."]).isfinite().all()
