@@ -1,62 +1,66 @@
-"""Value-value attention: what a patch token says when it attends to the tokens that carry the same values."""
+"""The dense stream of an image tower: what the patch tokens say, block by block."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import contextmanager
-from typing import Any
+from typing import Any, NamedTuple
 
-from torch import Tensor
+from torch import Tensor, nn
 from torch.nn.functional import linear, scaled_dot_product_attention
 
 
-def vv_attention(
-    x: Tensor,
-    value_weight: Tensor,
-    value_bias: Tensor,
-    out_weight: Tensor,
-    out_bias: Tensor,
-    *,
-    heads: int,
-) -> Tensor:
-    """y = W_o softmax(v v^T / sqrt(d)) v + b_o with v = W_v x + b_v, per head.
+class Step(NamedTuple):
+    """One block of the ordinary stream, with its tokens before and after: (B, 1 + P, V)."""
 
-    :param x: (B, L, V) layer-normed tokens of the ordinary stream.
-    :param value_weight: (V, V) the value rows of the block's input projection.
-    :param value_bias: (V,).
-    :param out_weight: (V, V).
-    :param out_bias: (V,).
-    :param heads: number of heads, d = V / heads.
-    :return: (B, L, V), what the block adds to the dense stream.
-
-    Source: CLIP Surgery (Li et al., arXiv 2304.05653), without its dual path's final averaging.
-    """
-    B, L, V = x.shape
-    v = (
-        linear(x, value_weight, value_bias).view(B, L, heads, V // heads).transpose(1, 2)
-    )  # (B, heads, L, d)
-    y = scaled_dot_product_attention(v, v, v).transpose(1, 2).reshape(B, L, V)
-    return linear(y, out_weight, out_bias)
+    block: Any
+    before: Tensor
+    after: Tensor
 
 
 @contextmanager
-def ordinary_stream(transformer: Any) -> Iterator[list[Tensor]]:
-    """Collect the ordinary stream of a forward pass: each block's input, then the last one's output, (B, 1 + P, V)."""
-    stream: list[Tensor] = []
+def recorded(transformer: Any) -> Iterator[list[Step]]:
+    """The steps of the forward pass that is made inside."""
+    steps: list[Step] = []
 
-    def note(x: Tensor) -> None:
-        stream.append(x if transformer.resblocks[0].attn.batch_first else x.transpose(0, 1))
+    def record(block: nn.Module, args: tuple, named: dict, after: Tensor) -> None:
+        steps.append(Step(block, args[0] if args else named["q_x"], after))
 
-    blocks = transformer.resblocks
-    handles = [
-        block.register_forward_pre_hook(
-            lambda _, args, named: note(args[0] if args else named["q_x"]), with_kwargs=True
-        )
-        for block in blocks
-    ]
-    handles.append(blocks[-1].register_forward_hook(lambda _, args, output: note(output)))
+    handles = [x.register_forward_hook(record, with_kwargs=True) for x in transformer.resblocks]
     try:
-        yield stream
+        yield steps
     finally:
         for handle in handles:
             handle.remove()
+
+
+def vv_stream(steps: list[Step], *, shared_first_block: bool) -> Tensor:
+    """x_0 + sum_l y_l, with y_l block l's V-V attention to the ordinary stream; no MLP.
+
+    :param shared_first_block: add block 1's ordinary attention output, too, as the released code
+        does.
+    :return: (B, 1 + P, V).
+    """
+    tokens = steps[0].before
+    for number, (block, x, _) in enumerate(steps):
+        normed = block.ln_1(x)
+        tokens = tokens + block.ls_1(vv_attention(block.attn, normed))
+        if number == 0 and shared_first_block:
+            ordinary = block.attn(normed, normed, normed, need_weights=False)[0]
+            tokens = tokens + block.ls_1(ordinary)
+    return tokens
+
+
+def vv_attention(attention: nn.MultiheadAttention, x: Tensor) -> Tensor:
+    """y = W_o softmax(v v^T / sqrt(d)) v + b_o with v = W_v x + b_v, per head of width d.
+
+    :param x: (B, L, V) layer-normed tokens.
+    :return: (B, L, V).
+
+    Source: CLIP Surgery (Li et al., arXiv 2304.05653), without its dual path's final averaging.
+    """
+    V = x.shape[-1]
+    v = linear(x, attention.in_proj_weight[-V:], attention.in_proj_bias[-V:])
+    v = v.unflatten(-1, (attention.num_heads, -1)).transpose(1, 2)  # (B, heads, L, d)
+    y = scaled_dot_product_attention(v, v, v).transpose(1, 2).flatten(2)
+    return attention.out_proj(y)

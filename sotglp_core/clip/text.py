@@ -8,13 +8,13 @@ import torch
 from torch import Tensor, nn
 from torch.nn.functional import linear, scaled_dot_product_attention
 
-KVCache = list[tuple[Tensor, Tensor]]  # each layer's keys and values, (1, m or 1, heads, T, d)
+KVCache = list[Tensor]  # each layer's keys and values: (2, 1, m or 1, heads, T, d)
 
 
 def encode_packed(
     text: Any, groups: list[Tensor], cache: KVCache | None = None
 ) -> tuple[list[Tensor], KVCache]:
-    """h_i = softmax(q_i [k_cache k_1..i]^T / sqrt(d)) [v_cache v_1..i], all tokens in one long list.
+    """h_i = softmax(q_i [k_cache k_1..i]^T / sqrt(d)) [v_cache v_1..i], all tokens in one list.
 
     Attention is causal, so a beginning does not depend on what follows: encode it once, and give
     its cache to all that go on from it. The features are those of the padded tower.
@@ -25,7 +25,7 @@ def encode_packed(
     :return: the features at the last token of each sequence, (c, m, D) per group, not normalised;
         and the first group's cache.
     """
-    begun = cache[0][0].shape[-2] if cache else 0
+    begun = cache[0].shape[-2] if cache else 0
     shapes = [group.shape[:3] for group in groups]
     positions = text.positional_embedding[begun:]
     x = torch.cat([(group + positions[: group.shape[2]]).flatten(0, 2) for group in groups])
@@ -38,18 +38,15 @@ def encode_packed(
         qkv = linear(block.ln_1(x), attention.in_proj_weight, attention.in_proj_bias)
         mixed = []
         for (c, m, L), rows in zip(shapes, qkv.split([c * m * L for c, m, L in shapes])):
-            heads = rows.view(c, m, L, 3, attention.num_heads, -1)
-            q, k, v = heads.permute(3, 0, 1, 4, 2, 5)  # (c, m, heads, L, d) each
+            heads = rows.view(c, m, L, 3, attention.num_heads, -1).permute(3, 0, 1, 4, 2, 5)
+            q, kv = heads[0], heads[1:]  # (2, c, m, heads, L, d)
             if len(new_cache) == layer:
-                new_cache.append((k, v))
+                new_cache.append(kv)
             if cache:
-                k, v = (
-                    torch.cat([old.expand(c, m, -1, -1, -1), new], -2)
-                    for old, new in zip(cache[layer], (k, v))
-                )
+                kv = torch.cat([cache[layer].expand(-1, c, m, -1, -1, -1), kv], -2)
+            k, v = kv.flatten(1, 2)
             causal = torch.ones(L, begun + L, dtype=torch.bool, device=x.device).tril(begun)
-            q, k, v = (heads.flatten(0, 1) for heads in (q, k, v))
-            seen = scaled_dot_product_attention(q, k, v, attn_mask=causal)
+            seen = scaled_dot_product_attention(q.flatten(0, 1), k, v, attn_mask=causal)
             mixed.append(seen.transpose(1, 2).flatten(0, 1).flatten(1))
         attended = torch.cat(mixed)
         if layer == len(text.transformer.resblocks) - 1:

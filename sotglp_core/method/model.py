@@ -36,7 +36,7 @@ class PromptMask(NamedTuple):
 
 @dataclass(frozen=True, eq=False)
 class Prediction:
-    """All that a forward pass knows; losses, scores, figures and the inspector take it from here."""
+    """All that a forward pass knows, for losses, scores, figures and the inspector."""
 
     scale: Tensor  # of the logits
     global_similarity: Tensor | None  # (B, C) mean cosine with the global prompts

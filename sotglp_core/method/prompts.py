@@ -1,4 +1,4 @@
-"""Prompts with learnable contexts, [start][context][class name][end]: a feature per class and prompt."""
+"""Prompts with learnable contexts: [start][context][class name][end] to a text feature."""
 
 from __future__ import annotations
 

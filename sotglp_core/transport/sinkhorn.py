@@ -21,7 +21,7 @@ from torch import Tensor
 
 BACKENDS = ("auto", "torch", "triton")
 SCALING_ITERATIONS = 60  # what the scaling form may spend before the Newton steps take over
-NEWTON_BATCH = 1 << 16  # problems
+NEWTON_BATCH = 1 << 14  # problems
 SERIAL = (
     1 << 15
 )  # entries below which one thread does an operation of torch alone (but exp and log)
@@ -265,7 +265,7 @@ def _newton(
         newton = _schur_solve(plan, a, b, residual).nan_to_num(0, 0, 0)
         scaling = (log_b - column.log()).nan_to_num(0, 0, 0)
         tries = g + T * torch.cat([dampings * newton, scaling[None]])  # (6, S, N)
-        left = torch.stack([(b - _exact_rows(C, a, x, T).sum(-2)).abs().sum(-1) for x in tries])
+        left = (b - _exact_rows(C, a, tries, T).sum(-2)).abs().sum(-1)  # (6, S)
         best = left.nan_to_num(torch.inf).argmin(0)
         g = tries[best, torch.arange(len(best), device=C.device)]
     return _exact_rows(C, a, g, torch.full_like(T, epsilon)), used

@@ -1,4 +1,4 @@
-"""Half precision: numbers stay finite down to small epsilon, and training goes as in float32. Double: rounding makes no difference."""
+"""Half precision trains as float32 does, also at small epsilon; in double, rounding is no matter."""
 
 import os
 import subprocess
@@ -50,7 +50,7 @@ def test_autocast(tiny, names, features, precision):
 
 
 def test_small_gradients_survive_in_fp16(names, features):
-    """Without a scale this loss's gradients would vanish in fp16: they are smaller than its smallest number."""
+    """Without a scale they would vanish: they are smaller than the smallest number of fp16."""
     backbone = load_backbone("pocket", "random", precision="fp16")
     tiny_weight = dict(
         global_prompts=0,

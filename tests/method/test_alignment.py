@@ -103,7 +103,7 @@ def test_divided_by_prompts(unit):
 
 
 def test_gradient_is_the_plan(unit):
-    """The plan is a constant: d score / d similarity is the plan itself, also where OT would have moved."""
+    """The plan is a constant: d score / d similarity is the plan, also where OT would move."""
     patches, prompts = unit
     prompts = prompts.clone().requires_grad_()
     result = align(patches, prompts, support=K, epsilon=0.05)
@@ -156,7 +156,7 @@ def dense(patches, prompts, k, epsilon=0.1):
 @pytest.mark.parametrize("exact", [False, True])
 @pytest.mark.parametrize("memory", [0, 1, 16])
 def test_equals_the_dense_formula(memory, exact):
-    """Support, plan, score and both gradients; with few exact values, ties come in the same order, too."""
+    """Support, plan, score and both gradients; with few exact values, the order of ties, too."""
     g = torch.Generator().manual_seed(1)
     patches, prompts = torch.randn(2, 97, 13, generator=g), torch.randn(11, 4, 13, generator=g)
     if exact:  # dyadic numbers, without rounding in either formula
@@ -189,7 +189,7 @@ def test_equals_the_dense_formula(memory, exact):
 
 
 def test_memory_of_the_local_branch():
-    """No tensor of the forward or backward pass is as large as a quarter of the dense similarity."""
+    """No tensor of either pass is as large as a quarter of the dense similarity."""
     from torch.utils._python_dispatch import TorchDispatchMode
 
     class Largest(TorchDispatchMode):

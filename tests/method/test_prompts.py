@@ -128,7 +128,7 @@ def test_equals_the_padded_path_in_values_and_gradients(name, class_specific, ch
 
 
 def test_chunks_hold_no_graph(tiny):
-    """What the forward pass keeps for the backward pass: in chunks, little more than their input."""
+    """What is held for the backward pass: in chunks, little more than their input."""
     one = learner(tiny, tuple(f"bird number {i}" for i in range(53)), class_specific=True)
 
     def kept(chunk):

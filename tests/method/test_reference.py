@@ -1,4 +1,4 @@
-"""The ``reference`` preset against an oracle of the released code's formulas, written here from their description."""
+"""The ``reference`` preset against the released code's formulas, written here anew."""
 
 import pytest
 import torch
@@ -8,7 +8,7 @@ from sotglp_core import SOTGLP, preset
 
 
 def released_plan(similarity):
-    """Probability-domain Sinkhorn: at most 100 iterations, stopped when a scaling moves by less than 0.01 in the mean."""
+    """At most 100 iterations, stopped when a scaling moves by less than 0.01 in the mean."""
     B, C, K, N = similarity.shape
     kernel = (-(1 - similarity) / 0.1).exp()
     r, c = torch.ones(B, C, K), torch.ones(B, C, N)
@@ -22,7 +22,7 @@ def released_plan(similarity):
 
 
 def released_dense_stream(visual, images):
-    """Patch tokens: V-V attention of every block, and block 1's ordinary attention output leaked into the same tensor."""
+    """V-V attention of every block, with block 1's ordinary attention output leaked into it."""
     inputs, attended = [], []
     hooks = [
         b.register_forward_pre_hook(
