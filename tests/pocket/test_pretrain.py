@@ -36,7 +36,7 @@ def test_interrupted_and_resumed_equals_uninterrupted(tmp_path, monkeypatch):
 def test_exported_weights_load_as_any_other(tmp_path):
     command = typer.Typer()
     command.command()(module.pretrain)
-    options = "--images 4 --batch 4 --keep 0.5 --workers 0 --device cpu".split()
+    options = ["--images=4", "--batch=4", "--keep=0.5", "--workers=0", "--device=cpu"]
     result = CliRunner().invoke(command, [str(tmp_path), *options])
     assert result.exit_code == 0, result.output
     path = tmp_path / "weights.safetensors"
