@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import difflib
+import sys
 from collections.abc import Iterable
 from typing import Any
 
@@ -21,6 +22,11 @@ def progress_bar(iterable: Iterable | None = None, *, show: bool = True, **setti
 def printable(text: object) -> str:
     """Text on one line that every terminal can print: line breaks, control characters and lone surrogates as escapes."""
     return "".join(c if c.isprintable() else ascii(c)[1:-1] for c in str(text))
+
+
+def note(text: object) -> None:
+    """A line on standard error about something that stops nothing."""
+    print(printable(text), file=sys.stderr)
 
 
 def did_you_mean(name: object, known: Iterable[str]) -> str:

@@ -283,8 +283,8 @@ def folder_cases():
     )
     yield case("an empty test", lambda p: (shutil.copytree(p, p / "train"), (p / "test").mkdir()))
     yield case(
-        "a class that only train has",
-        lambda p: (shutil.copytree(p, p / "train"), shutil.copytree(p / "fox", p / "test" / "fox")),
+        "a class that only test has",
+        lambda p: (shutil.copytree(p, p / "test"), shutil.copytree(p / "fox", p / "train" / "fox")),
     )
     yield case("an unknown class", nothing, classes=["fox", "bat"])
     yield case("a class chosen twice", nothing, classes=["fox", "fox"])
@@ -292,11 +292,11 @@ def folder_cases():
     yield case("more shots than photos", nothing, shots=9, allow_fewer=False)
     yield case("no shots", nothing, shots=0)
     yield case("one photo in a class", class_of("lynx"))
-    yield case("no strangers' folder", nothing, ood="other")
-    yield case("strangers' folder empty", lambda p: (p.parent / "other").mkdir(), ood="other")
-    yield case("strangers' folder a pipe", lambda p: os.mkfifo(p.parent / "other"), ood="other")
+    yield case("no OOD folder", nothing, ood="other")
+    yield case("an empty OOD folder", lambda p: (p.parent / "other").mkdir(), ood="other")
+    yield case("a pipe for an OOD folder", lambda p: os.mkfifo(p.parent / "other"), ood="other")
     yield case(
-        "a stranger that can't be read",
+        "an OOD image that can't be read",
         lambda p: (p.parent / "x").mkdir() or (p.parent / "x" / "x.jpg").write_bytes(b"x"),
         ood="x",
     )

@@ -13,18 +13,16 @@ from PIL import Image
 from rich.markup import escape
 from rich.table import Column, Table
 
-from ..data.catalogue import CATALOGUE, ROWS, Dataset, detect
+from ..data.catalogue import CATALOGUE, Dataset, detect, read_split
 from ..data.download import get as download
-from ..data.folders import list_images
+from ..data.folders import PARTS, list_images
 from ..data.images import read_image
-from ..data.splits import read_split
 from ..messages import printable, progress_bar
 from .common import AsJson, console
 
 app = typer.Typer(
     no_args_is_help=True, help="The benchmarks: list them, check what is on this machine, get one."
 )
-COMMUNITY = "For the community's split also put {0} there: CoOp's DATASETS.md (KaiyangZhou/CoOp on GitHub) links it."
 
 
 @app.command("list")
@@ -53,7 +51,7 @@ def list_command(as_json: AsJson = False) -> None:
                         "download": bool(r.archives),
                         "dead": r.dead,
                     }
-                    for r in ROWS
+                    for r in CATALOGUE.values()
                 ]
             )
         )
@@ -64,7 +62,8 @@ def list_command(as_json: AsJson = False) -> None:
         "train / val / test, or all",
         "get",
     )
-    for before, r in zip((ROWS[0], *ROWS), ROWS):
+    rows = list(CATALOGUE.values())
+    for before, r in zip((rows[0], *rows), rows):
         if before.kind != r.kind:
             table.add_section()
         what = r.title + (f", {r.classes} classes" if r.classes else "")
@@ -99,7 +98,11 @@ def check(
             f"there is no folder {root}; give the one that holds the datasets' folders"
         )
     own = detect(root)
-    found = [(own, root)] if own else [(row, place) for row in ROWS if (place := row.find(root))]
+    found = (
+        [(own, root)]
+        if own
+        else [(row, place) for row in CATALOGUE.values() if (place := row.find(root))]
+    )
     if not found:
         raise ValueError(
             f"there is no dataset of the catalogue in {root}; `sotglp data list` shows where each is looked for"
@@ -129,7 +132,7 @@ def check(
                 result,
             )
         console.print(table)
-        missing = [row.name for row in ROWS if row.name not in {line["name"] for line in report}]
+        missing = [name for name in CATALOGUE if name not in {line["name"] for line in report}]
         if missing and not own:
             console.print(f"not there: {', '.join(missing)}", highlight=False)
     if any(line["wrong"] for line in report):
@@ -158,14 +161,15 @@ def get(
         )
     row = CATALOGUE[name]
     console.print(f"{row.title}; licence: {row.licence}", highlight=False)
-    if row.archives:
+    if row.archives or row.split:
         place = download(row, root)
         console.print(
-            f"{row.title} is in {place}; next: sotglp data check {place}",
+            f"{row.title if row.archives else row.split} is in {place}; "
+            f"next: sotglp data check {place}",
             highlight=False,
             soft_wrap=True,
         )
-    else:
+    if not row.archives:
         console.print(
             f"To be fetched by hand, into {root / row.folder}: {row.get}.",
             highlight=False,
@@ -175,8 +179,6 @@ def get(
         console.print(
             f"Links that don't work any more: {row.dead}.", highlight=False, soft_wrap=True
         )
-    if row.split:
-        console.print(COMMUNITY.format(row.split), highlight=False, soft_wrap=True)
 
 
 def _checked(row: Dataset, place: Path, full: bool) -> dict:
@@ -184,7 +186,7 @@ def _checked(row: Dataset, place: Path, full: bool) -> dict:
     wrong: list[str] = []
     if row.kind == "classes":
         try:
-            split = read_split(row, place, exists=False)
+            split = read_split(row, place)
         except ValueError as error:
             return {
                 "name": row.name,
@@ -194,13 +196,10 @@ def _checked(row: Dataset, place: Path, full: bool) -> dict:
                 "images": [],
                 "wrong": [str(error)],
             }
-        paths = [path for images in split.images.values() for path in images.paths]
-        source, classes, counts = (
-            split.source,
-            len(split.class_names),
-            tuple(map(len, split.images.values())),
-        )
-        expected = (row.official_counts or row.counts) if source != row.split else row.counts
+        paths = [photo.path for photo in split.photos]
+        parts = [photo.part for photo in split.photos]
+        source, classes = split.source, len(split.keys)
+        counts = [parts.count(part) for part in PARTS]
     else:
         paths = list_images(place / row.images)
         classes = (
@@ -208,11 +207,11 @@ def _checked(row: Dataset, place: Path, full: bool) -> dict:
             if row.classes
             else 0
         )
-        source, counts, expected = "", (len(paths),), row.counts
+        source, counts = "", [len(paths)]
     if classes != row.classes:
         wrong.append(f"{row.classes} classes are expected")
-    if counts != expected:
-        wrong.append(f"{_counts(expected)} images are expected")
+    if counts != row.counts:
+        wrong.append(f"{_counts(row.counts)} images are expected")
     absent, unreadable = [], []
     for path in progress_bar(paths, desc=f"check {row.name}", unit="image", show=len(paths) >= 64):
         if not path.is_file():
@@ -233,7 +232,7 @@ def _checked(row: Dataset, place: Path, full: bool) -> dict:
         "folder": str(place),
         "split": source,
         "classes": classes,
-        "images": list(counts),
+        "images": counts,
         "wrong": wrong,
     }
 

@@ -67,7 +67,10 @@ def train(
     preset: Annotated[str, typer.Option(help=f"One of {', '.join(PRESETS)}.")] = "sotglp",
     shots: Annotated[int, typer.Option(help="Training images of each class.")] = 16,
     draw: Annotated[
-        str, typer.Option(help="exact: so many of each class; proportional: so many on average.")
+        str,
+        typer.Option(
+            help="exact: so many of each class; coop: the images of CoOp's code; stratified: so many on average."
+        ),
     ] = "exact",
     seed: int = 1,
     classes: Classes = "",

@@ -2,19 +2,24 @@
 
 from __future__ import annotations
 
+import hashlib
 import os
 import re
 import time
+import warnings
+from collections.abc import Callable, Iterator
 from contextlib import suppress
 from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
 
-from ..storage import map_rows
+from ..storage import WriteError, map_rows, save_rows
 
-ENTRY = re.compile(r"(?:(?P<backbone>[\w.-]+)-)?[0-9a-f]{32}\.(?:npy|safetensors)")
-UNFINISHED = re.compile(rf"\.{ENTRY.pattern}\..*\.tmp")
+ENTRY = re.compile(
+    r"(?P<unfinished>\.)?(?:(?P<backbone>[\w.-]+)-)?[0-9a-f]{32}\.(?:npy|safetensors)"
+    r"(?(unfinished)\..*\.tmp)"
+)
 DAY = 86_400
 BEING_WRITTEN = 600  # seconds for which an unfinished file may be waiting for its next batch
 
@@ -31,16 +36,41 @@ class Entry(NamedTuple):
 
 def cache_folder() -> Path:
     """Where features are kept: $SOTGLP_CACHE, or sotglp in the user's cache folder."""
-    if own := os.environ.get("SOTGLP_CACHE"):
-        return Path(own)
-    return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "sotglp"
+    base = os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache"
+    return Path(os.environ.get("SOTGLP_CACHE") or Path(base) / "sotglp")
 
 
-def cached_rows(path: Path, row: np.dtype, number: int) -> np.ndarray | None:
-    """The rows of an entry, mapped into memory; None if it is absent, damaged or of other shape."""
-    with suppress(ValueError):
-        rows = map_rows(path)
-        return rows if rows.dtype == row and rows.shape == (number,) else None
+def cached_rows(
+    backbone: str,
+    depends_on: object,
+    row: np.dtype,
+    number: int,
+    batches: Callable[[], Iterator[np.ndarray]],
+) -> np.ndarray | None:
+    """The rows of an entry, mapped into memory; where it is absent or damaged, it is made.
+
+    :param depends_on: all that the rows depend on.
+    :param batches: makes them.
+    :return: (number,) rows; None if they can't be kept.
+    """
+    key = hashlib.sha256(repr(depends_on).encode()).hexdigest()[:32]
+    path = cache_folder() / (re.sub(r"[^\w.-]", "_", backbone) + f"-{key}.npy")
+    for make in (True, False):
+        with suppress(ValueError):
+            rows = map_rows(path)
+            if rows.dtype == row and rows.shape == (number,):
+                return rows
+        if make:
+            clear_cache(older_than=1, unfinished=True)
+            try:
+                save_rows(path, row, number, batches())
+            except WriteError as error:  # features that can't be kept are still features
+                warnings.warn(
+                    f"the features are not kept on disk: {error}; "
+                    "set SOTGLP_CACHE to a folder with room",
+                    stacklevel=3,
+                )
+                break
     return None
 
 
@@ -48,16 +78,16 @@ def cache_entries() -> list[Entry]:
     """What the cache holds, newest first; files that are not its own are left out."""
     entries = []
     for path in cache_folder().glob("*"):
-        entry = ENTRY.fullmatch(path.name)
-        unfinished = UNFINISHED.fullmatch(path.name)
-        if not (entry or unfinished):
+        match = ENTRY.fullmatch(path.name)
+        if match is None:
             continue
+        images, name = None, match["backbone"] or "older version"
+        with suppress(Exception):  # a damaged header fails in many ways
+            images = len(np.lib.format.open_memmap(path, mode="r"))
+        if match["unfinished"]:
+            images, name = None, "unfinished"
         with suppress(OSError):  # another process has just removed it
-            images, found = None, path.stat()
-            with suppress(Exception):  # a damaged header fails in many ways
-                images = len(np.lib.format.open_memmap(path, mode="r")) if entry else None
-            name = (entry["backbone"] or "older version") if entry else "unfinished"
-            entries.append(Entry(path, name, images, found.st_size, found.st_mtime))
+            entries.append(Entry(path, name, images, path.stat().st_size, path.stat().st_mtime))
     return sorted(entries, key=lambda entry: -entry.modified)
 
 

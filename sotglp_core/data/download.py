@@ -1,224 +1,152 @@
-"""Download a file so that an interrupted download goes on where it stopped, verify it, and unpack it without leaving the target."""
+"""Get a dataset: an interrupted download goes on where it stopped, is verified and unpacked."""
 
 from __future__ import annotations
 
 import hashlib
 import shutil
-import stat
 import tarfile
 import urllib.error
 import urllib.request
 import zipfile
-from collections.abc import Iterator
-from contextlib import AbstractContextManager, nullcontext
+from collections import Counter
 from http.client import HTTPException
-from pathlib import Path, PurePosixPath
-from typing import IO, Any
+from pathlib import Path
+from typing import Any
+
+from filelock import FileLock
 
 from ..messages import progress_bar
-from .catalogue import Dataset
+from ..storage import WriteError
+from .catalogue import Dataset, read_split
+from .folders import PARTS
 
+SPLITS = (
+    "https://raw.githubusercontent.com/MarcLafon/gallop/f75999e1601cc66e44bc6ff6faa8612021055ff3"
+    "/gallop/datasets/files"
+)  # CoOp's split files
 BLOCK = 1 << 20
 TIMEOUT = 60  # seconds without a byte
 
 
-def fetch(
-    url: str,
-    path: str | Path,
-    *,
-    md5: str | None = None,
-    sha256: str | None = None,
-    progress: bool = True,
-) -> Path:
-    """The file behind a link, whole and verified. What has arrived is kept in ``path``.part; the next call asks for the rest.
-
-    :param md5: what the file's digest must be, in hexadecimal digits; without any digest only its length is checked.
-    :param sha256: the same.
-    :return: ``path``; nothing is downloaded if it is there already.
-    :raises ValueError: if the server can't be reached, stops early (the part is kept), or sends another file (the part is removed).
-    """
-    path = Path(path)
-    if not url.startswith(("http://", "https://")):
-        raise ValueError(f"{url} is not a link of the web; give one that begins with https://")
-    if path.is_file():
-        return _verified(path, path, md5, sha256, url)
-    part = path.with_name(f"{path.name}.part")
-    path.parent.mkdir(parents=True, exist_ok=True)
-    have = part.stat().st_size if part.is_file() else 0
-    try:
-        with _opened(url, have) as answer:
-            if answer is not None:
-                have = have if answer.status == 206 else 0
-                if have and not answer.headers.get("Content-Range", "").startswith(
-                    f"bytes {have}-"
-                ):
-                    raise OSError("the server sent another range than it was asked for")
-                left = answer.headers.get("Content-Length")
-                total = have + int(left) if left else None
-                bar = progress_bar(
-                    total=total,
-                    initial=have,
-                    desc=path.name,
-                    unit="B",
-                    unit_scale=True,
-                    show=progress,
-                )
-                with open(part, "r+b" if have else "wb") as file, bar:
-                    file.seek(have)
-                    while block := answer.read(BLOCK):
-                        file.write(block)
-                        bar.update(len(block))
-                if total is not None and part.stat().st_size != total:
-                    raise ValueError(
-                        f"{url} stopped after {part.stat().st_size} of {total} bytes; run it again to get the rest"
-                    )
-    except (OSError, HTTPException) as error:
-        got = part.stat().st_size if part.is_file() else 0
-        raise ValueError(
-            f"{url} could not be downloaded ({str(error)[:120]}); {got} bytes are kept, run it again for the rest"
-        ) from None
-    return _verified(part, path, md5, sha256, url)
-
-
-def _opened(url: str, have: int) -> AbstractContextManager[Any]:
-    """The answer from byte ``have`` on; or none where the server says that there is nothing left."""
-    request = urllib.request.Request(
-        url, headers={"User-Agent": "sotglp", **({"Range": f"bytes={have}-"} if have else {})}
-    )
-    try:
-        return urllib.request.urlopen(request, timeout=TIMEOUT)
-    except urllib.error.HTTPError as error:
-        if error.code == 416 and have:
-            return (
-                nullcontext()
-                if error.headers.get("Content-Range", "").endswith(f"/{have}")
-                else _opened(url, 0)
-            )
-        raise
-
-
-def _verified(part: Path, path: Path, md5: str | None, sha256: str | None, url: str) -> Path:
-    for name, wanted in (("md5", md5), ("sha256", sha256)):
-        if wanted is None:
-            continue
-        with open(part, "rb") as file:
-            found = hashlib.file_digest(file, name).hexdigest()
-        if found != wanted.lower():
-            part.unlink()
-            raise ValueError(
-                f"{url} is not the file that was expected: its {name} is {found}, not {wanted}; it is removed, "
-                "run it again, and if that does not help, the publisher has changed it"
-            )
-    return part.replace(path)
-
-
-def unpack(archive: str | Path, target: str | Path, *, strip: int = 0) -> int:
-    """Write an archive's files (tar, compressed or not, or zip) below ``target``; macOS's own extra files are left out.
-
-    :param strip: leading folders of every name to leave out; files above them are left out, too.
-    :return: how many files were written.
-    :raises ValueError: before writing it, on a file whose name leaves the target, or that is a link or a device; on a damaged archive.
-    """
-    archive, target, written = Path(archive), Path(target).resolve(), 0
-    try:
-        for name, source in _members(archive):
-            if (place := _inside(archive, name, target, strip)) is None:
-                continue
-            place.parent.mkdir(parents=True, exist_ok=True)
-            with source, open(place, "wb") as file:
-                shutil.copyfileobj(source, file, BLOCK)
-            written += 1
-    except (
-        tarfile.TarError,
-        zipfile.BadZipFile,
-        EOFError,
-        OSError,
-        RuntimeError,
-        NotImplementedError,
-        UnicodeError,
-    ) as error:
-        raise ValueError(
-            f"{archive} can't be unpacked: {str(error)[:150] or type(error).__name__}"
-        ) from None
-    return written
-
-
-def _members(archive: Path) -> Iterator[tuple[str, IO[bytes]]]:
-    if zipfile.is_zipfile(archive):
-        with zipfile.ZipFile(archive) as file:
-            for member in file.infolist():
-                kind = stat.S_IFMT(member.external_attr >> 16)
-                if kind not in (0, stat.S_IFREG, stat.S_IFDIR):
-                    raise ValueError(
-                        f"{archive} holds {member.filename!r}, which is a link or a device; it is not unpacked"
-                    )
-                if not member.is_dir():
-                    yield member.filename, file.open(member)
-        return
-    with tarfile.open(archive, "r|*") as stream:
-        for entry in stream:
-            if not (entry.isreg() or entry.isdir()):
-                raise ValueError(
-                    f"{archive} holds {entry.name!r}, which is a link or a device; it is not unpacked"
-                )
-            if content := stream.extractfile(entry) if entry.isreg() else None:
-                yield entry.name, content
-
-
-def _inside(archive: Path, name: str, target: Path, strip: int) -> Path | None:
-    pure = PurePosixPath(name)
-    if (
-        pure.is_absolute()
-        or ".." in pure.parts
-        or any(c in name for c in "\\\0")
-        or ":" in name.partition("/")[0]
-    ):
-        raise ValueError(
-            f"{archive} holds {name!r}, which would leave {target}; it is not unpacked"
-        )
-    parts = pure.parts[strip:]
-    if not parts or "__MACOSX" in pure.parts or pure.name.startswith("._"):
-        return None
-    place = target.joinpath(*parts)
-    if place.is_symlink() or not place.resolve().is_relative_to(target):
-        raise ValueError(
-            f"{archive} holds {name!r}, but {place} leads out of {target}; it is not unpacked"
-        )
-    return place
-
-
 def get(row: Dataset, root: str | Path, *, progress: bool = True) -> Path:
-    """Download and unpack a dataset of the catalogue; archives are removed once they are unpacked, and what is there already is left alone.
+    """Download what there are links for: a dataset's archives, which are unpacked, and its split.
+
+    What is there already is left alone.
 
     :return: the dataset's folder.
-    :raises ValueError: if there is no link for it, and as :func:`fetch` and :func:`unpack`.
+    :raises ValueError: as :func:`fetch` and :func:`unpack`; on a split that is not the expected one.
     """
-    folder = Path(root) / row.folder
-    if not row.archives:
-        raise ValueError(f"{row.title} has no link that can be followed for you: {row.get}")
-    names = [archive.url.rpartition("/")[2] for archive in row.archives]
-    begun = any(
-        (folder / trace).exists()
-        for name in names
-        for trace in (name, f"{name}.part", f".{name}.done")
-    )
-    if (there := row.find(root)) and not begun:
-        return there
-    for archive, name in zip(row.archives, names):
-        done = folder / f".{name}.done"
-        if there and done.exists():
-            continue
-        path = fetch(archive.url, folder / name, md5=archive.md5, progress=progress)
-        if name.endswith((".zip", ".tar", ".tar.gz", ".tgz")):
-            try:
-                unpack(path, folder, strip=archive.strip)
-            except ValueError:
-                if archive.md5 is None:  # nothing vouches for it
-                    path.unlink()
-                raise
-            if archive.inner:
-                unpack(folder / archive.inner, folder)
-                (folder / archive.inner).unlink()
-            path.unlink()
-        done.touch()
+    folder = row.find(root) or Path(root) / row.folder
+    folder.mkdir(parents=True, exist_ok=True)
+    with FileLock(folder / ".download.lock"):
+        for archive in row.archives:
+            path = folder / archive.url.rpartition("/")[2]
+            if path.exists() or _part(path).exists() or row.find(root) is None:
+                fetch(archive.url, path, digest=archive.md5, progress=progress)
+                target = Path(root) if archive.top else folder
+                unpack(path, target, verified=archive.md5 is not None)
+                if archive.inner:
+                    unpack(Path(root) / archive.inner, folder, verified=True)
+    folder = row.find(root) or folder
+    if row.split and not (folder / row.split).exists():
+        url = f"{SPLITS}/{row.split}"
+        file = fetch(url, folder / row.split, digest=row.split_sha256, progress=progress)
+        found = Counter(photo.part for photo in read_split(row, folder).photos)
+        if [found[part] for part in PARTS] != row.counts:
+            file.unlink()
+            raise ValueError(f"{url} is not the split that was expected; it is removed")
     return folder
+
+
+def fetch(url: str, path: str | Path, *, digest: str | None = None, progress: bool = True) -> Path:
+    """The file behind a link, whole and verified.
+
+    What has arrived is kept in ``path``.part; the next call asks for the rest.
+
+    :param digest: the file's MD5 or SHA-256 in hexadecimal digits; None: only its length is checked.
+    :return: ``path``; nothing is downloaded if it is there already.
+    :raises ValueError: if the server can't be reached, stops early (the part is kept), or sends
+        another file (which is removed).
+    """
+    path = Path(path)
+    part = _part(path)
+    if not url.startswith(("http://", "https://")):
+        raise ValueError(f"{url} is not a link of the web; give one that begins with https://")
+    if not path.is_file():
+        path.parent.mkdir(parents=True, exist_ok=True)
+        try:
+            _download(url, part, progress)
+        except (OSError, HTTPException) as error:
+            kept = part.stat().st_size if part.is_file() else 0
+            raise ValueError(
+                f"{url} could not be downloaded ({str(error)[:120]}); {kept} bytes are kept, "
+                "run it again for the rest"
+            ) from None
+        part.replace(path)
+    if digest:
+        with open(path, "rb") as file:
+            found = hashlib.file_digest(file, "md5" if len(digest) == 32 else "sha256").hexdigest()
+        if found != digest.lower():
+            path.unlink()
+            raise ValueError(
+                f"{url} is not the file that was expected: its digest is {found}, not {digest}; it "
+                "is removed, run it again; if that does not help, it was changed where it lies"
+            )
+    return path
+
+
+def unpack(archive: Path, target: Path, *, verified: bool = False) -> None:
+    """Write the files of a tar (compressed or not) or zip below ``target``; remove the archive.
+
+    No name or link of the archive leads out of ``target``: Python's own filters see to that.
+
+    :param verified: the archive is known to be whole; others are removed if they turn out damaged.
+    :raises ValueError: on a damaged archive, or one with names that lead out.
+    :raises WriteError: if there is no room or no permission.
+    """
+    options: dict[str, Any] = {} if archive.suffix == ".zip" else {"filter": "data"}
+    if not hasattr(tarfile, "data_filter") and verified:
+        options = {}  # Python before 3.11.4
+    try:
+        shutil.unpack_archive(archive, target, **options)
+    except (shutil.ReadError, tarfile.TarError, zipfile.BadZipFile, EOFError, OSError) as error:
+        full = getattr(error, "errno", None)
+        if not (verified or full):
+            archive.unlink()
+        kind = WriteError if full else ValueError
+        raise kind(f"{archive} can't be unpacked: {str(error)[:150]}") from None
+    archive.unlink()
+
+
+def _part(path: Path) -> Path:
+    return path.with_name(f"{path.name}.part")
+
+
+def _download(url: str, part: Path, progress: bool) -> None:
+    have = part.stat().st_size if part.is_file() else 0
+    headers = {"User-Agent": "sotglp", "Range": f"bytes={have}-"}
+    try:
+        request = urllib.request.Request(url, headers=headers)
+        answer = urllib.request.urlopen(request, timeout=TIMEOUT)
+    except urllib.error.HTTPError as error:
+        if error.code != 416 or not have:
+            raise
+        if not error.headers.get("Content-Range", "").endswith(f"/{have}"):
+            part.unlink()  # it is no beginning of the file
+            _download(url, part, progress)
+        return
+    with answer, open(part, "ab") as file:
+        if answer.status != 206:
+            have = file.truncate(0)
+        elif not answer.headers.get("Content-Range", "").startswith(f"bytes {have}-"):
+            raise OSError("the server sent another range than it was asked for")
+        length = answer.headers.get("Content-Length", "")
+        total = have + int(length) if length.isdigit() else None
+        with progress_bar(
+            total=total, initial=have, desc=part.stem, unit="B", unit_scale=True, show=progress
+        ) as bar:
+            while block := answer.read(BLOCK):
+                file.write(block)
+                bar.update(len(block))
+    if total not in (None, part.stat().st_size):
+        raise OSError(f"it stopped after {part.stat().st_size} of {total} bytes")

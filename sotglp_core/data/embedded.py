@@ -1,4 +1,4 @@
-"""The embedded task: 24 species to tell apart, five out-of-distribution sets, four domain shifts, all with part masks."""
+"""The embedded task: 24 species, five OOD sets and four domain shifts, all with part masks."""
 
 from __future__ import annotations
 
@@ -16,13 +16,13 @@ from ..pocket.traits import SPECIES, UNSEEN, Bird, individual
 from ..pocket.world import Picture, draw, part_grid
 from .images import Images
 
-POOL, VAL, TEST, OOD = 64, 16, 50, 500  # images a class, and a set
+POOL, VAL, TEST, OOD = 64, 16, 50, 500  # images of each class, and of each OOD set
 DRAWING = (".py", ".json", ".csv")  # files of the pocket world that its images depend on
 OOD_KINDS = {"creatures": "creature", "scenes": "scene", "objects": "object", "textures": "texture"}
 
 
 class Spec(NamedTuple):
-    """What one picture is drawn from."""
+    """What one image is drawn from."""
 
     kind: str
     bird: Bird | None
@@ -31,17 +31,20 @@ class Spec(NamedTuple):
 
 
 class PocketImages(Images):
-    """Pictures of the pocket world, drawn when asked for."""
+    """Images of the embedded world, drawn when asked for."""
 
-    def __init__(self, specs: Sequence[Spec], labels: Sequence[int]):
+    def __init__(self, specs: Sequence[Spec], labels: Sequence[int] | np.ndarray):
         self.specs, self.labels = list(specs), np.asarray(labels, dtype=np.int64)
         self.names = [
-            f"{s.kind}-{s.shift or 'plain'}-" + "-".join(map(str, s.seed)) for s in self.specs
+            f"{spec.kind}-{spec.shift or 'plain'}-" + "-".join(map(str, spec.seed))
+            for spec in self.specs
         ]
 
     def picture(self, i: int) -> Picture:
+        """Image i with the masks of its parts."""
         spec = self.specs[i]
-        return draw(spec.kind, np.random.default_rng(spec.seed), bird=spec.bird, shift=spec.shift)
+        rng = np.random.default_rng(spec.seed)
+        return draw(spec.kind, rng, bird=spec.bird, shift=spec.shift)
 
     def __getitem__(self, i: int) -> Image.Image:
         return Image.fromarray(self.picture(i).image)
@@ -54,39 +57,33 @@ class PocketImages(Images):
         return hashlib.sha256((_drawing() + repr(self.specs)).encode()).hexdigest()
 
     def subset(self, indices: Sequence[int]) -> PocketImages:
-        return PocketImages([self.specs[i] for i in indices], self.labels[list(indices)].tolist())
+        return PocketImages([self.specs[i] for i in indices], self.labels[list(indices)])
 
 
 def species_images(
     split: str, per_class: int, *, names: Sequence[str] = tuple(SPECIES), shift: str | None = None
 ) -> PocketImages:
-    """``per_class`` images of each named species; "pool", "val" and "test" share none.
+    """``per_class`` images of each named species; "pool", "val" and "test" have none in common.
 
     :param shift: one of world.SHIFTS; the same birds and poses as without it.
     :raises ValueError: on a species that the field guide does not have.
     """
-    unknown = [name for name in names if name not in SPECIES]
-    if unknown:
-        raise ValueError(
-            f"the field guide has no species {unknown[0]!r}; it has {', '.join(SPECIES)}"
-        )
-    seeds = [
-        (label, name, (zlib.crc32(split.encode()), list(SPECIES).index(name), i))
-        for label, name in enumerate(names)
-        for i in range(per_class)
+    order, code = list(SPECIES), zlib.crc32(split.encode())
+    for name in names:
+        if name not in SPECIES:
+            raise ValueError(f"there is no species {name!r}; there are {', '.join(SPECIES)}")
+    specs = [
+        _bird(name, shift, (code, order.index(name), i)) for name in names for i in range(per_class)
     ]
-    return PocketImages(
-        [_bird(name, shift, seed) for _, name, seed in seeds], [label for label, _, _ in seeds]
-    )
+    return PocketImages(specs, np.repeat(range(len(names)), per_class))
 
 
 def ood_images(name: str, number: int) -> PocketImages:
-    """An out-of-distribution set: "unseen" species, "creatures", "scenes", "objects" or "textures"."""
+    """An OOD set: "unseen" species, "creatures", "scenes", "objects" or "textures"."""
     code, unseen = zlib.crc32(name.encode()), list(UNSEEN)
     if name == "unseen":
-        specs = [
-            _bird(unseen[i % len(unseen)], None, (code, i % len(unseen), i)) for i in range(number)
-        ]
+        kinds = [i % len(unseen) for i in range(number)]
+        specs = [_bird(unseen[kind], None, (code, kind, i)) for i, kind in enumerate(kinds)]
     else:
         specs = [Spec(OOD_KINDS[name], None, None, (code, 0, i)) for i in range(number)]
     return PocketImages(specs, [-1] * number)
@@ -99,9 +96,6 @@ def _bird(name: str, shift: str | None, seed: tuple[int, int, int]) -> Spec:
 @cache
 def _drawing() -> str:
     """A digest of the code and data that draw."""
-    folder = files("sotglp_core") / "pocket"
-    sources = sorted(
-        (p for p in folder.iterdir() if p.name.endswith(DRAWING) and p.name != "pretrain.py"),
-        key=lambda p: p.name,
-    )
-    return hashlib.sha256(b"".join(p.read_bytes() for p in sources)).hexdigest()
+    sources = [p for p in (files("sotglp_core") / "pocket").iterdir() if p.name.endswith(DRAWING)]
+    drawing = sorted((p.name, p.read_bytes()) for p in sources if p.name != "pretrain.py")
+    return hashlib.sha256(b"".join(content for _, content in drawing)).hexdigest()

@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-import hashlib
 import math
 import os
-import re
 import warnings
 from collections.abc import Callable, Iterator, Sequence
-from concurrent.futures import Future, ThreadPoolExecutor
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 
 import numpy as np
@@ -17,8 +15,7 @@ from torch import Tensor
 
 from ..clip.backbone import Backbone, ImageFeatures
 from ..messages import progress_bar
-from ..storage import WriteError, save_rows
-from .cache import cache_folder, cached_rows, clear_cache
+from .cache import cached_rows
 from .images import Images, random_view
 
 
@@ -73,8 +70,8 @@ class Features:
         return Features(image, patches, self.labels[rows], self.grid)
 
     def to(self, device: torch.device) -> Features:
-        moved = (x.to(device) for x in (self.image, self.patches, self.labels))
-        return Features(*moved, self.grid)
+        image, patches = self.image.to(device), self.patches.to(device)
+        return Features(image, patches, self.labels.to(device), self.grid)
 
 
 def pixel_batches(
@@ -108,25 +105,23 @@ def pixel_batches(
         crops = [random_view(image, side, (seed, view)) for view in range(1, views)]
         return torch.stack([backbone.preprocess(view) for view in (image, *crops)])
 
-    def submit(start: int) -> dict[int, Future]:
-        batch = range(start, min(start + batch_size, len(images)))
-        return {index: pool.submit(prepare, index) for index in batch}
-
     with ThreadPoolExecutor(workers or max(1, (os.cpu_count() or 2) // 2)) as pool:
-        ahead = submit(0)
-        for start in range(0, len(images), batch_size):
-            futures, ahead = ahead, submit(start + batch_size)
-            pixels = {}
-            for index, future in futures.items():
-                made = future.result()
-                if isinstance(made, Tensor):
-                    pixels[index] = made
+        starts = range(0, len(images), batch_size)
+        batches = [range(len(images))[start : start + batch_size] for start in starts]
+        ahead = [pool.submit(prepare, index) for index in batches[0]] if batches else []
+        for batch, following in zip(batches, [*batches[1:], range(0)]):
+            current, ahead = ahead, [pool.submit(prepare, index) for index in following]
+            read: dict[int, Tensor] = {}
+            for index, future in zip(batch, current):
+                pixels = future.result()
+                if isinstance(pixels, Tensor):
+                    read[index] = pixels
                 elif on_unreadable is None:
-                    raise ValueError(made)
+                    raise ValueError(pixels)
                 else:
-                    on_unreadable(made)
-            if pixels:
-                yield list(pixels), torch.cat(list(pixels.values()))
+                    on_unreadable(pixels)
+            if read:
+                yield list(read), torch.cat(list(read.values()))
 
 
 def encode(
@@ -137,7 +132,6 @@ def encode(
     views: int = 1,
     seed: int = 0,
     batch_size: int = 64,
-    workers: int | None = None,
     cache: bool = True,
     progress: bool = True,
     description: str = "encode",
@@ -158,18 +152,11 @@ def encode(
         raise ValueError(f"views is {views}; give at least 1")
     shape = (math.prod(backbone.grid), backbone.patch_width)
     row = np.dtype([("image", "<f4", (backbone.joint_width,)), ("patches", "<f2", shape)])
-    number = len(images) * views
+    number, per_batch = len(images) * views, max(1, batch_size // views)
 
     def batches() -> Iterator[np.ndarray]:
-        stream = pixel_batches(
-            backbone,
-            images,
-            batch_size=max(1, batch_size // views),
-            workers=workers,
-            views=views,
-            seed=seed,
-        )
         show = progress and len(images) >= 64
+        stream = pixel_batches(backbone, images, batch_size=per_batch, views=views, seed=seed)
         with progress_bar(total=len(images), desc=description, unit="image", show=show) as bar:
             for indices, pixels in stream:
                 with torch.no_grad():
@@ -182,40 +169,20 @@ def encode(
 
     rows = None
     if cache and len(images):
-        key = _cache_key(backbone, images, shared_first_block, (views, seed) if views > 1 else ())
-        name = re.sub(r"[^\w.-]", "_", backbone.name)
-        path = cache_folder() / f"{name}-{key}.npy"
-        rows = cached_rows(path, row, number)
-        try:
-            if rows is None:
-                clear_cache(older_than=1, unfinished=True)
-                save_rows(path, row, number, batches())
-                rows = cached_rows(path, row, number)
-        except WriteError as error:  # features that can't be kept are still features
-            warnings.warn(
-                f"the features are not kept on disk: {error}; "
-                "set SOTGLP_CACHE to a folder with room",
-                stacklevel=2,
-            )
+        depends_on = (
+            "v3",
+            torch.__version__,
+            backbone.fingerprint,
+            str(backbone.dtype),
+            backbone.model.visual.preprocess_cfg,
+            shared_first_block,
+            images.fingerprint(),
+            (views, seed) if views > 1 else (),
+        )
+        rows = cached_rows(backbone.name, depends_on, row, number, batches)
     if rows is None:
         rows = np.concatenate([np.empty(0, row), *batches()])
     with warnings.catch_warnings(action="ignore"):  # torch's, on arrays that can't be written to
         patches = torch.from_numpy(np.asarray(rows["patches"]))
     image = torch.from_numpy(np.array(rows["image"]))
     return Features(image, patches, torch.from_numpy(images.labels.copy()), backbone.grid)
-
-
-def _cache_key(
-    backbone: Backbone, images: Images, shared_first_block: bool, augmentation: tuple[int, ...]
-) -> str:
-    depends_on = (
-        "v3",
-        torch.__version__,
-        backbone.fingerprint,
-        str(backbone.dtype),
-        backbone.model.visual.preprocess_cfg,
-        shared_first_block,
-        images.fingerprint(),
-        *augmentation,
-    )
-    return hashlib.sha256(repr(depends_on).encode()).hexdigest()[:32]

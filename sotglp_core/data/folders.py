@@ -1,153 +1,160 @@
-"""A folder of photos as train, validation and test images: one sub-folder a class, or train/, val/, test/ of such."""
+"""Folders of photos: a sub-folder for each class, or train/, val/ and test/ of such."""
 
 from __future__ import annotations
 
-import hashlib
 import os
 import re
-import sys
-from collections.abc import Mapping, Sequence
+from collections import Counter
+from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
+from typing import NamedTuple, NoReturn
 
-import numpy as np
+from ..messages import note, printable
+from .images import SUFFIXES
+from .names import composed
 
-from ..messages import printable, progress_bar
-from .images import SUFFIXES, FolderImages, read_image
+PARTS = {
+    "train": ("train", "training"),
+    "val": ("val", "valid", "validation", "dev"),
+    "test": ("test", "testing"),
+}
+LITTER = {"@eaDir", "__MACOSX", "Thumbs.db", "desktop.ini", "#recycle", "$RECYCLE.BIN"}
 
-SPLITS = {"train": ("train",), "val": ("val", "valid", "validation"), "test": ("test",)}
-TEST_SHARE, VAL_SHARE = 0.3, 0.2  # of each class's images where the folder has no train/ of its own
+
+class Photo(NamedTuple):
+    """An image file as a source has it."""
+
+    path: Path
+    key: str  # what the source calls its class: a folder, a label, a WordNet id
+    part: str | None  # one of PARTS; None: the source does not say
 
 
-def folder_splits(
-    root: str | Path,
-    *,
-    classes: Sequence[str] | None = None,
-    names: Mapping[str, str] | None = None,
-    skip_corrupt: bool = False,
-) -> tuple[tuple[str, ...], dict[str, FolderImages]]:
-    """Class names and the images of the splits "train", "val" and "test".
+class Listing(NamedTuple):
+    """The photos of a source."""
 
-    A folder of class folders is split by a fixed draw: 30 % of each class to test, 20 % to validation.
+    photos: list[Photo]
+    source: str  # where it was read, for messages
+    keys: list[str]  # in the order of the labels
+    names: Mapping[str, str] | None = None  # key -> class name, if the source has any
 
-    :param root: the folder.
-    :param classes: names of the class folders to use; None: all.
-    :param names: class folder -> class name; None: the folders' names, tidied by :func:`class_names`.
-    :param skip_corrupt: decode every file first and leave out, with a line on standard error, what can't be read.
-    :raises ValueError: on a missing folder or split, a class without images, an unknown class, or splits whose classes differ.
+
+def part_of(name: str) -> str | None:
+    """The part that a folder or column means: "Train", "training_set" and "train2017" are one."""
+    word = re.sub(r"[^a-z]", "", name.lower())
+    word = re.sub(r"(set|split|data|images)$", "", word)
+    return next((part for part, synonyms in PARTS.items() if word in synonyms), None)
+
+
+def read_folder(root: Path) -> Listing:
+    """The photos of class folders, or of folders of those that are called like parts of a split.
+
+    As long as only one sub-folder has images, and those in sub-folders of its own, it is read
+    instead. Files that are left out are counted in one line on standard error.
+
+    :raises ValueError: on a folder that is not there or can't be read, a class folder without
+        images, two folders for one part, or sub-folders that can't be classes.
     """
-    root = Path(root)
     if not root.is_dir():
         raise ValueError(
-            f"there is no folder {printable(root)}; give one with a sub-folder of images for each class"
+            f"there is no folder {printable(root)}; give one with a sub-folder of images "
+            "for each class"
         )
-    ready = {
-        split: root / name
-        for split, known in SPLITS.items()
-        for name in known
-        if os.path.isdir(root / name)
-    }
-    if ready and "train" not in ready:
-        part = next(iter(ready.values())).name
-        raise ValueError(
-            f"{printable(root)} has {part}/ but no train/; add one, or rename that folder if it is a class"
-        )
-    keep = readable if skip_corrupt else (lambda images: images)
-    if not ready:
-        folders, paths, labels = _scan(root, classes)
-        images = keep(FolderImages(paths, labels))
-        return class_names(folders, names), draw_splits(images, len(folders))
-    folders, *_ = scanned = _scan(ready["train"], classes)
-    splits = {"train": keep(FolderImages(*scanned[1:]))}
-    for split in ready.keys() - {"train"}:
-        splits[split] = keep(FolderImages(*_scan(ready[split], folders)[1:]))
-    if "test" not in splits:
-        raise ValueError(
-            f"{printable(root)} has train/ but no test/; add one, or put the class folders directly in it to have them split"
-        )
-    splits.setdefault("val", splits["train"].subset([]))
-    return class_names(folders, names), splits
+    images = {folder.name: list_images(folder) for folder in _subfolders(root)}
+    filled = [name for name, found in images.items() if found]
+    nested = [name for name in filled if any(path.parent.parent != root for path in images[name])]
+    if len(filled) == 1 and filled == nested:
+        return read_folder(root / nested[0])
+    photos: list[Photo] = []
+    parts: dict[str, str] = {}
+    for name in nested:
+        part = part_of(name)
+        if part and parts.setdefault(part, name) != name:
+            raise ValueError(
+                f"{printable(root)} has {parts[part]}/ and {name}/, which both are {part} images; "
+                "keep one"
+            )
+    for part, name in parts.items():
+        photos += _class_photos(root / name, images[name], part)
+    if not parts:
+        photos += _class_photos(root, [path for name in filled for path in images[name]], None)
+    left_out = sorted({*walk(root)} - {photo.path for photo in photos})
+    if left_out:
+        kinds = Counter(path.suffix.lower() or "no suffix" for path in left_out).most_common(4)
+        counts = ", ".join(f"{kind} {number}" for kind, number in kinds)
+        note(f"{root}: left out are {len(left_out)} files ({counts}), such as {left_out[0]}")
+    return Listing(photos, printable(root), sorted({photo.key for photo in photos}))
 
 
 def list_images(folder: str | Path) -> list[Path]:
-    """The image files below a folder and what it links to, sorted; hidden ones and folders are left out.
+    """The image files below a folder and what it links to, sorted.
+
+    Left out are hidden files and folders, and what servers and systems leave behind.
 
     :raises ValueError: if a folder below can't be listed.
     """
-    if not Path(folder).is_dir():
-        return []
-    found, seen = [], {_identity(parent) for parent in Path(folder).resolve().parents}
+    return sorted(path for path in walk(Path(folder)) if path.suffix.lower() in SUFFIXES)
+
+
+def walk(folder: Path) -> Iterator[Path]:
+    """All files below a folder and what it links to, but no linked folder twice."""
+    if not folder.is_dir():
+        return
+    seen = {_identity(parent) for parent in folder.resolve().parents}
     for place, folders, files in os.walk(folder, followlinks=True, onerror=_unlisted):
         if _identity(place) in seen:  # a link that goes round in circles
             folders.clear()
             continue
         seen.add(_identity(place))
-        folders[:] = sorted(name for name in folders if not name.startswith("."))
-        found += [
-            Path(place, name)
-            for name in files
-            if not name.startswith(".") and Path(name).suffix.lower() in SUFFIXES
-        ]
-    return sorted(found)
+        folders[:] = [name for name in folders if not _hidden(name)]
+        yield from (Path(place, name) for name in files if not _hidden(name))
 
 
-def class_names(folders: Sequence[str], names: Mapping[str, str] | None = None) -> tuple[str, ...]:
-    """What the prompts call each class: its name in ``names``, or the folder's in plain words ("001.Grey_Wolf", "GreyWolf": "Grey Wolf").
+def _class_photos(base: Path, images: list[Path], part: str | None) -> list[Photo]:
+    """The images in the sub-folders of ``base``, each of which is a class.
 
-    :raises ValueError: if one is missing in ``names``, empty or not UTF-8, or if two are the same.
+    :raises ValueError: if they are no classes, or one is empty.
     """
-    missing = [folder for folder in folders if names is not None and folder not in names]
-    if missing:
-        raise ValueError(f"the class names have none for {missing[0]!r}; add a line for it")
-    tidy = tuple(
-        " ".join(names[folder].split()) if names is not None else _plain_words(folder)
-        for folder in folders
-    )
-    for folder, name in zip(folders, tidy):
-        if not name or not name.isprintable():
-            raise ValueError(
-                f"the class {folder!r} has no name that can be written in a prompt; rename it, or give its name with --names"
-            )
-    known: dict[str, str] = {}
-    for folder, name in zip(folders, tidy):
-        if (other := known.setdefault(name.lower(), folder)) is not folder:
-            raise ValueError(
-                f"{other!r} and {folder!r} have the same class name {name!r}; rename one"
-            )
-    return tidy
-
-
-def chosen_classes(
-    found: Sequence[str],
-    classes: Sequence[str] | None,
-    place: str | Path,
-    *,
-    kind: str = "class folder",
-) -> list[str]:
-    """The classes to use, of those found in a place.
-
-    :raises ValueError: on an unknown class, one named twice, or fewer than two.
-    """
-    if classes and len(set(classes)) < len(classes):
-        raise ValueError(f"the classes {', '.join(classes)} name one twice; name each once")
-    unknown = sorted(set(classes or ()) - set(found))
-    if unknown:
-        known = ", ".join(map(printable, found[:8]))
+    tails = [path.relative_to(base).parts for path in images]
+    inside: dict[str, set[str]] = {tail[0]: set() for tail in tails if len(tail) > 1}
+    for tail in tails:
+        if len(tail) > 2:
+            inside[tail[0]].add(tail[1])
+    common = set.intersection(*inside.values()) if len(inside) > 1 else set()
+    if len(common) > 1 and all(folders == common for folders in inside.values()):
         raise ValueError(
-            f"{printable(place)} has no {kind} {unknown[0]!r}; it has {known}{' ...' if len(found) > 8 else ''}"
+            f"{printable(base)}: {_some(inside)} all have the folders {_some(common)}, so it is "
+            "not clear what the classes are; sort photos as CLASS/PHOTO, or train/CLASS/PHOTO"
         )
-    chosen = list(classes or found)
-    if len(chosen) < 2:
+    flat = {tail[0] for tail in tails if len(tail) == 2}
+    for key, folders in inside.items():
+        if twice := folders & (inside.keys() - {key} | flat):
+            raise ValueError(
+                f"{printable(base / key)} has a folder {min(twice)!r}, which is a class, too; "
+                "move it, or remove it if it is a copy"
+            )
+    empty = {folder.name for folder in _subfolders(base)} - inside.keys()
+    if empty and part in (None, "train"):
         raise ValueError(
-            f"{printable(place)} has {len(chosen)} {kind}s; a classifier needs at least 2, each with images"
+            f"the class {min(empty)!r} has no images in {printable(base)}; add some or remove it"
         )
-    return chosen
+    return [Photo(p, composed(tail[0]), part) for p, tail in zip(images, tails) if len(tail) > 1]
 
 
-def _plain_words(folder: str) -> str:
-    name = re.sub(r"^\d+\.(?=.)", "", folder).replace("_", " ").replace("-", " ")
-    return " ".join(
-        (name if " " in name.strip() else re.sub(r"(?<=[a-z]{2})(?=[A-Z][a-z])", " ", name)).split()
-    )
+def _subfolders(root: Path) -> list[Path]:
+    """Folders, and links to nothing that look like folders."""
+    try:
+        entries = sorted(entry for entry in root.iterdir() if not _hidden(entry.name))
+    except OSError as error:
+        _unlisted(error)
+    return [e for e in entries if os.path.isdir(e) or not (e.suffix or os.path.exists(e))]
+
+
+def _some(names: Iterable[str]) -> str:
+    return ", ".join(printable(name) for name in sorted(names)[:4])
+
+
+def _hidden(name: str) -> bool:
+    return name.startswith(".") or name in LITTER
 
 
 def _identity(folder: str | Path) -> tuple[int, int]:
@@ -155,61 +162,5 @@ def _identity(folder: str | Path) -> tuple[int, int]:
     return status.st_dev, status.st_ino
 
 
-def _unlisted(error: OSError) -> None:
-    raise ValueError(
-        f"can't list the folder {printable(error.filename)}: {error.strerror}"
-    ) from None
-
-
-def _scan(root: Path, classes: Sequence[str] | None) -> tuple[list[str], list[Path], list[int]]:
-    try:
-        entries = sorted(p for p in root.iterdir() if not p.name.startswith("."))
-    except OSError as error:
-        _unlisted(error)
-    lost = [p.name for p in entries if not p.suffix and p.is_symlink() and not os.path.exists(p)]
-    if lost:
-        raise ValueError(
-            f"{lost[0]!r} in {printable(root)} is a link to nothing; mend it, or remove it if it is no class"
-        )
-    folders = chosen_classes([p.name for p in entries if os.path.isdir(p)], classes, root)
-    paths: list[Path] = []
-    labels: list[int] = []
-    for label, name in enumerate(folders):
-        own = list_images(root / name)
-        if not own:
-            raise ValueError(
-                f"class {name!r} has no images in {printable(root / name)}; add photos or remove the folder"
-            )
-        paths += own
-        labels += [label] * len(own)
-    return folders, paths, labels
-
-
-def readable(images: FolderImages) -> FolderImages:
-    """The images that can be decoded; the others are named and counted on standard error."""
-    good = []
-    for i in progress_bar(range(len(images)), desc="check", unit="image", show=len(images) >= 64):
-        try:
-            read_image(images.paths[i], side=1)
-            good.append(i)
-        except ValueError as error:
-            print(f"skipped: {error}", file=sys.stderr)
-    if len(good) < len(images):
-        print(f"skipped {len(images) - len(good)} of {len(images)} files", file=sys.stderr)
-    return images.subset(good)
-
-
-def draw_splits(images: FolderImages, classes: int) -> dict[str, FolderImages]:
-    """Train, val and test: each class's files in the order of a digest of their names, so that a new photo or class moves few others."""
-    parts: dict[str, list[int]] = {"train": [], "val": [], "test": []}
-    digests = [hashlib.sha256(path.name.encode(errors="replace")).digest() for path in images.paths]
-    for label in range(classes):
-        own = sorted(np.flatnonzero(images.labels == label).tolist(), key=digests.__getitem__)
-        test, val = max(1, int(TEST_SHARE * len(own))), int(VAL_SHARE * len(own))
-        for split, chosen in (
-            ("test", own[:test]),
-            ("val", own[test : test + val]),
-            ("train", own[test + val :]),
-        ):
-            parts[split] += sorted(chosen)
-    return {split: images.subset(chosen) for split, chosen in parts.items()}
+def _unlisted(error: OSError) -> NoReturn:
+    raise ValueError(f"can't list the folder {printable(error.filename)}: {error.strerror}")

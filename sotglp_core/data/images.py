@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import hashlib
 import io
-import math
 import os
 import stat
 import warnings
@@ -15,7 +14,6 @@ from functools import cache
 from pathlib import Path
 
 import numpy as np
-import torch
 from PIL import Image, ImageOps, UnidentifiedImageError
 
 from ..messages import printable
@@ -25,7 +23,7 @@ with suppress(ImportError):
 
     register_heif_opener()
 Image.init()
-FORMATS = [
+FORMATS: list[str] = [
     name
     for name in ("JPEG", "PNG", "WEBP", "BMP", "GIF", "TIFF", "PPM", "AVIF", "HEIF")
     if name in Image.OPEN
@@ -126,32 +124,28 @@ def read_image(path: str | Path, *, side: int | None = None) -> Image.Image:
 def random_view(image: Image.Image, side: int, seed: tuple[int, int]) -> Image.Image:
     """A random resized crop, mirrored half of the time: the augmentation of CLIP and CoOp.
 
+    As torchvision's RandomResizedCrop: 8 to 100 % of the area, at 3:4 to 4:3; but not drawn from
+    the generator that all threads share.
+
     :param seed: of the run, and the number of the view; with the pixels, they decide the crop.
     :return: ``side`` x ``side``.
     """
     digest = hashlib.sha256(f"{seed} {image.size}".encode() + image.tobytes()).digest()
-    generator = torch.Generator().manual_seed(int.from_bytes(digest[:7]))
-    left, top, width, height = _random_box(image.width, image.height, generator)
-    mirrored = bool(torch.rand((), generator=generator) < 0.5)
-    box = (left, top, left + width, top + height)
-    view = image.resize((side, side), Image.Resampling.BICUBIC, box=box)
-    return ImageOps.mirror(view) if mirrored else view
-
-
-def _random_box(width: int, height: int, generator: torch.Generator) -> tuple[int, int, int, int]:
-    """Left, top, width, height of 8 to 100 % of the area at 3:4 to 4:3, drawn as torchvision does,
-    but not from the generator that all threads share."""
-    low, high = torch.log(torch.tensor([3 / 4, 4 / 3]))
+    rng = np.random.default_rng(int.from_bytes(digest))
+    width, height = image.size
     for _ in range(10):
-        area = width * height * torch.empty(1).uniform_(0.08, 1.0, generator=generator).item()
-        ratio = torch.empty(1).uniform_(low, high, generator=generator).exp().item()
-        w, h = round(math.sqrt(area * ratio)), round(math.sqrt(area / ratio))
-        if 0 < w <= width and 0 < h <= height:
-            top = int(torch.randint(0, height - h + 1, (1,), generator=generator))
-            left = int(torch.randint(0, width - w + 1, (1,), generator=generator))
-            return left, top, w, h
-    w, h = min(width, round(height * 4 / 3)), min(height, round(width * 4 / 3))
-    return (width - w) // 2, (height - h) // 2, w, h
+        area = width * height * rng.uniform(0.08, 1)
+        ratio = np.exp(rng.uniform(np.log(3 / 4), np.log(4 / 3)))
+        w, h = round(np.sqrt(area * ratio)), round(np.sqrt(area / ratio))
+        if w <= width and h <= height:
+            left, top = rng.integers(width - w + 1), rng.integers(height - h + 1)
+            break
+    else:  # too narrow for all ten: its middle
+        w, h = min(width, round(height * 4 / 3)), min(height, round(width * 4 / 3))
+        left, top = (width - w) // 2, (height - h) // 2
+    box = (left, top, left + max(w, 1), top + max(h, 1))
+    view = image.resize((side, side), Image.Resampling.BICUBIC, box=box)
+    return ImageOps.mirror(view) if rng.random() < 0.5 else view
 
 
 def _opened(path: str | Path) -> Image.Image:

@@ -1,18 +1,22 @@
-"""Few-shot draws."""
+"""Draws: few training images of each class, and parts of a source that has none."""
 
 from __future__ import annotations
 
+import hashlib
+import random
 from collections.abc import Sequence
 
 import numpy as np
 
-DRAWS = ("exact", "proportional")
+from .images import FolderImages
+
+DRAWS = ("exact", "coop", "stratified")
 
 
 def few_shot(
     labels: np.ndarray,
     class_names: Sequence[str],
-    shots: int,
+    shots: int | None,
     seed: int,
     *,
     allow_fewer: bool = False,
@@ -20,52 +24,76 @@ def few_shot(
 ) -> np.ndarray:
     """Indices of the few training images, drawn by seed.
 
-    "exact" takes ``shots`` images of each class: the CoOp protocol. "proportional" takes shots * classes images in all, from every class in
-    proportion to its size: what the released code of SOT-GLP draws (scikit-learn's StratifiedShuffleSplit); small classes may get none.
+    "exact" takes ``shots`` images of each class. "coop" does so, too, and takes the very images of
+    CoOp's code, for its seeds 1, 2 and 3 those of the literature. "stratified" takes
+    shots * classes images in all, of every class in proportion to its size, as the released code of
+    SOT-GLP and GalLoP does (scikit-learn's StratifiedShuffleSplit); small classes may get none.
 
-    :param labels: (n,) class indices.
-    :param shots: images of each class, or on average of each class; at least 1.
+    :param labels: (n,) class indices, in the order of the split.
+    :param shots: images of each class, or on average of each class; None: all images.
     :param allow_fewer: take what there is where there are fewer.
-    :param draw: "exact" or "proportional".
-    :return: indices, grouped by class; (classes * shots,) of them unless there are fewer.
+    :return: (classes * shots,) indices, unless there are fewer images.
     :raises ValueError: naming a class that has fewer images, or none; on another draw.
     """
-    if shots < 1:
-        raise ValueError(f"shots is {shots}; give at least 1")
-    if draw not in DRAWS:
-        raise ValueError(f"draw is {draw!r}; choose {' or '.join(DRAWS)}")
-    rng = np.random.default_rng(seed)
-    own = [rng.permutation(np.flatnonzero(labels == c)) for c in range(len(class_names))]
-    sizes = np.array([len(o) for o in own])
-    if (sizes == 0).any():
+    if draw not in DRAWS or (shots is not None and shots < 1):
         raise ValueError(
-            f"class {class_names[int(sizes.argmin())]!r} has no image to train on; add photos or remove its folder"
+            f"shots is {shots} and draw {draw!r}; give at least 1 of {', '.join(DRAWS)}"
         )
-    if draw == "proportional":
-        wanted = _proportional(sizes, shots, allow_fewer)
-    else:
-        wanted = np.full(len(own), shots)
-        short = np.flatnonzero(sizes < shots)
-        if len(short) and not allow_fewer:
-            first = short[0]
+    own = [np.flatnonzero(labels == label) for label in range(len(class_names))]
+    wanted = len(labels) if shots is None else shots
+    fewer = allow_fewer or shots is None
+    for name, indices in zip(class_names, own):
+        if len(indices) == 0:
+            raise ValueError(f"class {name!r} has no image to train on; add some or leave it out")
+        if len(indices) < wanted and not fewer and draw != "stratified":
             raise ValueError(
-                f"class {class_names[first]!r} has {sizes[first]} images to train on (test and validation images are set "
-                f"aside), fewer than {shots} shots; add photos, lower --shots, or pass --allow-fewer"
+                f"class {name!r} has {len(indices)} images to train on (test and validation images "
+                f"are set aside), fewer than {shots} shots; add photos, ask for fewer shots, or "
+                "allow fewer"
             )
-    return np.concatenate([o[:n] for o, n in zip(own, wanted)])
+    if shots is None or (draw == "stratified" and fewer and wanted * len(own) >= len(labels)):
+        return np.arange(len(labels))
+    if draw == "stratified":
+        return _stratified(labels, wanted * len(own), seed)
+    if draw == "coop":
+        generator = random.Random(seed)
+        drawn = [
+            generator.sample(own[label].tolist(), wanted)
+            if len(own[label]) >= wanted
+            else own[label]
+            for label in dict.fromkeys(labels.tolist())
+        ]
+        return np.concatenate(drawn)
+    rng = np.random.default_rng(seed)
+    return np.concatenate([rng.permutation(indices)[:wanted] for indices in own])
 
 
-def _proportional(sizes: np.ndarray, shots: int, allow_fewer: bool) -> np.ndarray:
-    """shots * classes shared out in proportion to the sizes; the largest remainders are rounded up."""
-    total = shots * len(sizes)
-    if total > sizes.sum():
-        if not allow_fewer:
-            raise ValueError(
-                f"there are {sizes.sum()} images to train on, fewer than {shots} shots times {len(sizes)} classes; "
-                "add photos, lower --shots, or pass --allow-fewer"
-            )
-        return sizes
-    exact = total * sizes / sizes.sum()
-    wanted = np.floor(exact).astype(int)
-    wanted[np.argsort(wanted - exact, kind="stable")[: total - wanted.sum()]] += 1
-    return wanted
+def draw_parts(images: FolderImages) -> dict[str, FolderImages]:
+    """A fixed draw of 30 % of each class's images to test, 20 % to validation, the rest to train.
+
+    A class's files are taken in the order of a digest of their names, so that a new photo or class
+    moves few others.
+    """
+    digests = [hashlib.sha256(path.name.encode(errors="replace")).digest() for path in images.paths]
+    parts: dict[str, list[int]] = {"train": [], "val": [], "test": []}
+    for label in np.unique(images.labels):
+        own = np.flatnonzero(images.labels == label).tolist()
+        own.sort(key=digests.__getitem__)
+        test, val = max(1, int(0.3 * len(own))), int(0.2 * len(own))
+        parts["test"] += sorted(own[:test])
+        parts["val"] += sorted(own[test : test + val])
+        parts["train"] += sorted(own[test + val :])
+    return {part: images.subset(indices) for part, indices in parts.items()}
+
+
+def _stratified(labels: np.ndarray, total: int, seed: int) -> np.ndarray:
+    from sklearn.model_selection import StratifiedShuffleSplit
+
+    split = StratifiedShuffleSplit(1, train_size=total, random_state=seed)
+    try:
+        chosen, _ = next(split.split(labels, labels))
+    except ValueError as error:
+        raise ValueError(
+            f"a stratified draw of {total} of {len(labels)} images is not possible: {error}"
+        ) from None
+    return chosen

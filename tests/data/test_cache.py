@@ -29,7 +29,7 @@ tiny = load_backbone("pocket", "random")
 images = FolderImages(sorted(Path(sys.argv[1]).iterdir()), [0] * 12).subset(range(6))
 
 def run(cache=True):
-    return encode(tiny, images, batch_size=2, workers=0, progress=False, cache=cache)
+    return encode(tiny, images, batch_size=2, progress=False, cache=cache)
 
 def child():
     pid = os.fork()

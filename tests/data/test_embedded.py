@@ -5,9 +5,10 @@ import pytest
 import torch
 
 from sotglp_core import load_task
-from sotglp_core.data.embedded import ood_images, species_images
+from sotglp_core.data import FolderImages
 from sotglp_core.data.cache import cache_folder
-from sotglp_core.data.features import encode
+from sotglp_core.data.embedded import ood_images, species_images
+from sotglp_core.data.features import encode, pixel_batches
 from sotglp_core.pocket.traits import PARTS, SPECIES
 
 
@@ -86,12 +87,26 @@ def test_no_cache_on_request(tiny):
     assert not cache_folder().exists() or not list(cache_folder().iterdir())
 
 
-def test_workers_give_the_same(tiny):
-    images = ood_images("textures", 3)
-    torch.testing.assert_close(
-        encode(tiny, images, workers=2, cache=False).patches,
-        encode(tiny, images, workers=0, cache=False).patches,
+def test_the_number_of_threads_changes_nothing(tiny):
+    images = ood_images("textures", 7)
+    one, three = (
+        list(pixel_batches(tiny, images, batch_size=3, workers=workers)) for workers in (1, 3)
     )
+    assert [rows for rows, _ in one] == [rows for rows, _ in three] == [[0, 1, 2], [3, 4, 5], [6]]
+    assert all(torch.equal(a, b) for (_, a), (_, b) in zip(one, three))
+
+
+def test_images_that_can_not_be_read_are_left_out_of_the_stream(tiny, photos):
+    (photos / "03.png").write_bytes(b"junk")
+    images, said = FolderImages(sorted(photos.iterdir()), [0] * 12), []
+    stream = pixel_batches(tiny, images, batch_size=5, on_unreadable=said.append)
+    batches = [(rows, pixels.shape) for rows, pixels in stream]
+    assert [rows for rows, _ in batches] == [[0, 1, 2, 4], [5, 6, 7, 8, 9], [10, 11]]
+    assert batches[0][1] == (4, 3, 112, 112) and len(said) == 1 and "03.png" in said[0]
+    with pytest.raises(ValueError, match="can't read the image .*03.png"):
+        list(pixel_batches(tiny, images, batch_size=5))
+    only = images.subset([3])
+    assert not list(pixel_batches(tiny, only, batch_size=5, on_unreadable=said.append))
 
 
 def test_nothing_to_encode(tiny):

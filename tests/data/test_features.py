@@ -52,7 +52,7 @@ def test_patches_stay_on_disk(tiny, monkeypatch):
 
     monkeypatch.setattr(type(tiny), "encode_image", cheap)
     taken = []
-    features = encode(tiny, Blank(1500), workers=0, progress=False)  # 113 MB of patches
+    features = encode(tiny, Blank(1500), progress=False)  # 113 MB of patches
     assert max(taken) - taken[0] < 60 and anonymous() - taken[0] < 40, (
         "MB: the rows gather in memory while they are written"
     )

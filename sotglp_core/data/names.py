@@ -1,0 +1,74 @@
+"""What classes are called: names that a prompt can use, and which spellings are the same name."""
+
+from __future__ import annotations
+
+import re
+import unicodedata
+from collections.abc import Mapping, Sequence
+
+from ..messages import did_you_mean, printable
+
+JOINERS = "\u200c\u200d"  # invisible, but part of how some scripts and emoji are written
+CODE = re.compile(r"n\d{8}|[\d.,]+")  # a WordNet id or a bare number
+
+
+def composed(name: str) -> str:
+    """The name in Unicode's composed form, in which file systems may not keep it."""
+    return unicodedata.normalize("NFC", name)
+
+
+def same(name: str) -> str:
+    """What is equal for two spellings of one name: "Red_fox", "red fox", "RedFox"."""
+    return composed(re.sub(r"[\s_-]+", "", composed(name).casefold()))
+
+
+def plain_words(key: str) -> str:
+    """A folder or label as a prompt can use it: "001.Grey_Wolf" is "Grey Wolf"."""
+    return " ".join(re.sub(r"^\d{2,}\.(?=[^\W\d_])", "", composed(key)).replace("_", " ").split())
+
+
+def class_names(keys: Sequence[str], names: Mapping[str, str] | None = None) -> tuple[str, ...]:
+    """What prompts call each class.
+
+    :param keys: what the source of the images calls them: folders, labels or WordNet ids.
+    :param names: key -> class name; None: the keys in plain words.
+    :raises ValueError: if a name is missing, can't be written in a prompt, is only a code, or is
+        another class's, too.
+    """
+    found: dict[str, str] = {}
+    tidy = []
+    for key in keys:
+        if names is not None and key not in names:
+            raise ValueError(f"the class names have none for {key!r}; add a line for it")
+        if names is None and CODE.fullmatch(key):
+            raise ValueError(
+                f"the class {key!r} is a code, which says nothing in a prompt; give class names, "
+                f"such as {{{key!r}: 'goldfish'}} or a file of them"
+            )
+        name = plain_words(key) if names is None else " ".join(composed(names[key]).split())
+        if not name or not all(c.isprintable() or c in JOINERS for c in name):
+            raise ValueError(f"the class {key!r} has no name that can be written in a prompt")
+        other = found.setdefault(same(name), key)
+        if other != key:
+            raise ValueError(f"{other!r} and {key!r} have the same class name {name!r}")
+        tidy.append(name)
+    return tuple(tidy)
+
+
+def chosen_keys(
+    wanted: Sequence[str], keys: Sequence[str], names: Mapping[str, str] | None, where: str
+) -> list[str]:
+    """The keys of the wanted classes, each given by its key or its name.
+
+    :raises ValueError: on a class that is not there, or is given twice.
+    """
+    found = {same(names[key] if names and key in names else plain_words(key)): key for key in keys}
+    found |= {same(key): key for key in keys}
+    for name in wanted:
+        if same(name) not in found:
+            near = did_you_mean(name, keys) or f"; it has {', '.join(map(printable, keys[:8]))} ..."
+            raise ValueError(f"{where} has no class {name!r}{near}")
+    chosen = [found[same(name)] for name in wanted]
+    if len(set(chosen)) < len(chosen):
+        raise ValueError(f"the classes {', '.join(wanted)} name one twice; name each once")
+    return chosen
