@@ -3,18 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
-from contextlib import nullcontext
 from typing import Any
 
-import torch
 from torch import Tensor, nn
 
 
 class Processes:
     """The processes of an ``accelerate.Accelerator``; of None: this one alone.
 
-    Row i belongs to the process of rank i mod ``number``. What is gathered is whole, in order, and
-    holds no row twice.
+    Row i belongs to the process of rank i mod ``number``.
     """
 
     def __init__(self, accelerator: Any = None):
@@ -26,13 +23,26 @@ class Processes:
         """The rows of this process."""
         return slice(self.rank, rows, self.number)
 
-    def gather(self, shard: Tensor, rows: int) -> Tensor:
-        """This process's rows -> all (rows, ...), in every process; differentiable.
+    def subset(self, images: Any) -> Any:
+        """The images of this process."""
+        rows = range(len(images))[self.shard(len(images))]
+        return images if self.number == 1 else images.subset(rows)
 
-        The gradient is right where each process computes the whole loss of what was gathered and
+    def gather(self, shard: Tensor, rows: int) -> Tensor:
+        """The shards of all processes in order, (rows, ...), in every process; differentiable.
+
+        The gradient is right where every process computes the same loss and
         :meth:`average_gradients` follows.
         """
-        return shard if self.number == 1 else _Gather.apply(shard, rows, self)
+        if self.number == 1:
+            return shard
+        padded = self.accelerator.pad_across_processes(shard.detach())
+        by_rank = self.accelerator.gather(padded).unflatten(0, (self.number, -1))
+        everything = by_rank.transpose(0, 1).flatten(0, 1)[:rows]
+        if shard.requires_grad:  # gradients flow into the rows of this process
+            shard.register_hook(lambda gradient: gradient * self.number)
+            everything[self.shard(rows)] = shard
+        return everything
 
     def encode_sharded(self, encode: Callable[[slice], Tensor], rows: int) -> Tensor:
         """All rows of what ``encode`` makes of a slice of them, each made by one process.
@@ -58,20 +68,3 @@ class Processes:
         from accelerate.utils import broadcast_object_list
 
         return broadcast_object_list([value])[0]
-
-    def autocast(self) -> Any:
-        """The context in which Accelerate's mixed precision holds."""
-        return self.accelerator.autocast() if self.accelerator else nullcontext()
-
-
-class _Gather(torch.autograd.Function):
-    @staticmethod
-    def forward(ctx: Any, shard: Tensor, rows: int, processes: Processes) -> Tensor:
-        ctx.shard, ctx.number = processes.shard(rows), processes.number
-        padded = processes.accelerator.pad_across_processes(shard)
-        by_rank = processes.accelerator.gather(padded).unflatten(0, (ctx.number, -1))
-        return by_rank.transpose(0, 1).flatten(0, 1)[:rows]
-
-    @staticmethod
-    def backward(ctx: Any, grad: Tensor) -> tuple[Tensor, None, None]:
-        return grad[ctx.shard] * ctx.number, None, None

@@ -96,8 +96,8 @@ MUTATIONS = {
     ),
     "FPR threshold": (
         "judging/ood.py",
-        "true >= recall * len(inside) - 1e-9",
-        "true > recall * len(inside)",
+        "tpr >= recall - 1e-9",
+        "tpr > recall",
         "judging/test_ood.py::test_the_two_conventions_differ",
     ),
 }

@@ -1,9 +1,10 @@
-"""Judge a model: accuracy, calibration, out-of-distribution detection, and how its prompts share the patches."""
+"""Evaluate a model: accuracy, calibration, OOD detection, and how prompts share the patches."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -14,45 +15,36 @@ from ..data import Images
 from ..data.features import Features, encode
 from ..distributed import Processes
 from ..messages import progress_bar
-from ..method.model import SOTGLP
-from . import ood as scores
-from .partition import effective_prompts, entropy_ratio, prompt_overlap
+from ..method.model import SOTGLP, Prediction
+from .ood import SCORES, metrics, scores
+from .partition import sharing
 
 
 @dataclass(frozen=True)
 class Outputs:
-    """What a model says of a set of images, image by image, on the CPU."""
+    """What a model says of n images, on the CPU."""
 
     logits: Tensor  # (n, C)
     scores: dict[str, Tensor]  # name -> (n,) float64, higher: more in-distribution
-    partition: dict[
-        str, Tensor
-    ]  # name -> (n,), of the predicted class's plan; empty without local prompts
+    partition: dict[str, Tensor]  # name -> (n,) of the predicted class; empty without local prompts
 
 
 @dataclass(frozen=True)
 class Evaluation:
-    """The metrics of one model on one task; every number a fraction."""
+    """The metrics of one model on one task; every number is a fraction."""
 
     accuracy: float
+    class_accuracy: dict[str, float]  # of the classes with test images
     calibration_error: float
-    ood: dict[str, dict[str, dict[str, float]]]  # set (and "mean") -> score -> metric
+    ood: dict[str, dict[str, dict[str, float]]]  # set, or "mean" -> score -> metric
     partition: dict[str, float]
+    shifts: dict[str, float]  # set -> accuracy among the classes that it has
     outputs: Outputs
     ood_outputs: dict[str, Outputs]
-    shifts: dict[str, float] = field(
-        default_factory=dict
-    )  # set -> accuracy among the classes that it has
 
     def to_dict(self) -> dict:
         """The metrics, without the outputs, ready for JSON."""
-        return {
-            "accuracy": self.accuracy,
-            "calibration_error": self.calibration_error,
-            "shifts": self.shifts,
-            "ood": self.ood,
-            "partition": self.partition,
-        }
+        return {k: v for k, v in vars(self).items() if not k.endswith("outputs")}
 
 
 @torch.no_grad()
@@ -65,63 +57,47 @@ def outputs(
     description: str = "evaluate",
     accelerator: Any = None,
 ) -> Outputs:
-    """Logits, every score of :data:`sotglp_core.judging.ood.SCORES`, and the partition metrics of each image.
+    """Logits, every score of :data:`~sotglp_core.judging.ood.SCORES`, and partition measures.
 
-    :param accelerator: an ``accelerate.Accelerator``: its processes share images and prompts, and each has all rows, none twice.
+    :param accelerator: an ``accelerate.Accelerator``: its processes share images and prompts, and
+        each returns all rows, none twice.
     :raises ValueError: if there is no image, or fewer than processes.
     """
     model.eval()
     processes, number = Processes(accelerator), len(images)
     if number < processes.number:
         raise ValueError(
-            f"the set {description!r} has {number or 'no'} images"
-            + (
-                f", too few for {processes.number} processes"
-                if number
-                else "; leave it out, or add some"
-            )
+            f"the set {description!r} has {number} images; "
+            f"give at least {processes.number}, or leave it out"
         )
     progress = progress and processes.rank == 0
-    images = (
-        images.subset(range(number)[processes.shard(number)]) if processes.number > 1 else images
-    )
     features = encode(
         model.backbone,
-        images,
+        processes.subset(images),
         shared_first_block=model.config.shared_first_block,
         progress=progress,
         description=f"encode {description}",
     )
-    text, rows = model.text_features(processes.encode_sharded), []
-    for start in progress_bar(
-        range(0, len(features), batch_size), desc=description, unit="batch", show=progress
-    ):
-        index = slice(start, start + batch_size)
-        p = model(features.batch(index, model.backbone.device), text)
-        row = {
-            "logits": p.logits,
-            **{
-                name: score(p.similarity, p.patch_similarity, p.logits)
-                for name, score in scores.SCORES.items()
-            },
-        }
-        if p.alignment is not None:
-            plan = p.alignment.plan[
-                torch.arange(len(p.logits)), p.logits.argmax(-1)
-            ].double()  # (B, K, N)
-            row |= {
-                "effective_prompts": effective_prompts(plan),
-                "entropy_ratio": entropy_ratio(plan),
-            }
-            row |= {"prompt_overlap": prompt_overlap(plan)} if plan.shape[-1] > 1 else {}
-        rows.append(row)
+    text = model.text_features(processes.encode_sharded)
+    starts = range(0, len(features), batch_size)
+    rows = []
+    for start in progress_bar(starts, desc=description, unit="batch", show=progress):
+        batch = features.batch(slice(start, start + batch_size), model.backbone.device)
+        rows.append(_row(model(batch, text)))
     columns = {
-        key: processes.gather(torch.cat([row[key] for row in rows]), number).cpu()
-        for key in rows[0]
+        name: processes.gather(torch.cat([row[name] for row in rows]), number).cpu()
+        for name in rows[0]
     }
-    return Outputs(
-        columns.pop("logits"), {name: columns.pop(name) for name in scores.SCORES}, columns
-    )
+    return Outputs(columns.pop("logits"), {name: columns.pop(name) for name in SCORES}, columns)
+
+
+def _row(prediction: Prediction) -> dict[str, Tensor]:
+    row = {"logits": prediction.logits, **scores(prediction)}
+    if prediction.alignment is not None:
+        predicted = prediction.logits.argmax(-1)
+        images = torch.arange(len(predicted), device=predicted.device)
+        row |= sharing(prediction.alignment.plan[images, predicted].double())  # (B, K, N)
+    return row
 
 
 def evaluate(
@@ -133,78 +109,84 @@ def evaluate(
     progress: bool = True,
     accelerator: Any = None,
 ) -> Evaluation:
-    """Top-1 accuracy, expected calibration error, and AUROC, AUPR and FPR95 of every score against every OOD set.
+    """Accuracy, expected calibration error; AUROC, AUPR and FPR95 by score and OOD set.
 
     :param test: in-distribution images with labels.
-    :param ood: sets of images that belong to no class; "mean" in the result is the plain mean over them.
-    :param shifts: other labelled images; where a set has only some of the classes (ImageNet-A and -R, say), the answer is the
-        best of those, as in CoOp's evaluation.
+    :param ood: sets of images of none of the classes; "mean" in the result is the mean over them.
+    :param shifts: other labelled images; where a set has only some of the classes (ImageNet-A and
+        -R, say), the prediction is the best of those, as in CoOp's evaluation.
     :param accelerator: as in :func:`outputs`.
     :raises ValueError: if there are no test images, or a label is outside the classes.
     """
-    settings = {"progress": progress, "accelerator": accelerator}
-    shifts = shifts or {}
-    labels, others = (
-        _labels(model, test),
-        {name: _labels(model, images) for name, images in shifts.items()},
+    labels = labels_of(model, test)
+    shift_labels = {name: labels_of(model, images) for name, images in (shifts or {}).items()}
+    seen = partial(outputs, model, progress=progress, accelerator=accelerator)
+    inside = seen(test, description="test")
+    outside = {name: seen(images, description=name) for name, images in (ood or {}).items()}
+    shifted = {}
+    for name, images in (shifts or {}).items():
+        present = shift_labels[name].unique()
+        logits = seen(images, description=name).logits[:, present]
+        shifted[name] = _mean(present[logits.argmax(-1)] == shift_labels[name])
+    correct = inside.logits.argmax(-1) == labels
+    return Evaluation(
+        accuracy=_mean(correct),
+        class_accuracy={
+            model.class_names[c]: _mean(correct[labels == c]) for c in labels.unique().tolist()
+        },
+        calibration_error=calibration_error(inside.logits, labels),
+        ood=_detection(inside, outside),
+        partition={name: _mean(value) for name, value in inside.partition.items()},
+        shifts=shifted,
+        outputs=inside,
+        ood_outputs=outside,
     )
-    inside = outputs(model, test, description="test", **settings)
-    outside = {
-        name: outputs(model, images, description=name, **settings)
-        for name, images in (ood or {}).items()
-    }
+
+
+def _mean(values: Tensor) -> float:
+    return float(values.double().mean())
+
+
+def _detection(inside: Outputs, outside: dict[str, Outputs]) -> dict:
     table = {
-        name: {
-            score: scores.metrics(inside.scores[score], out.scores[score])
-            for score in scores.SCORES
-        }
+        name: {score: metrics(inside.scores[score], out.scores[score]) for score in SCORES}
         for name, out in outside.items()
     }
-    if table:
+    rows = list(table.values())
+    if rows:
         table["mean"] = {
             score: {
-                metric: float(np.mean([row[score][metric] for row in table.values()]))
-                for metric in next(iter(table.values()))[score]
+                metric: float(np.mean([row[score][metric] for row in rows]))
+                for metric in rows[0][score]
             }
-            for score in scores.SCORES
+            for score in SCORES
         }
-    accuracy = float((inside.logits.argmax(-1) == labels).double().mean())
-    shifted = {}
-    for name, images in shifts.items():
-        truth = others[name]
-        present = truth.unique()
-        answer = present[
-            outputs(model, images, description=name, **settings).logits[:, present].argmax(-1)
-        ]
-        shifted[name] = float((answer == truth).double().mean())
-    return Evaluation(
-        accuracy,
-        calibration_error(inside.logits, labels),
-        table,
-        {name: float(value.mean()) for name, value in inside.partition.items()},
-        inside,
-        outside,
-        shifted,
-    )
+    return table
 
 
-def _labels(model: SOTGLP, images: Images | Features) -> Tensor:
-    labels = torch.as_tensor(images.labels)
-    if len(labels) == 0 or not bool(((labels >= 0) & (labels < len(model.class_names))).all()):
+def labels_of(model: SOTGLP, images: Images | Features) -> Tensor:
+    """(n,) int64 labels of images of the model's classes, on the CPU.
+
+    :raises ValueError: if there is no image, or a label is outside the classes.
+    """
+    labels, classes = torch.as_tensor(images.labels).cpu(), len(model.class_names)
+    if not len(labels) or labels.min() < 0 or labels.max() >= classes:
+        found = f"labelled {labels.min()} to {labels.max()}" if len(labels) else "none at all"
         raise ValueError(
-            f"evaluation needs images labelled 0 to {len(model.class_names) - 1}; this set has {len(labels)} images"
-            + (f" with labels {int(labels.min())} to {int(labels.max())}" if len(labels) else "")
+            f"give images labelled 0 to {classes - 1}, as the model's classes; there are {found}"
         )
     return labels
 
 
 def calibration_error(logits: Tensor, labels: Tensor, *, bins: int = 15) -> float:
-    """sum_i |bin i| / n * |accuracy_i - confidence_i| over equal-width bins of the largest probability.
+    """sum_i |bin i| / n * |accuracy_i - confidence_i|, bins of equal width by confidence.
+
+    :param logits: (n, C); the confidence is the largest probability.
+    :param labels: (n,) int64.
 
     Source: Guo et al., ICML 2017 (arXiv 1706.04599).
     """
     confidence, predicted = logits.double().softmax(-1).max(-1)
-    right = (predicted == labels).double()
-    bin_of = (confidence * bins).long().clamp_max(bins - 1)
-    gap = torch.zeros(bins, dtype=torch.float64).index_add(0, bin_of, confidence - right)
-    return float(gap.abs().sum() / len(labels))
+    gap = confidence - (predicted == labels).double()
+    by_bin, _ = np.histogram(confidence, bins=bins, range=(0, 1), weights=gap)
+    return float(np.abs(by_bin).sum() / len(labels))

@@ -1,12 +1,35 @@
-"""Out-of-distribution scores (higher: more in-distribution) and the metrics that judge them, all in float64."""
+"""Out-of-distribution scores, higher for in-distribution images, and the metrics of detection."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Sequence
 
 import numpy as np
 import torch
+from sklearn.metrics import average_precision_score, roc_auc_score, roc_curve
 from torch import Tensor
+
+from ..method.model import Prediction
+
+Scores = Tensor | np.ndarray | Sequence[float]
+SCORES = ("MCM", "L-MCM", "GL-MCM", "MaxLogit", "Energy", "Entropy")
+CHUNK = 2**18  # cosines whose exponentials are in memory at once
+
+
+def scores(prediction: Prediction) -> dict[str, Tensor]:
+    """Every score of :data:`SCORES`, (B,) float64 each.
+
+    :raises ValueError: on an empty batch or a NaN.
+    """
+    of_image, of_patches = mcm(prediction.similarity), l_mcm(prediction.patch_similarity)
+    return {
+        "MCM": of_image,
+        "L-MCM": of_patches,
+        "GL-MCM": of_image + of_patches,
+        "MaxLogit": max_logit(prediction.logits),
+        "Energy": energy(prediction.logits),
+        "Entropy": negative_entropy(prediction.logits),
+    }
 
 
 def mcm(similarity: Tensor, *, tau: float = 1.0) -> Tensor:
@@ -19,11 +42,13 @@ def mcm(similarity: Tensor, *, tau: float = 1.0) -> Tensor:
 
     Source: Ming et al., NeurIPS 2022 (arXiv 2211.13445).
     """
-    return (_checked(similarity) / tau).softmax(-1).amax(-1)
+    return (_checked(similarity).double() / tau).softmax(-1).amax(-1)
 
 
 def l_mcm(patch_similarity: Tensor, *, tau: float = 1.0) -> Tensor:
-    """max_{p,c} softmax_c(s_p / tau)_c, over all patches.
+    """max_{p,c} softmax_c(s_p / tau)_c = max_p 1 / sum_c exp((s_pc - max_c' s_pc') / tau).
+
+    The exponentials are in float32 (or wider, as the cosines are), their sum in float64.
 
     :param patch_similarity: (B, C, P) cosines of the patches with the classes.
     :return: (B,) float64.
@@ -31,7 +56,14 @@ def l_mcm(patch_similarity: Tensor, *, tau: float = 1.0) -> Tensor:
 
     Source: Miyai et al., GL-MCM (arXiv 2304.04521).
     """
-    return (_checked(patch_similarity) / tau).softmax(-2).amax((-1, -2))
+    images = max(1, CHUNK // _checked(patch_similarity)[0].numel())
+    parts = []
+    for part in patch_similarity.split(images):
+        cosines = part.to(torch.promote_types(part.dtype, torch.float32))
+        below_best = cosines - cosines.amax(-2, keepdim=True)
+        total = (below_best / tau).exp().sum(-2, dtype=torch.float64)  # (b, P)
+        parts.append(1 / total.amin(-1))
+    return torch.cat(parts)
 
 
 def gl_mcm(similarity: Tensor, patch_similarity: Tensor, *, tau: float = 1.0) -> Tensor:
@@ -48,115 +80,93 @@ def gl_mcm(similarity: Tensor, patch_similarity: Tensor, *, tau: float = 1.0) ->
 
 
 def max_logit(logits: Tensor) -> Tensor:
-    """max_c l_c, for (B, C) logits: (B,) float64. Source: Hendrycks et al., ICML 2022 (arXiv 1911.11132)."""
-    return _checked(logits).amax(-1)
+    """max_c l_c, of (B, C) logits: (B,) float64.
+
+    Source: Hendrycks et al., ICML 2022 (arXiv 1911.11132).
+    """
+    return _checked(logits).double().amax(-1)
 
 
 def energy(logits: Tensor) -> Tensor:
-    """log sum_c exp(l_c), for (B, C) logits: (B,) float64. Source: Liu et al., NeurIPS 2020 (arXiv 2010.03759)."""
-    return _checked(logits).logsumexp(-1)
+    """log sum_c exp(l_c), of (B, C) logits: (B,) float64.
+
+    Source: Liu et al., NeurIPS 2020 (arXiv 2010.03759).
+    """
+    return _checked(logits).double().logsumexp(-1)
 
 
 def negative_entropy(logits: Tensor) -> Tensor:
-    """sum_c p_c log p_c with p = softmax(l), for (B, C) logits: (B,) float64."""
-    log_p = _checked(logits).log_softmax(-1)
+    """sum_c p_c log p_c with p = softmax(l), of (B, C) logits: (B,) float64."""
+    log_p = _checked(logits).double().log_softmax(-1)
     return (log_p.exp() * log_p).sum(-1)
 
 
-Scores = Tensor | np.ndarray
-SCORES: dict[
-    str, Callable[[Tensor, Tensor, Tensor], Tensor]
-] = {  # of (similarity, patch_similarity, logits)
-    "MCM": lambda g, s, l: mcm(g),
-    "L-MCM": lambda g, s, l: l_mcm(s),
-    "GL-MCM": lambda g, s, l: gl_mcm(g, s),
-    "MaxLogit": lambda g, s, l: max_logit(l),
-    "Energy": lambda g, s, l: energy(l),
-    "Entropy": lambda g, s, l: negative_entropy(l),
-}
+def auroc(id_scores: Scores, ood_scores: Scores) -> float:
+    """P(ID > OOD) + P(ID = OOD) / 2.
 
-
-def auroc(inside: Scores, outside: Scores) -> float:
-    """P(inside > outside) + P(inside = outside) / 2.
-
-    :param inside: (n,) scores of in-distribution images, the positive class.
-    :param outside: (m,) scores of out-of-distribution images.
+    :param id_scores: (n,) of in-distribution images, the positive class.
+    :param ood_scores: (m,) of OOD images; scores may be infinite.
     :raises ValueError: if either is empty or holds a NaN.
     """
-    inside, outside = _pair(inside, outside)
-    sorted_out = np.sort(outside)
-    below, not_above = (
-        np.searchsorted(sorted_out, inside, "left"),
-        np.searchsorted(sorted_out, inside, "right"),
-    )
-    return float((below + not_above).mean() / (2 * len(outside)))
+    return float(roc_auc_score(*_ranked(id_scores, ood_scores)))
 
 
-def aupr(inside: Scores, outside: Scores) -> float:
-    """Average precision with in-distribution as the positive class: sum_i (R_i - R_{i-1}) P_i over the thresholds.
+def aupr(id_scores: Scores, ood_scores: Scores) -> float:
+    """Average precision, sum_i (R_i - R_{i-1}) P_i, with in-distribution as the positive class.
 
     :raises ValueError: if either is empty or holds a NaN.
     """
-    true, false = _counts(*_pair(inside, outside))
-    recall = true / true[-1]
-    return float((np.diff(recall, prepend=0.0) * true / (true + false)).sum())
+    return float(average_precision_score(*_ranked(id_scores, ood_scores)))
 
 
-def fpr_at_recall(inside: Scores, outside: Scores, recall: float = 0.95) -> float:
-    """Share of outside accepted at the first (highest) threshold that accepts at least ``recall`` of inside.
+def fpr_at_recall(id_scores: Scores, ood_scores: Scores, recall: float = 0.95) -> float:
+    """Fraction of OOD accepted at the highest threshold that accepts ``recall`` of ID or more.
 
     In-distribution is the positive class: the convention of MCM, LoCoOp and GalLoP.
 
-    :raises ValueError: if either is empty or holds a NaN.
+    :raises ValueError: if either is empty or holds a NaN, or on a recall outside (0, 1].
     """
-    inside, outside = _pair(inside, outside)
-    true, false = _counts(inside, outside)
-    first = int(np.argmax(true >= recall * len(inside) - 1e-9))
-    return float(false[first] / len(outside))
+    if not 0 < recall <= 1:
+        raise ValueError(f"recall is {recall}; give a fraction above 0 and at most 1, such as 0.95")
+    fpr, tpr, _ = roc_curve(*_ranked(id_scores, ood_scores), drop_intermediate=False)
+    return float(fpr[np.argmax(tpr >= recall - 1e-9)])
 
 
-def fpr_at_recall_ood_positive(inside: Scores, outside: Scores, recall: float = 0.95) -> float:
-    """Share of inside flagged at the first threshold that flags at least ``recall`` of outside; errors as above.
+def fpr_at_recall_ood_positive(
+    id_scores: Scores, ood_scores: Scores, recall: float = 0.95
+) -> float:
+    """Fraction of ID flagged at the first threshold that flags ``recall`` of OOD or more.
 
     Out-of-distribution is the positive class: the convention of OpenOOD v1.5 and pytorch-ood.
+
+    :raises ValueError: as :func:`fpr_at_recall`.
     """
-    inside, outside = _pair(inside, outside)
-    return fpr_at_recall(-outside, -inside, recall)
+    return fpr_at_recall(-np.asarray(ood_scores), -np.asarray(id_scores), recall)
 
 
-def metrics(inside: Scores, outside: Scores) -> dict[str, float]:
+def metrics(id_scores: Scores, ood_scores: Scores) -> dict[str, float]:
     """AUROC, AUPR and FPR95 in both conventions, as fractions.
 
     :raises ValueError: if either is empty or holds a NaN.
     """
     return {
-        "auroc": auroc(inside, outside),
-        "aupr": aupr(inside, outside),
-        "fpr95": fpr_at_recall(inside, outside),
-        "fpr95_ood_positive": fpr_at_recall_ood_positive(inside, outside),
+        "auroc": auroc(id_scores, ood_scores),
+        "aupr": aupr(id_scores, ood_scores),
+        "fpr95": fpr_at_recall(id_scores, ood_scores),
+        "fpr95_ood_positive": fpr_at_recall_ood_positive(id_scores, ood_scores),
     }
 
 
-def _counts(inside: np.ndarray, outside: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Accepted inside and outside at every distinct threshold, from the highest down."""
-    scores = np.concatenate([inside, outside])
-    order = np.argsort(-scores, kind="stable")
-    last_of_tie = np.append(np.diff(scores[order]) != 0, True)
-    positive = order < len(inside)
-    return np.cumsum(positive)[last_of_tie], np.cumsum(~positive)[last_of_tie]
+def _ranked(id_scores: Scores, ood_scores: Scores) -> tuple[np.ndarray, np.ndarray]:
+    """Truth (1: in-distribution), and ranks in place of scores: infinite ones have a rank, too."""
+    pair = [_checked(torch.as_tensor(x)).double().flatten().cpu() for x in (id_scores, ood_scores)]
+    truth = np.repeat([1, 0], [len(pair[0]), len(pair[1])])
+    return truth, np.unique(torch.cat(pair).numpy(), return_inverse=True)[1]
 
 
-def _checked(scores: Tensor) -> Tensor:
-    scores = torch.as_tensor(scores).cpu().double()
-    if not scores.numel() or bool(scores.isnan().any()):
+def _checked(values: Tensor) -> Tensor:
+    if not values.numel() or bool(values.isnan().any()):
         raise ValueError(
-            "scores are empty or hold a NaN; check the images and the features that they come from"
+            "scores are empty or hold a NaN; check the images and the features they come from"
         )
-    return scores
-
-
-def _pair(inside: Scores, outside: Scores) -> tuple[np.ndarray, np.ndarray]:
-    first, second = (
-        _checked(torch.as_tensor(x)).flatten().cpu().numpy() for x in (inside, outside)
-    )
-    return first, second
+    return values

@@ -1,15 +1,30 @@
-"""How a class's prompts share its patches: do they look at different places, and are those places parts?"""
+"""How a class's prompts divide its patches: do they look at different places, at parts?"""
 
 from __future__ import annotations
 
 import math
 
 import torch
+from sklearn.metrics import normalized_mutual_info_score
+from sklearn.metrics.cluster import contingency_matrix
 from torch import Tensor
 
 
+def sharing(plan: Tensor) -> dict[str, Tensor]:
+    """How evenly the prompts share the patches: the three measures below, (...) each.
+
+    :param plan: (..., K, N); of a single prompt there is no overlap.
+    """
+    measures = {"effective_prompts": effective_prompts(plan), "entropy_ratio": entropy_ratio(plan)}
+    if plan.shape[-1] > 1:
+        measures["prompt_overlap"] = prompt_overlap(plan)
+    return measures
+
+
 def prompt_overlap(plan: Tensor) -> Tensor:
-    """Mean over pairs of prompts of sum_k min(p_k|n, p_k|m): 0 disjoint, 1 the same patches in the same proportions.
+    """Mean over pairs of prompts of sum_k min(p_k|n, p_k|m).
+
+    0: disjoint patches; 1: the same patches in the same proportions.
 
     :param plan: (..., K, N), N >= 2; p_k|n is a column divided by its sum.
     :return: (...).
@@ -18,19 +33,19 @@ def prompt_overlap(plan: Tensor) -> Tensor:
     columns = plan / plan.sum(-2, keepdim=True).clamp_min(torch.finfo(plan.dtype).tiny)
     n, m = torch.triu_indices(plan.shape[-1], plan.shape[-1], 1, device=plan.device)
     if not len(n):
-        raise ValueError("overlap needs at least two prompts")
+        raise ValueError("the plan has one prompt; overlap needs at least two")
     return torch.minimum(columns[..., n], columns[..., m]).sum(-2).mean(-1)
 
 
 def effective_prompts(plan: Tensor) -> Tensor:
-    """exp(H(w)) of the prompts' hard shares w: from 1 (one prompt gets every patch) to N.
+    """exp(H(w)), w the fractions of the patches that each prompt leads: from 1 to N.
 
-    :param plan: (..., K, N); a patch counts for the prompts that hold its largest mass, ties shared.
+    :param plan: (..., K, N); a patch is led by the prompts of its largest mass, ties count in part.
     :return: (...).
     """
-    winners = (plan == plan.amax(-1, keepdim=True)) & (plan > 0)
-    share = winners.to(plan.dtype) / winners.sum(-1, keepdim=True).clamp_min(1)
-    w = share.sum(-2) / share.sum((-2, -1)).clamp_min(1)[..., None]
+    leads = (plan == plan.amax(-1, keepdim=True)) & (plan > 0)
+    fraction = leads.to(plan.dtype) / leads.sum(-1, keepdim=True).clamp_min(1)
+    w = fraction.sum(-2) / fraction.sum((-2, -1)).clamp_min(1)[..., None]
     return torch.special.entr(w).sum(-1).exp()
 
 
@@ -40,59 +55,41 @@ def entropy_ratio(plan: Tensor) -> Tensor:
     :param plan: (..., K, N), total mass 1.
     :return: (...).
     """
+    entropy = torch.special.entr(plan).sum((-2, -1))
     entries = plan.shape[-1] * plan.shape[-2]
-    return (
-        torch.special.entr(plan).sum((-2, -1)) / math.log(entries)
-        if entries > 1
-        else plan.new_ones(plan.shape[:-2])
-    )
+    return entropy / math.log(entries) if entries > 1 else torch.ones_like(entropy)
 
 
 def assignment(plan: Tensor) -> Tensor:
-    """The prompt with the largest mass for each patch, -1 where no prompt has any: (..., K) int64."""
+    """The prompt of the largest mass for each patch, -1 where no prompt has any: (..., K) int64."""
     best = plan.max(-1)
     return best.indices.where(best.values > 0, -1)
 
 
 def purity(prompts: Tensor, parts: Tensor) -> float:
-    """sum_n max_p |prompt n and part p| / total: the share of patches that are of their prompt's commonest part.
+    """sum_n max_p |prompt n and part p| / total: patches that are of their prompt's commonest part.
 
-    :param prompts: (n,) int64 assignment of patches to prompts, of all images of one class; negatives are left out.
-    :param parts: (n,) int64 true part of each patch.
+    :param prompts: (n,) int64 prompts of all patches of a class; negative: not assigned, left out.
+    :param parts: (n,) int64 true parts.
     :raises ValueError: if no patch is assigned.
     """
-    table = _contingency(prompts, parts)
-    return float(table.amax(1).sum() / table.sum())
+    table = contingency_matrix(*_assigned(prompts, parts))
+    return float(table.max(1).sum() / table.sum())
 
 
 def normalised_mutual_information(prompts: Tensor, parts: Tensor) -> float:
     """I(prompt; part) / mean(H(prompt), H(part)): 0 independent, 1 the same partition.
 
-    :param prompts: (n,) int64; negatives are left out.
+    :param prompts: (n,) int64; negative: not assigned, left out.
     :param parts: (n,) int64.
-    :return: 1 when both are constant, as in scikit-learn.
+    :return: 1 where both are constant.
     :raises ValueError: if no patch is assigned.
     """
-    joint = _contingency(prompts, parts)
-    joint = joint / joint.sum()
-    rows, columns = joint.sum(1), joint.sum(0)
-    entropy_rows, entropy_columns, entropy_joint = (
-        torch.special.entr(x).sum() for x in (rows, columns, joint)
-    )
-    if entropy_rows + entropy_columns == 0:
-        return 1.0
-    mutual = (entropy_rows + entropy_columns - entropy_joint).clamp_min(0)
-    return float(2 * mutual / (entropy_rows + entropy_columns))
+    return float(normalized_mutual_info_score(*_assigned(prompts, parts)))
 
 
-def _contingency(prompts: Tensor, parts: Tensor) -> Tensor:
-    keep = prompts >= 0
-    prompts, parts = prompts[keep].long(), parts[keep].long()
-    if not len(prompts):
-        raise ValueError("no patch is assigned to a prompt")
-    size = int(parts.max()) + 1
-    return (
-        torch.bincount(prompts * size + parts, minlength=size * (int(prompts.max()) + 1))
-        .reshape(-1, size)
-        .double()
-    )
+def _assigned(prompts: Tensor, parts: Tensor) -> tuple[Tensor, Tensor]:
+    chosen = prompts >= 0
+    if not chosen.any():
+        raise ValueError("no patch is assigned to a prompt; give a plan that has mass")
+    return prompts[chosen].cpu(), parts[chosen].cpu()

@@ -4,14 +4,16 @@ from __future__ import annotations
 
 import hashlib
 import json
+import reprlib
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor
-from torch.amp import GradScaler
-from torch.optim import SGD
-from torch.optim.lr_scheduler import LRScheduler
 
 from ..clip.backbone import Backbone, load_backbone
 from ..config import Config
@@ -23,7 +25,7 @@ from ..method.model import SOTGLP
 from ..storage import load_tensors, save_tensors
 
 FORMAT = 1
-MISFITS = (AttributeError, IndexError, KeyError, RuntimeError, TypeError)
+BACKBONE = ("name", "pretrained", "precision", "fingerprint")  # what a file names it by
 
 
 class Epoch(NamedTuple):
@@ -43,18 +45,12 @@ def save(model: SOTGLP, path: str | Path, threshold: OODThreshold | None = None)
     :param threshold: of this model as it is now; a loaded model's own is not passed on by itself.
     :raises ValueError: if the folder can't be written to.
     """
-    backbone = model.backbone
     record = {
         "format": FORMAT,
         "class_names": model.class_names,
         "config": model.config.to_dict(),
         "text_free": model.text_free,
-        "backbone": {
-            "name": backbone.name,
-            "pretrained": backbone.pretrained,
-            "precision": backbone.precision,
-            "fingerprint": backbone.fingerprint,
-        },
+        "backbone": {name: getattr(model.backbone, name) for name in BACKBONE},
         "threshold": threshold and threshold.to_dict(),
     }
     save_tensors(path, model.state_dict(), record)
@@ -69,70 +65,56 @@ def load(path: str | Path, backbone: Backbone | None = None) -> SOTGLP:
     :raises ValueError: if the file is missing or damaged, or was trained on another backbone.
     """
     tensors, record = load_tensors(path)
-    if not isinstance(record, dict) or record.get("format") != FORMAT:
-        raise ValueError(f"{path} is not a file of learned prompts that this version reads")
-    if not all(bool(tensor.isfinite().all()) for tensor in tensors.values()):
-        raise ValueError(f"{path} holds numbers that are not finite; give a file that is whole")
-    try:
-        model = _restored(path, tensors, record, backbone)
+    with _reading(path):
+        if record["format"] != FORMAT or not all(x.isfinite().all() for x in tensors.values()):
+            raise KeyError(FORMAT)
+        name, pretrained, precision, digest = (str(record["backbone"][key]) for key in BACKBONE)
+        settings = {k: tuple(v) if isinstance(v, list) else v for k, v in record["config"].items()}
+        config, text_free = Config().replace(**settings), record.get("text_free", False)
+    clip = backbone or load_backbone(name, pretrained, precision=precision)
+    if clip.fingerprint != digest:
+        raise ValueError(
+            f"{path} was trained on {name}, {pretrained}, {digest}, not on {clip.name}, "
+            f"{clip.pretrained}, {clip.fingerprint}; load that backbone, or train again"
+        )
+    with _reading(path):
+        model: Any = SOTGLP(clip, record["class_names"], config, text_free=text_free)
+        model.load_state_dict(tensors)
         model.threshold = record.get("threshold") and OODThreshold.from_dict(record["threshold"])
-    except MISFITS as error:
-        raise ValueError(f"{path} does not fit its own record: {_reason(error)}") from None
+    if text_free and backbone is None:
+        clip.drop_text_tower()
     return model.eval()
 
 
-def _restored(
-    path: str | Path, tensors: dict[str, Any], record: dict, given: Backbone | None
-) -> Any:
-    trained_on = record["backbone"]
-    backbone = given or load_backbone(
-        trained_on["name"], trained_on["pretrained"], precision=trained_on["precision"]
-    )
-    if backbone.fingerprint != trained_on["fingerprint"]:
-        theirs = ", ".join(trained_on[key] for key in ("name", "pretrained", "fingerprint"))
-        raise ValueError(
-            f"{path} was trained on {theirs}, not on {backbone.name}, {backbone.pretrained}, "
-            f"{backbone.fingerprint}; load that backbone, or train again"
-        )
-    settings = {k: tuple(v) if isinstance(v, list) else v for k, v in record["config"].items()}
-    config, class_names = Config().replace(**settings), record["class_names"]
-    text_free = record.get("text_free", False)
-    for branch in ("global_prompts", "local_prompts"):  # checked before they are made
-        name = f"{branch}.features" if text_free else f"{branch}.context"
-        number = tensors.get(name, torch.empty(0, 0)).shape[1]
-        if number != getattr(config, branch):
-            raise KeyError(f"{number} {branch}, not {getattr(config, branch)}")
-    model = SOTGLP(backbone, class_names, config, text_free=text_free)
-    model.load_state_dict(tensors)
-    if text_free and given is None:
-        backbone.drop_text_tower()
-    return model
-
-
+@dataclass
 class Checkpoint:
     """All that training depends on between two epochs, in one file.
 
     Of several processes, the first one reads and writes it.
-
-    :param path: None: nothing is saved, and training starts from the beginning.
-    :param train: the training images, a digest of which is part of what the file belongs to.
     """
 
-    def __init__(
-        self,
-        path: str | Path | None,
-        model: SOTGLP,
-        train: Images | Features,
-        *,
-        optimizer: SGD,
-        schedule: LRScheduler,
-        scaler: GradScaler,
-        processes: Processes,
-    ):
-        self.path = Path(path) if path else None
-        self.training = _identity(model, train) if path else {}
-        self.model, self.optimizer, self.processes = model, optimizer, processes
-        self.parts: dict[str, Any] = {"schedule": schedule, "scaler": scaler}
+    path: str | Path | None  # None: nothing is saved, and training starts from the beginning
+    model: SOTGLP
+    train: Images | Features
+    optimizer: torch.optim.SGD
+    schedule: torch.optim.lr_scheduler.LRScheduler
+    scaler: torch.amp.GradScaler
+    processes: Processes
+
+    @cached_property
+    def training(self) -> dict:
+        """What the file belongs to, as JSON gives it back: settings, classes, images, backbone."""
+        train, backbone = self.train, self.model.backbone
+        features = isinstance(train, Features)
+        images = train.image.cpu().numpy().tobytes() if features else train.fingerprint().encode()
+        labels = torch.as_tensor(train.labels).cpu().numpy().tobytes()
+        belongs_to = {
+            **self.model.config.to_dict(),
+            "classes": self.model.class_names,
+            "training images": hashlib.sha256(images + labels).hexdigest(),
+            "backbone": [backbone.fingerprint, backbone.precision],
+        }
+        return json.loads(json.dumps(belongs_to))
 
     def save(self, history: list[Epoch]) -> None:
         """Write the file, atomically.
@@ -141,23 +123,18 @@ class Checkpoint:
         """
         if self.path is None or self.processes.rank:
             return
-        optimizer = self.optimizer.state_dict()
         tensors = {"random": torch.get_rng_state()}
-        tensors |= {f"model.{name}": value for name, value in self.model.state_dict().items()}
-        for number, state in optimizer["state"].items():
-            if state["momentum_buffer"] is not None:
-                tensors[f"momentum.{number}"] = state["momentum_buffer"]
-        record = {
-            "format": FORMAT,
-            "training": self.training,
-            "history": history,
-            "groups": optimizer["param_groups"],
-            **{name: part.state_dict() for name, part in self.parts.items()},
-        }
+        tensors["history"] = torch.tensor(history, dtype=torch.float64)
+        for name, parameter in self.model.named_parameters():
+            tensors[name] = parameter
+            momentum = self.optimizer.state[parameter].get("momentum_buffer")
+            if momentum is not None:
+                tensors[f"{name}.momentum"] = momentum
+        record = {"training": self.training, "scaler": self.scaler.state_dict()}
         save_tensors(self.path, tensors, record)
 
     def restore(self) -> list[Epoch]:
-        """The epochs that are done; model, optimizer and torch's generator continue after them.
+        """The epochs that are done; the model and all else continue after them.
 
         Where there is no file, one is written, so that a folder without room or permission is
         known before the work.
@@ -166,34 +143,41 @@ class Checkpoint:
         """
         if self.path is None:
             return []
-        found = self.processes.rank == 0 and self.path.exists()
-        content = self.processes.broadcast(_read(self.path) if found else None)
+        found = self.processes.rank == 0 and Path(self.path).exists()
+        content = self.processes.broadcast(load_tensors(self.path) if found else None)
         if content is None:
             self.save([])
             return []
-        tensors, record, history = content
-        if record["training"] != self.training:
-            raise ValueError(
-                f"{self.path} belongs to another training: "
-                f"{_differences(record['training'], self.training)}; "
-                "give another file, or remove it to start again"
-            )
-        try:
-            self._restore(tensors, record)
-        except (*MISFITS, ValueError) as error:
-            raise ValueError(f"{_damaged(self.path)}: {_reason(error)}") from None
+        tensors, record = content
+        with _reading(self.path):
+            self._compare(record["training"])
+            self._restore(tensors)
+            self.scaler.load_state_dict(record["scaler"])
+            history = _history(tensors)
+        self.optimizer.step()  # without gradients it changes nothing; the schedule asks for it
+        for _ in history:
+            self.schedule.step()
         return history
 
-    def _restore(self, tensors: dict[str, Tensor], record: dict) -> None:
-        by_kind: dict[str, dict] = {"model": {}, "momentum": {}}
-        for key, tensor in tensors.items():
-            kind, _, name = key.partition(".")
-            by_kind.setdefault(kind, {})[name] = tensor
-        momentum = {int(i): {"momentum_buffer": x} for i, x in by_kind["momentum"].items()}
-        self.model.load_state_dict(by_kind["model"])
-        self.optimizer.load_state_dict({"state": momentum, "param_groups": record["groups"]})
-        for name, part in self.parts.items():
-            part.load_state_dict(record[name])
+    def _compare(self, theirs: dict) -> None:
+        differences = [
+            f"{name} was {reprlib.repr(theirs.get(name))} and is {reprlib.repr(value)}"
+            for name, value in self.training.items()
+            if theirs.get(name) != value
+        ]
+        if differences:
+            raise ValueError(
+                f"{self.path} belongs to another training: {', '.join(differences)}; "
+                "give another file, or remove it to start again"
+            )
+
+    @torch.no_grad()
+    def _restore(self, tensors: dict[str, Tensor]) -> None:
+        for name, parameter in self.model.named_parameters():
+            parameter.copy_(tensors[name])
+            momentum = tensors.get(f"{name}.momentum")
+            if momentum is not None:
+                self.optimizer.state[parameter]["momentum_buffer"] = momentum.to(parameter.device)
         torch.set_rng_state(tensors["random"])
 
 
@@ -202,52 +186,20 @@ def read_history(path: str | Path) -> tuple[list[Epoch], int]:
 
     :raises ValueError: if the file is missing, damaged, or something else.
     """
-    _, record, history = _read(Path(path))
-    return history, record["training"]["settings"]["epochs"]
-
-
-def _read(path: Path) -> tuple[dict[str, Tensor], dict, list[Epoch]]:
     tensors, record = load_tensors(path)
+    with _reading(path):
+        return _history(tensors), record["training"]["epochs"]
+
+
+def _history(tensors: dict[str, Tensor]) -> list[Epoch]:
+    return [Epoch(int(epoch), *others) for epoch, *others in tensors["history"].tolist()]
+
+
+@contextmanager
+def _reading(path: str | Path | None) -> Iterator[None]:
     try:
-        if record["format"] != FORMAT:
-            raise KeyError("format")
-        int(record["training"]["settings"]["epochs"])
-        return tensors, record, [Epoch(*epoch) for epoch in record["history"]]
-    except (*MISFITS, ValueError):
-        raise ValueError(_damaged(path)) from None
-
-
-def _damaged(path: Path) -> str:
-    return f"{path} is not a checkpoint that this version reads; remove it to start again"
-
-
-def _reason(error: Exception) -> str:
-    lines = str(error).splitlines() or [""]
-    return f"{type(error).__name__} {lines[-1].strip()[:200]}"
-
-
-def _identity(model: SOTGLP, train: Images | Features) -> dict:
-    """What a training is, as JSON gives it back: settings, classes, images, backbone."""
-    if isinstance(train, Features):
-        digest = hashlib.sha256(train.image.cpu().numpy().tobytes())
-    else:
-        digest = hashlib.sha256(train.fingerprint().encode())
-    digest.update(torch.as_tensor(train.labels).cpu().numpy().tobytes())
-    identity = {
-        "settings": model.config.to_dict(),
-        "class names": model.class_names,
-        "training images": digest.hexdigest(),
-        "backbone": [model.backbone.fingerprint, model.backbone.precision],
-    }
-    return json.loads(json.dumps(identity))
-
-
-def _differences(theirs: dict, ours: dict) -> str:
-    then, now = theirs["settings"], ours["settings"]
-    settings = [
-        f"{name} was {then.get(name)!r} and is {now.get(name)!r}"
-        for name in {**then, **now}
-        if then.get(name) != now.get(name)
-    ]
-    others = [f"other {key}" for key in ours if key != "settings" and theirs[key] != ours[key]]
-    return ", ".join(settings + others)
+        yield
+    except (AttributeError, IndexError, KeyError, RuntimeError, TypeError) as error:
+        raise ValueError(
+            f"{path} is damaged, or of another version of this package; give another file"
+        ) from error

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Callable
+from contextlib import nullcontext
 from pathlib import Path
 from typing import Any
 
@@ -11,9 +13,10 @@ import torch
 from ..data import Images
 from ..data.features import Features, encode
 from ..distributed import Processes
+from ..judging.evaluation import labels_of
 from ..messages import progress_bar
 from ..method.losses import training_loss
-from ..method.model import SOTGLP
+from ..method.model import SOTGLP, Prediction
 from .checkpoint import Checkpoint, Epoch
 
 LIMIT = 1e4  # no entry of a prompt that has learned anything comes near it
@@ -45,24 +48,17 @@ def fit(
         without bound, or ``checkpoint`` can't be written or belongs to another training.
     """
     config, processes = model.config, Processes(accelerator)
+    precision = accelerator.autocast if accelerator else nullcontext
     progress = progress and processes.rank == 0
-    features = _encode(model, train, processes, progress).to(model.backbone.device)
-    _check(features, len(model.class_names))
+    features = _encode(model, train, processes, progress)
     model.train()
     optimizer = torch.optim.SGD(
         model.parameters(), lr=config.lr, momentum=config.momentum, weight_decay=config.weight_decay
     )
     schedule = torch.optim.lr_scheduler.CosineAnnealingLR(optimizer, max(1, config.epochs))
-    scaler = _scaler(model, accelerator)
-    saved = Checkpoint(
-        checkpoint,
-        model,
-        train,
-        optimizer=optimizer,
-        schedule=schedule,
-        scaler=scaler,
-        processes=processes,
-    )
+    fp16 = "fp16" in (model.backbone.precision, getattr(accelerator, "mixed_precision", "no"))
+    scaler = torch.amp.GradScaler(features.image.device.type, init_scale=1024, enabled=fp16)
+    saved = Checkpoint(checkpoint, model, train, optimizer, schedule, scaler, processes)
     with torch.random.fork_rng():
         torch.manual_seed(config.seed)
         history = saved.restore()
@@ -80,7 +76,7 @@ def fit(
                 mask = model.sample_prompt_mask(len(index))
                 batch = features.batch(index, view=features.draw_views(len(index)))
                 labels = features.labels[index]
-                with processes.autocast():
+                with precision():
                     prediction = model(batch, model.text_features(processes.encode_sharded), mask)
                     loss = training_loss(prediction, labels, config)
                 optimizer.zero_grad(set_to_none=True)
@@ -88,7 +84,7 @@ def fit(
                 processes.average_gradients(model.parameters())
                 scaler.step(optimizer)
                 scaler.update()
-                _check_growth(model, epoch)
+                _check(model, prediction, epoch)
                 total_loss += loss.item() * len(index)
                 correct += int((prediction.logits.argmax(-1) == labels).sum())
             n, lr = len(features), optimizer.param_groups[0]["lr"]
@@ -105,49 +101,30 @@ def fit(
 def _encode(
     model: SOTGLP, train: Images | Features, processes: Processes, progress: bool
 ) -> Features:
-    """The features of all images, each encoded by one process."""
-    if isinstance(train, Features):
-        return train
-    config, number = model.config, len(train)
-    mine = range(number)[processes.shard(number)]
+    """The features of all images, each encoded by one process, on the model's device."""
     shard = encode(
         model.backbone,
-        train if processes.number == 1 else train.subset(mine),
-        shared_first_block=config.shared_first_block,
-        views=config.views,
-        seed=config.seed,
+        processes.subset(train),
+        shared_first_block=model.config.shared_first_block,
+        views=model.config.views,
+        seed=model.config.seed,
         progress=progress,
-    )
-    if processes.number == 1:
-        return shard
-    shard = shard.to(model.backbone.device)
-    image, patches = (processes.gather(x, number).flatten(0, 1) for x in shard.by_image())
-    return Features(image, patches, processes.gather(shard.labels, number), shard.grid)
-
-
-def _check(features: Features, classes: int) -> None:
-    labels = features.labels
-    if not len(labels) or labels.min() < 0 or labels.max() >= classes:
-        raise ValueError(
-            f"training needs images labelled 0 to {classes - 1}; "
-            "check that the task and the model have the same classes"
-        )
-    if not features.image.isfinite().all() or not features.patches.isfinite().all():
+    ).to(model.backbone.device)
+    image, patches = (processes.gather(x, len(train)).flatten(0, 1) for x in shard.by_image())
+    features = Features(image, patches, processes.gather(shard.labels, len(train)), shard.grid)
+    labels_of(model, features)
+    if not image.isfinite().all():
         raise ValueError(
             "some image features are not finite; "
             "try the backbone in fp32, and clear the feature cache"
         )
+    return features
 
 
-def _scaler(model: SOTGLP, accelerator: Any) -> torch.amp.GradScaler:
-    """Scales the losses of a backbone in fp16, so that small gradients do not vanish."""
-    fp16 = model.backbone.dtype == torch.float16 or (
-        accelerator and accelerator.mixed_precision == "fp16"
-    )
-    return torch.amp.GradScaler(model.backbone.device.type, init_scale=1024, enabled=bool(fp16))
-
-
-def _check_growth(model: SOTGLP, epoch: int) -> None:
+def _check(model: SOTGLP, prediction: Prediction, epoch: int) -> None:
+    converged = getattr(prediction.alignment, "converged", None)
+    if epoch == 1 and converged is not None and not converged.all():
+        warnings.warn("some transport plans have not converged; raise epsilon", stacklevel=3)
     if not all(bool((parameter.abs() < LIMIT).all()) for parameter in model.parameters()):
         raise ValueError(
             f"the prompts grew without bound in epoch {epoch}; lower lr (now {model.config.lr})"

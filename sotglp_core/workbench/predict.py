@@ -11,7 +11,7 @@ from torch import Tensor
 
 from ..data import FolderImages
 from ..data.features import pixel_batches
-from ..judging.ood import SCORES
+from ..judging.ood import scores as ood_scores
 from ..judging.threshold import score_of
 from ..messages import progress_bar
 from ..method.model import SOTGLP, Prediction
@@ -36,7 +36,7 @@ class Batch(NamedTuple):
     def answers(self, model: SOTGLP, *, top: int = 1) -> list[Answer]:
         seen = self.prediction
         best = seen.logits.double().softmax(-1).topk(min(top, len(model.class_names)))
-        scores = SCORES[score_of(model)](seen.similarity, seen.patch_similarity, seen.logits)
+        scores = ood_scores(seen)[score_of(model)]
         rows = zip(self.photos, best.indices.tolist(), best.values.tolist(), scores.tolist())
         return [
             Answer(photo, tuple(model.class_names[i] for i in labels), tuple(probabilities), score)

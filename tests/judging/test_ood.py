@@ -1,5 +1,7 @@
 """Scores by their formulas; metrics against scikit-learn and brute force."""
 
+from types import SimpleNamespace
+
 import numpy as np
 import pytest
 import torch
@@ -9,6 +11,7 @@ from sklearn.metrics import average_precision_score, roc_auc_score
 
 from sotglp_core import ood
 
+finite_or_not = st.sampled_from([-np.inf, -1.0, 0.0, 2.0, np.inf])
 few_values = st.lists(st.integers(0, 5).map(float), min_size=1, max_size=30)
 
 
@@ -42,6 +45,29 @@ def test_metrics_on_continuous_scores(seed, n, m):
     assert ood.auroc(inside, outside) == pytest.approx(roc_auc_score(truth, values))
     assert ood.aupr(inside, outside) == pytest.approx(average_precision_score(truth, values))
     assert ood.fpr_at_recall(inside, outside) == pytest.approx(brute_force_fpr(inside, outside))
+
+
+@settings(max_examples=100, deadline=None)
+@given(
+    st.lists(finite_or_not, min_size=1, max_size=20),
+    st.lists(finite_or_not, min_size=1, max_size=20),
+)
+def test_infinite_scores_are_the_largest_and_the_smallest(inside, outside):
+    finite = [np.clip(values, -9, 9) for values in (inside, outside)]
+    assert ood.metrics(inside, outside) == ood.metrics(*finite)
+
+
+def test_tied_infinite_scores():
+    tied = ood.metrics([np.inf] * 3, [np.inf] * 3)
+    assert tied == {"auroc": 0.5, "aupr": 0.5, "fpr95": 1.0, "fpr95_ood_positive": 1.0}
+
+
+@pytest.mark.parametrize("recall", [0, -0.1, 1.5, float("nan")])
+def test_a_recall_outside_0_to_1_is_refused(recall):
+    for metric in (ood.fpr_at_recall, ood.fpr_at_recall_ood_positive):
+        with pytest.raises(ValueError, match="above 0 and at most 1"):
+            metric([1.0], [0.0], recall)
+    assert ood.fpr_at_recall([1.0, 0.0], [0.5, -1.0], 1) == 0.5
 
 
 def test_constant_scores_and_single_images():
@@ -99,10 +125,27 @@ def test_scores_by_their_formulas():
         assert ood.negative_entropy(logits)[b] == pytest.approx(
             np.sum(p * (l - np.logaddexp.reduce(l)))
         )
-    assert all(
-        score(g.half(), s.half(), logits.half()).dtype == torch.float64
-        for score in ood.SCORES.values()
-    )
+    seen = SimpleNamespace(similarity=g.half(), patch_similarity=s.half(), logits=logits.half())
+    found = ood.scores(seen)
+    assert tuple(found) == ood.SCORES
+    assert all(score.dtype == torch.float64 and score.shape == (B,) for score in found.values())
+    expected = ood.gl_mcm(seen.similarity, seen.patch_similarity)
+    torch.testing.assert_close(found["GL-MCM"], expected)
+
+
+@pytest.mark.parametrize("tau", [1.0, 0.01])
+def test_float32_changes_no_metric_of_l_mcm(tau, monkeypatch):
+    """Against the softmax in float64, on cosines as CLIP has them: 14 classes, 300 images a set."""
+    g = torch.Generator().manual_seed(0)
+    cosines = [0.2 + 0.03 * torch.randn(300, 14, 49, generator=g) for _ in range(2)]
+    cosines[0][:, 3] += 0.01
+    exact = [(c.double() / tau).softmax(-2).amax((-1, -2)) for c in cosines]
+    ours = [ood.l_mcm(c, tau=tau) for c in cosines]
+    monkeypatch.setattr(ood, "CHUNK", 3000)
+    for c, one, other in zip(cosines, exact, ours, strict=True):
+        torch.testing.assert_close(other, one, atol=0, rtol=1e-6)
+        torch.testing.assert_close(ood.l_mcm(c, tau=tau), other, atol=0, rtol=0)
+    assert ood.metrics(*ours) == pytest.approx(ood.metrics(*exact), abs=1e-6)
 
 
 @pytest.mark.parametrize(

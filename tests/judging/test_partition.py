@@ -69,5 +69,5 @@ def test_unassigned_patches_are_left_out():
     ) == pytest.approx(1)
     with pytest.raises(ValueError, match="no patch"):
         partition.purity(torch.tensor([-1]), torch.tensor([0]))
-    with pytest.raises(ValueError, match="two prompts"):
+    with pytest.raises(ValueError, match="at least two"):
         partition.prompt_overlap(torch.ones(3, 1))

@@ -140,11 +140,11 @@ def test_another_training_is_refused(tiny, pocket, names, features, path):
     for message, arguments, changes in [
         ("lr was 0.05 and is 0.1", (tiny, names, features), {"lr": 0.1}),
         ("epochs was 3 and is 9", (tiny, names, features), {"epochs": 9}),
-        ("other class names", (tiny, names[::-1], features), {}),
-        ("other training images", (tiny, names, other), {}),
-        ("other training images", (tiny, names, relabelled), {}),
-        ("other backbone", (pocket, names, features), {}),
-        ("other backbone", (tiny, names, features), {"precision": "bf16"}),
+        (r"classes was \['red finch', .* and is \['black.*", (tiny, names[::-1], features), {}),
+        ("training images was .*", (tiny, names, other), {}),
+        ("training images was .*", (tiny, names, relabelled), {}),
+        ("backbone was .*", (pocket, names, features), {}),
+        ("backbone was .*", (tiny, names, features), {"precision": "bf16"}),
     ]:
         wanted = f"belongs to another training: .*{message}; give another file, or remove it"
         with pytest.raises(ValueError, match=wanted) as error:
@@ -158,7 +158,7 @@ def test_other_photos_are_other_images(tiny, names, images, photos, path):
     learn(tiny, names, images, path)
     first, second = sorted(photos.iterdir())[:2]
     first.write_bytes(second.read_bytes())
-    with pytest.raises(ValueError, match="other training images"):
+    with pytest.raises(ValueError, match="training images was"):
         learn(tiny, names, images, path)
 
 
@@ -171,17 +171,19 @@ def test_damaged_checkpoints(tiny, names, features, path):
             learn(tiny, names, features, path)
     damaged = [
         ({"x": torch.zeros(1)}, {"format": 1}),
-        ({**tensors, "model.local_prompts.context": torch.zeros(2, 3)}, record),
-        ({**tensors, "momentum.x": torch.zeros(2, 3)}, record),
+        ({**tensors, "local_prompts.context": torch.zeros(2, 3)}, record),
+        ({**tensors, "history": torch.zeros(2)}, record),
         ({**tensors, "random": torch.zeros(3)}, record),
     ]
-    for missing in ("random", "model.local_prompts.context"):
+    for missing in ("random", "history", "local_prompts.context"):
         damaged.append(({k: v for k, v in tensors.items() if k != missing}, record))
-    for missing in ("format", "training", "history", "groups", "schedule"):
+    for missing in ("training", "scaler"):
         damaged.append((tensors, {k: v for k, v in record.items() if k != missing}))
     for given in damaged:
         save_tensors(path, *given)
-        with pytest.raises(ValueError, match="is not a checkpoint .*; remove it to start again"):
+        with pytest.raises(
+            ValueError, match="is damaged, or of another version .*; give another file"
+        ):
             learn(tiny, names, features, path)
 
 
@@ -252,7 +254,7 @@ def test_several_processes_go_on_together(tmp_path):
 
 
 def together(folder):
-    """Crash in the fifth step, then go on; and once more where only the first process has the file."""
+    """Crash in the fifth step and go on; again where only the first process has the file."""
     from accelerate import Accelerator
 
     torch.set_num_threads(1)

@@ -1,4 +1,4 @@
-"""Two and four processes on the CPU against one: the same losses, the same prompts, evaluation whole and without doubles."""
+"""Two and four processes on the CPU against one: the same losses, prompts and evaluation."""
 
 import json
 import os
@@ -18,7 +18,7 @@ from sotglp_core.distributed import Processes
 
 pytest.importorskip("accelerate", reason="accelerate is not installed")
 NAMES = ("red finch", "blue wader", "green parrot", "grey duck", "black-crowned white-winged bird")
-CASES = {  # 11 images in batches of 4, 4 and 3: with four processes the last one has no image in the last batch
+CASES = {  # 11 images in batches of 4, 4 and 3
     "sotglp": dict(epochs=3, lr=0.05),
     "sotglp-proj": dict(epochs=2),
     "gallop": dict(epochs=2),

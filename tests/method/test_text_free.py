@@ -167,10 +167,9 @@ def test_onnx_agrees_with_torch(tiny, names, features, images, tmp_path, name, c
         "MCM" if name == "coop" else "GL-MCM"
     )
     assert record["threshold"]["images"] == 40 and record["preprocessing"]["size"]
-    from sotglp_core.judging.ood import SCORES
+    from sotglp_core.judging.ood import scores
 
-    expected = SCORES[record["score"]](seen.similarity, seen.patch_similarity, seen.logits)
-    np.testing.assert_allclose(score, expected, atol=1e-5)
+    np.testing.assert_allclose(score, scores(seen)[record["score"]], atol=1e-5)
 
 
 @needs_onnx
