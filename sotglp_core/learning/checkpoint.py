@@ -105,8 +105,10 @@ class Checkpoint:
     def training(self) -> dict:
         """What the file belongs to, as JSON gives it back: settings, classes, images, backbone."""
         train, backbone = self.train, self.model.backbone
-        features = isinstance(train, Features)
-        images = train.image.cpu().numpy().tobytes() if features else train.fingerprint().encode()
+        if isinstance(train, Features):
+            images = train.image.cpu().numpy().tobytes()
+        else:
+            images = train.fingerprint().encode()
         labels = torch.as_tensor(train.labels).cpu().numpy().tobytes()
         belongs_to = {
             **self.model.config.to_dict(),
