@@ -129,13 +129,15 @@ def align(
     found = allocate(
         similarity, epsilon=epsilon, top_k=top_k, differentiable=differentiable, solver=solver
     )
-    solved = isinstance(found, Transport)
-    plan, converged = (found.plan, found.converged) if solved else (found, None)
+    plan: Any = getattr(found, "plan", found)
+    converged = getattr(found, "converged", None)
     by_prompt = (plan * similarity).sum(-2)  # (B, C, N)
     if keep is not None:
         by_prompt = by_prompt * (keep * (N / keep.sum(-1, keepdim=True)))[:, None]
     score = by_prompt.sum(-1)
-    return Alignment(index, similarity, plan, score / N if divide_by_prompts else score, converged)
+    if divide_by_prompts:
+        score = score / N
+    return Alignment(index, similarity, plan, score, converged)
 
 
 def _support(patches: Tensor, mean_prompt: Tensor, support: int, memory: int) -> Tensor:

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-
 import torch
 from torch import Tensor
 from torch.nn.functional import cross_entropy
@@ -51,13 +49,7 @@ def prompt_loss(
     return total
 
 
-def irrelevant_patch_entropy(
-    patch_logits: Tensor,
-    labels: Tensor,
-    *,
-    rank: float,
-    total: Callable[[Tensor], Tensor] = lambda count: count,
-) -> Tensor:
+def irrelevant_patch_entropy(patch_logits: Tensor, labels: Tensor, *, rank: float) -> Tensor:
     """-mean H(softmax_c(l_bp)) over the patches whose true class ranks below the first rank * C.
 
     Minimised, it leaves patches of the background undecided between the classes.
@@ -75,4 +67,4 @@ def irrelevant_patch_entropy(
     irrelevant = above >= max(1, round(rank * C))
     log_p = patch_logits.log_softmax(-1)
     negative_entropy = (log_p.exp() * log_p).sum(-1)  # (B, P)
-    return (negative_entropy * irrelevant).sum() / total(irrelevant.sum()).clamp_min(1)
+    return (negative_entropy * irrelevant).sum() / irrelevant.sum().clamp_min(1)

@@ -6,7 +6,7 @@ import copy
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import cached_property
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor, nn
@@ -45,23 +45,28 @@ class Prediction:
     mean_prompt: Tensor  # (C, D) of the local prompts, or of the global ones if there are none
     grid: tuple[int, int]
 
+    @property
+    def branches(self) -> list[Tensor]:
+        """The mean global cosine and the local score, (B, C) each, if they exist."""
+        local_score = self.alignment and self.alignment.score
+        return [x for x in (self.global_similarity, local_score) if x is not None]
+
     @cached_property
     def logits(self) -> Tensor:
         """(B, C): scale * mean of the branches."""
-        scores = (self.global_similarity, self.alignment and self.alignment.score)
-        return self.scale * torch.stack([x for x in scores if x is not None]).mean(0)
+        return self.scale * torch.stack(self.branches).mean(0)
 
-    @cached_property
+    @property
     def similarity(self) -> Tensor:
         """(B, C) cosine with the classes: the global branch's, or the local score without one."""
-        return self.alignment.score if self.global_similarity is None else self.global_similarity
+        return self.branches[0]
 
-    @cached_property
+    @property
     def global_logits(self) -> Tensor | None:
         """(B, C)."""
         return None if self.global_similarity is None else self.scale * self.global_similarity
 
-    @cached_property
+    @property
     def local_logits(self) -> Tensor | None:
         """(B, C)."""
         return None if self.alignment is None else self.scale * self.alignment.score
@@ -238,7 +243,7 @@ class SOTGLP(nn.Module):
                 global_similarity = _global_similarity(image, global_text, mask.global_prompts)
             if local_text is not None:
                 alignment = self._align(patches, local_text, mask.local_prompts)
-            prompts = global_text if local_text is None else local_text
+            prompts: Any = global_text if local_text is None else local_text
             return Prediction(
                 scale=backbone.logit_scale,
                 global_similarity=global_similarity,

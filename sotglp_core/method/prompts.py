@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import partial
 from itertools import groupby
 from typing import Any
 
@@ -101,6 +102,11 @@ class PromptLearner(nn.Module):
             contexts = self.context[:, :, :0].expand(C, -1, -1, -1)
         cache = encode_packed(backbone.text, [beginning])[1]
 
+        encode_piece: Callable = _encode
+        if chunk is not None:
+            settings = {"use_reentrant": False, "preserve_rng_state": False}
+            encode_piece = partial(checkpoint, _encode, **settings)
+
         def encode(shard: slice) -> Tensor:
             lengths = self.lengths[shard]
             step = len(lengths) if chunk is None else max(1, chunk // N)  # classes at once
@@ -109,14 +115,7 @@ class PromptLearner(nn.Module):
                 contexts[shard].split(step),
                 [lengths[i : i + step] for i in range(0, len(lengths), step)],
             )
-            if chunk is None:
-                features = [_encode(backbone.text, cache, *piece) for piece in pieces]
-            else:
-                settings = {"use_reentrant": False, "preserve_rng_state": False}
-                features = [
-                    checkpoint(_encode, backbone.text, cache, *piece, **settings)
-                    for piece in pieces
-                ]
+            features = [encode_piece(backbone.text, cache, *piece) for piece in pieces]
             return normalize(torch.cat(features).to(backbone.compute_dtype), dim=-1)
 
         features = encode_sharded(encode, C) if encode_sharded else encode(slice(None))

@@ -15,8 +15,6 @@ import triton.language as tl
 from torch import Tensor
 
 LARGEST = 4096  # entries of a problem that the registers take, its sides rounded to powers of two
-ENTRIES = 2048  # of all problems that one program solves together
-CHECK_EVERY = 4  # iterations
 INTERPRETED = os.environ.get("TRITON_INTERPRET") == "1"  # decided when the kernel is defined
 
 
@@ -28,7 +26,6 @@ def _iterate(  # type: ignore[no-untyped-def]
     plan,
     violation,
     iterations,
-    S,
     K,
     N,
     epsilon,
@@ -36,41 +33,32 @@ def _iterate(  # type: ignore[no-untyped-def]
     budget,
     KP: tl.constexpr,
     NP: tl.constexpr,
-    EVERY: tl.constexpr,
-    BLOCK: tl.constexpr,
 ):
-    s = (tl.program_id(0) * BLOCK + tl.arange(0, BLOCK)).to(tl.int64)
+    """One problem a program: K x N of the KP x NP entries of a tile."""
+    s = tl.program_id(0).to(tl.int64)
     k, n = tl.arange(0, KP), tl.arange(0, NP)
-    rows = (s < S)[:, None] & (k < K)[None, :]
-    columns = (s < S)[:, None] & (n < N)[None, :]
-    cells = rows[:, :, None] & columns[:, None, :]
-    row_at, column_at = s[:, None] * K + k[None, :], s[:, None] * N + n[None, :]
-    cell_at = row_at[:, :, None] * N + n[None, None, :]
-    C = tl.load(cost + cell_at, mask=cells, other=float("inf"))  # (BLOCK, KP, NP)
-    A = tl.load(a + row_at, mask=rows, other=0.0)
-    B = tl.load(b + column_at, mask=columns, other=0.0)
-    lowest = tl.where(rows, tl.min(C, 2), 0.0)
-    kernel = tl.where(cells, tl.exp((lowest[:, :, None] - C) / epsilon), 0.0)
-    row = tl.where(rows, tl.sum(kernel, 2), 1.0)
-    p, q, last = A / row, B, A / row
-    done = tl.zeros([BLOCK], tl.int64) + budget
-    spent, going = 0, 1
-    while (going > 0) & (spent < budget):
-        steps = tl.minimum(EVERY, budget - spent)
-        for _ in range(steps):
-            q = B / tl.where(columns, tl.sum(kernel * p[:, :, None], 1), 1.0)
-            row = tl.where(rows, tl.sum(kernel * q[:, None, :], 2), 1.0)
-            last = p
-            p = A / row
-        spent += steps
-        met = tl.sum(tl.abs(last * row - A), 1) <= tolerance
-        done = tl.where(met & (done > spent), spent, done)
-        going = tl.sum((~met & (s < S)).to(tl.int32), 0)
-    P = last[:, :, None] * kernel * q[:, None, :]
-    off = tl.sum(tl.abs(tl.sum(P, 2) - A), 1) + tl.sum(tl.abs(tl.sum(P, 1) - B), 1)
-    tl.store(plan + cell_at, P, mask=cells)
-    tl.store(violation + s, off, mask=s < S)
-    tl.store(iterations + s, done, mask=s < S)
+    rows, columns = k < K, n < N
+    cells = rows[:, None] & columns[None, :]
+    at = s * K * N + k[:, None] * N + n[None, :]
+    C = tl.load(cost + at, mask=cells, other=float("inf"))
+    A = tl.load(a + s * K + k, mask=rows, other=0.0)
+    B = tl.load(b + s * N + n, mask=columns, other=0.0)
+    lowest = tl.where(rows, tl.min(C, 1), 0.0)
+    kernel = tl.exp((lowest[:, None] - C) / epsilon)  # 0 outside the problem
+    p = A / tl.where(rows, tl.sum(kernel, 1), 1.0)
+    q, last, off, done = B, p, float("inf"), 0
+    while (done < budget) & (off > tolerance):
+        q = B / tl.where(columns, tl.sum(kernel * p[:, None], 0), 1.0)
+        row = tl.where(rows, tl.sum(kernel * q[None, :], 1), 1.0)
+        last = p
+        p = A / row
+        off = tl.sum(tl.abs(last * row - A), 0)
+        done += 1
+    P = last[:, None] * kernel * q[None, :]
+    off = tl.sum(tl.abs(tl.sum(P, 1) - A), 0) + tl.sum(tl.abs(tl.sum(P, 0) - B), 0)
+    tl.store(plan + at, P, mask=cells)
+    tl.store(violation + s, off)
+    tl.store(iterations + s, done)
 
 
 def scale(
@@ -79,18 +67,16 @@ def scale(
     """The plan, the marginal violation and the iterations of (S, K, N) costs in float32."""
     S, K, N = C.shape
     KP, NP = triton.next_power_of_2(K), triton.next_power_of_2(N)
-    block = max(1, ENTRIES // (KP * NP))  # problems
     plan, violation = torch.empty_like(C), C.new_empty(S)
     iterations = C.new_empty(S, dtype=torch.int64)
     if S:
-        _iterate[(triton.cdiv(S, block),)](
+        _iterate[(S,)](
             *(C.contiguous(), a.contiguous(), b.contiguous()),
             *(plan, violation, iterations),
-            *(S, K, N, epsilon, tolerance / 2, budget),
+            *(K, N, epsilon, tolerance / 2, budget),
             KP=KP,
             NP=NP,
-            EVERY=CHECK_EVERY,
-            BLOCK=block,
+            num_warps=max(1, KP * NP // 1024),
         )
     return plan, violation, iterations
 

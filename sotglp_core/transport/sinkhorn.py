@@ -81,16 +81,22 @@ def sinkhorn(
         C = cost.detach().to(torch.promote_types(cost.dtype, torch.float32))
         if not bool(C.sum(dtype=torch.float64).isfinite()):
             raise ValueError("the cost holds NaN or infinity; check what it was computed from")
-        given_a, given_b = _marginal("a", a, C, K), _marginal("b", b, C, N)
-        solved = _solve(
-            C.reshape(-1, K, N),
-            given_a.reshape(-1, K),
-            _balanced(given_a, given_b).reshape(-1, N),
-            epsilon=max(epsilon, torch.finfo(C.dtype).tiny),
-            tolerance=tolerance,
-            max_iterations=max_iterations,
-            scale=_first_stage(C, backend),
-        )
+        scale, epsilon = _first_stage(C, backend), max(epsilon, torch.finfo(C.dtype).tiny)
+        budget = min(max_iterations, SCALING_ITERATIONS)
+        a, b = _marginal("a", a, C, K), _marginal("b", b, C, N)
+        b = _balanced(a, b).reshape(-1, N)
+        C, a = C.reshape(-1, K, N), a.reshape(-1, K)
+        plan, violation, iterations = scale(C, a, b, epsilon, tolerance, budget)
+        hard = (~(violation <= tolerance)).nonzero()[:, 0]  # also where there is NaN
+        for rest in hard.split(NEWTON_BATCH) if len(hard) else ():
+            left = max_iterations - budget
+            refined, steps = _newton(C[rest], a[rest], b[rest], epsilon, tolerance, left)
+            refined = refined.to(plan.dtype)
+            new_violation = marginal_violation(refined, a[rest], b[rest])
+            better = ~(violation[rest] <= new_violation)
+            plan[rest[better]], violation[rest[better]] = refined[better], new_violation[better]
+            iterations[rest] += steps
+        solved = (plan, violation, iterations, violation <= tolerance)
         result = Transport(*(x.reshape((*batch, *x.shape[1:])) for x in solved))
     if differentiable and cost.requires_grad:
         result = result._replace(plan=_differentiable(result.plan, cost, epsilon))
@@ -174,31 +180,6 @@ def _first_stage(C: Tensor, backend: str) -> Callable:
     return _scale
 
 
-def _solve(
-    C: Tensor,
-    a: Tensor,
-    b: Tensor,
-    *,
-    epsilon: float,
-    tolerance: float,
-    max_iterations: int,
-    scale: Callable,
-) -> tuple[Tensor, ...]:
-    """Transport's fields for (S, K, N) costs: iterations, then Newton steps where they fail."""
-    budget = min(max_iterations, SCALING_ITERATIONS)
-    plan, violation, iterations = scale(C, a, b, epsilon, tolerance, budget)
-    hard = (~(violation <= tolerance)).nonzero()[:, 0]
-    for rest in hard.split(NEWTON_BATCH) if len(hard) else ():
-        left = max_iterations - budget
-        refined, steps = _newton(C[rest], a[rest], b[rest], epsilon, tolerance, left)
-        refined = refined.to(plan.dtype)
-        new_violation = marginal_violation(refined, a[rest], b[rest])
-        better = ~(violation[rest] <= new_violation)  # also where there is NaN
-        plan[rest[better]], violation[rest[better]] = refined[better], new_violation[better]
-        iterations[rest] += steps
-    return plan, violation, iterations, violation <= tolerance
-
-
 def _scale(
     C: Tensor, a: Tensor, b: Tensor, epsilon: float, tolerance: float, budget: int
 ) -> tuple[Tensor, ...]:
@@ -208,9 +189,10 @@ def _scale(
     every operation, for a long time if other programs keep the cores busy.
     """
     kernel = (C.amin(-1, keepdim=True) - C).div_(epsilon).exp_()  # at once: exp takes all threads
-    size = len(C) if C.is_cuda else SERIAL // C[:1].numel() if len(C) else 0
-    pieces = zip(*(x.split(max(1, size)) for x in (kernel, a, b)))
-    solved = [_iterate(*piece, tolerance, budget) for piece in pieces]
+    S, K, N = C.shape
+    size = max(1, S if C.is_cuda else SERIAL // (K * N))  # problems
+    pieces = zip(kernel.split(size), a.split(size), b.split(size))
+    solved = [_iterate(G, rows, columns, tolerance, budget) for G, rows, columns in pieces]
     return tuple(torch.cat(parts) for parts in zip(*solved))
 
 

@@ -3,6 +3,7 @@
 import importlib
 import os
 import re
+import subprocess
 import sys
 from functools import partial
 
@@ -159,6 +160,30 @@ def test_a_triton_that_does_not_load_is_no_triton(monkeypatch, error):
 def test_auto_never_takes_the_interpreter(monkeypatch):
     monkeypatch.setattr(kernel, "scale", None)
     assert sinkhorn(problem(3, 7, 5, uniform=True)[0].cpu(), epsilon=0.1).converged.all()
+
+
+COMPILE = """
+from triton.backends.compiler import GPUTarget
+from triton.compiler import ASTSource, compile
+from sotglp_core.transport.kernel import _iterate
+
+types = {name: "*fp32" for name in ("cost", "a", "b", "plan", "violation")}
+types |= {"iterations": "*i64", "K": "i32", "N": "i32", "budget": "i32"}
+types |= {"epsilon": "fp32", "tolerance": "fp32", "KP": "constexpr", "NP": "constexpr"}
+for sizes in ({"KP": 1, "NP": 1}, {"KP": 16, "NP": 4}, {"KP": 64, "NP": 64}):
+    source = ASTSource(_iterate, types, constexprs=sizes)
+    assert "cubin" in compile(source, target=GPUTarget("cuda", 80, 32)).asm
+"""
+
+
+@pytest.mark.slow
+def test_compiles_for_a_gpu():
+    """The interpreter takes code that the compiler does not; compiling needs no GPU."""
+    environment = {**os.environ, "TRITON_INTERPRET": "0"}
+    done = subprocess.run(
+        [sys.executable, "-c", COMPILE], env=environment, capture_output=True, text=True
+    )
+    assert done.returncode == 0, done.stderr[-2000:]
 
 
 def test_the_same_errors():
