@@ -1,4 +1,4 @@
-"""Half precision trains as float32 does, also at small epsilon; in double, rounding is no matter."""
+"""Half precision trains as float32 does, also at small epsilon; in double rounding is harmless."""
 
 import os
 import subprocess
