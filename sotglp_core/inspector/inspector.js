@@ -48,19 +48,23 @@ function newton({ plan, missing }, T) {
 
 // Balanced entropic transport between uniform marginals at cost 1 - S, for K rows of N cosines:
 //   P_kn = exp((f_k + g_n + S_kn) / epsilon)
-// in the log domain. The temperature T halves from 1 down to epsilon; at each, Sinkhorn's step or
-// a damped Newton step is taken, whichever leaves less mass missing.
+// in the log domain. The temperature T halves from 1 down to epsilon; at each, Newton's step is
+// taken, or Sinkhorn's or a shorter one of Newton's where those leave less mass missing.
 function transport(S, epsilon) {
+  const N = S[0].length;
   let found = { g: S[0].map(() => 0) }, iterations = 0;
   for (let T = Math.max(1, epsilon); ; T = Math.max(epsilon, T / 2)) {
     found = planOf(found.g, S, T);
     const tolerance = T > epsilon ? 1e-3 : 1e-11;
     for (let step = 0; step < 200 && found.violation > tolerance; step++, iterations++) {
-      const sinkhorn = found.missing.map(mass => -T * Math.log(1 - S[0].length * mass));
-      const full = newton(found, T);
-      const moves = [sinkhorn, ...[1, 0.5, 0.1, 0.02].map(part => full.map(x => part * x))];
-      const tries = moves.map(move => planOf(found.g.map((x, n) => x + move[n]), S, T));
-      found = tries.reduce((best, next) => next.violation < best.violation ? next : best);
+      const full = newton(found, T), { g, missing, violation } = found;
+      const sinkhorn = missing.map(mass => -T * Math.log(1 - N * mass));
+      const shorter = [0.5, 0.1, 0.02].map(part => full.map(x => part * x));
+      for (const move of [full, sinkhorn, ...shorter]) {
+        const next = planOf(g.map((x, n) => x + move[n]), S, T);
+        if (next.violation < found.violation) found = next;
+        if (found.violation < violation / 4) break;
+      }
     }
     if (T === epsilon) return { plan: found.plan, violation: found.violation, iterations };
   }
