@@ -9,7 +9,7 @@ from inspected import CLASSES, NAMES, birds, expected, moved_model
 from matplotlib import colormaps
 from matplotlib.colors import to_rgb
 
-from sotglp_core import SOTGLP, PatchInspector, recipe
+from sotglp_core import SOTGLP, PatchInspector, figures, recipe
 from sotglp_core.data.embedded import species_images
 from sotglp_core.figures import HEATMAP, PALETTE
 
@@ -290,7 +290,7 @@ def pixels(page):
     )
 
 
-def test_colours(show):
+def test_the_colours_are_those_of_the_figures(show):
     page = show()
     move(page, "outline", False)
     move(page, "epsilon", -2)
@@ -301,10 +301,8 @@ def test_colours(show):
     state, found = measured(page)
     masses = np.array(found["masses"])
     held = masses.sum(1) > 0
-    largest = masses[held].max(1, keepdims=True) / masses[held].sum(1, keepdims=True)
-    leaders = np.array([to_rgb(colour) for colour in PALETTE])[masses[held].argmax(1)]
-    wanted = 115 + (4 * largest - 1) / 3 * (255 * leaders - 115)
-    np.testing.assert_allclose(pixels(page)[held], wanted, atol=1)
+    shares = figures.shares(masses.T.reshape(4, 14, 14)).reshape(196, 4)
+    np.testing.assert_allclose(pixels(page)[held], 255 * shares[held, :3], atol=1)
     np.testing.assert_array_equal(pixels(page)[~held], bare[~held])
     for n in range(4):
         move(page, "prompt", n)
