@@ -95,8 +95,8 @@ def _row(prediction: Prediction) -> dict[str, Tensor]:
     row = {"logits": prediction.logits, **scores(prediction)}
     if prediction.alignment is not None:
         predicted = prediction.logits.argmax(-1)
-        images = torch.arange(len(predicted), device=predicted.device)
-        row |= sharing(prediction.alignment.plan[images, predicted].double())  # (B, K, N)
+        plan = prediction.alignment.plan[torch.arange(len(predicted)), predicted]  # (B, K, N)
+        row |= sharing(plan.double())
     return row
 
 
@@ -119,16 +119,16 @@ def evaluate(
     :raises ValueError: if there are no test images, or a label is outside the classes.
     """
     labels = labels_of(model, test)
-    shift_labels = {name: labels_of(model, images) for name, images in (shifts or {}).items()}
-    seen = partial(outputs, model, progress=progress, accelerator=accelerator)
-    inside = seen(test, description="test")
-    outside = {name: seen(images, description=name) for name, images in (ood or {}).items()}
-    shifted = {}
-    for name, images in (shifts or {}).items():
-        present = shift_labels[name].unique()
-        logits = seen(images, description=name).logits[:, present]
-        shifted[name] = _mean(present[logits.argmax(-1)] == shift_labels[name])
+    shifts = {name: (images, labels_of(model, images)) for name, images in (shifts or {}).items()}
+    run = partial(outputs, model, progress=progress, accelerator=accelerator)
+    inside = run(test, description="test")
+    outside = {name: run(images, description=name) for name, images in (ood or {}).items()}
     correct = inside.logits.argmax(-1) == labels
+    shifted = {}
+    for name, (images, truth) in shifts.items():
+        present = truth.unique()
+        best = run(images, description=name).logits[:, present].argmax(-1)
+        shifted[name] = _mean(present[best] == truth)
     return Evaluation(
         accuracy=_mean(correct),
         class_accuracy={
@@ -152,16 +152,14 @@ def _detection(inside: Outputs, outside: dict[str, Outputs]) -> dict:
         name: {score: metrics(inside.scores[score], out.scores[score]) for score in SCORES}
         for name, out in outside.items()
     }
-    rows = list(table.values())
-    if rows:
-        table["mean"] = {
-            score: {
-                metric: float(np.mean([row[score][metric] for row in rows]))
-                for metric in rows[0][score]
-            }
-            for score in SCORES
-        }
+    if outside:
+        rows = list(table.values())
+        table["mean"] = {score: _mean_row([row[score] for row in rows]) for score in SCORES}
     return table
+
+
+def _mean_row(rows: list[dict[str, float]]) -> dict[str, float]:
+    return {name: float(np.mean([row[name] for row in rows])) for name in rows[0]}
 
 
 def labels_of(model: SOTGLP, images: Images | Features) -> Tensor:

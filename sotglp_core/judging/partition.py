@@ -27,13 +27,10 @@ def prompt_overlap(plan: Tensor) -> Tensor:
     0: disjoint patches; 1: the same patches in the same proportions.
 
     :param plan: (..., K, N), N >= 2; p_k|n is a column divided by its sum.
-    :return: (...).
-    :raises ValueError: for a single prompt.
+    :return: (...), NaN for a single prompt.
     """
     columns = plan / plan.sum(-2, keepdim=True).clamp_min(torch.finfo(plan.dtype).tiny)
     n, m = torch.triu_indices(plan.shape[-1], plan.shape[-1], 1, device=plan.device)
-    if not len(n):
-        raise ValueError("the plan has one prompt; overlap needs at least two")
     return torch.minimum(columns[..., n], columns[..., m]).sum(-2).mean(-1)
 
 
@@ -43,9 +40,9 @@ def effective_prompts(plan: Tensor) -> Tensor:
     :param plan: (..., K, N); a patch is led by the prompts of its largest mass, ties count in part.
     :return: (...).
     """
-    leads = (plan == plan.amax(-1, keepdim=True)) & (plan > 0)
-    fraction = leads.to(plan.dtype) / leads.sum(-1, keepdim=True).clamp_min(1)
-    w = fraction.sum(-2) / fraction.sum((-2, -1)).clamp_min(1)[..., None]
+    leads = ((plan == plan.amax(-1, keepdim=True)) & (plan > 0)).to(plan.dtype)
+    of_prompt = (leads / leads.sum(-1, keepdim=True).clamp_min(1)).sum(-2)  # (..., N) patches
+    w = of_prompt / of_prompt.sum(-1, keepdim=True).clamp_min(1)
     return torch.special.entr(w).sum(-1).exp()
 
 
@@ -56,8 +53,7 @@ def entropy_ratio(plan: Tensor) -> Tensor:
     :return: (...).
     """
     entropy = torch.special.entr(plan).sum((-2, -1))
-    entries = plan.shape[-1] * plan.shape[-2]
-    return entropy / math.log(entries) if entries > 1 else torch.ones_like(entropy)
+    return entropy / math.log(max(2, plan.shape[-1] * plan.shape[-2]))
 
 
 def assignment(plan: Tensor) -> Tensor:
@@ -71,7 +67,6 @@ def purity(prompts: Tensor, parts: Tensor) -> float:
 
     :param prompts: (n,) int64 prompts of all patches of a class; negative: not assigned, left out.
     :param parts: (n,) int64 true parts.
-    :raises ValueError: if no patch is assigned.
     """
     table = contingency_matrix(*_assigned(prompts, parts))
     return float(table.max(1).sum() / table.sum())
@@ -83,13 +78,10 @@ def normalised_mutual_information(prompts: Tensor, parts: Tensor) -> float:
     :param prompts: (n,) int64; negative: not assigned, left out.
     :param parts: (n,) int64.
     :return: 1 where both are constant.
-    :raises ValueError: if no patch is assigned.
     """
     return float(normalized_mutual_info_score(*_assigned(prompts, parts)))
 
 
 def _assigned(prompts: Tensor, parts: Tensor) -> tuple[Tensor, Tensor]:
     chosen = prompts >= 0
-    if not chosen.any():
-        raise ValueError("no patch is assigned to a prompt; give a plan that has mass")
     return prompts[chosen].cpu(), parts[chosen].cpu()

@@ -24,13 +24,13 @@ class OODThreshold:
     source: str  # where the images came from, in words
 
     def __post_init__(self) -> None:
-        ascending = list(self.quantiles) == sorted(self.quantiles)
         finite = all(map(math.isfinite, self.quantiles))
-        whole = len(self.quantiles) == 101 and ascending and finite
-        if self.score not in SCORES or not whole or self.images < 1:
+        ascending = list(self.quantiles) == sorted(self.quantiles)
+        whole = finite and ascending and len(self.quantiles) == 101
+        if self.score not in SCORES or not whole or not self.images:
             raise ValueError(
-                "an OOD threshold needs the name of a score, 101 ascending finite quantiles of it, "
-                "and at least one image; fit it again"
+                "an OOD threshold needs the name of a score and 101 ascending, finite quantiles "
+                "of it; fit it again"
             )
 
     def at(self, tpr: float) -> float:
@@ -57,11 +57,8 @@ class OODThreshold:
         :raises ValueError: if it is nothing of the kind.
         """
         try:
-            quantiles = tuple(map(float, record["quantiles"]))
-            return cls(
-                str(record["score"]), quantiles, int(record["images"]), str(record["source"])
-            )
-        except (KeyError, OverflowError, TypeError, ValueError) as error:
+            return cls(**{**record, "quantiles": tuple(record["quantiles"])})
+        except (KeyError, TypeError) as error:
             raise ValueError(f"this is not an OOD threshold: {error}") from None
 
 
