@@ -1,9 +1,11 @@
 """Training: it learns, it is repeatable, and it is the plain loop that it looks like."""
 
+import warnings
+
 import pytest
 import torch
 
-from sotglp_core import SOTGLP, fit, preset
+from sotglp_core import SOTGLP, fit, preset, sinkhorn
 from sotglp_core.data.features import Features
 
 
@@ -95,6 +97,21 @@ def test_history_and_callback(tiny, names, features):
     history = fit(model, features, progress=False, on_epoch=seen.append)
     assert seen == history and [e.epoch for e in history] == [1, 2, 3] and not model.training
     assert history[0].lr > history[1].lr > history[2].lr
+
+
+def test_plans_that_have_not_converged_are_mentioned(tiny, names, features):
+    def solver(*given, **settings):
+        found = sinkhorn(*given, **settings)
+        return found._replace(converged=torch.zeros_like(found.converged))
+
+    for chosen, mentioned in ((solver, True), (sinkhorn, False)):
+        model = SOTGLP(tiny, names, preset("sotglp", epochs=2), solver=chosen)
+        with warnings.catch_warnings(record=True) as said:
+            warnings.simplefilter("always")
+            fit(model, features, progress=False)
+        assert [str(one.message) for one in said] == mentioned * [
+            "some transport plans have not converged; raise epsilon"
+        ]
 
 
 def test_zeroshot_learns_nothing(tiny, names, features):
