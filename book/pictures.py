@@ -24,7 +24,8 @@ from sotglp_core import (
 from sotglp_core.data.embedded import OOD_KINDS
 from sotglp_core.pocket import PARTS, SPECIES
 from sotglp_core.pocket.world import SHIFTS
-from sotglp_core.workbench.reproduce.rows import MEASURED, read_rows
+from sotglp_core.workbench.embedded import MEASURED
+from sotglp_core.workbench.experiments import read_rows
 
 STATIC = Path(__file__).parent / "_static"
 ROWS, COLUMNS = 2, 6
@@ -85,7 +86,7 @@ def world() -> Figure:
 
 def shots() -> Figure:
     """Accuracy by the number of training images."""
-    rows, shots = read_rows(MEASURED, "shots"), (1, 2, 4, 8, 16)
+    rows, shots = read_rows(MEASURED / "shots.jsonl"), (1, 2, 4, 8, 16)
     lines = {
         name: np.array([[run["top-1"] for run in rows[f"{name}, {k}"]] for k in shots]).T
         for name in ("zeroshot", "coop", "gallop", "sotglp", "sotglp-proj")
@@ -97,7 +98,7 @@ def shots() -> Figure:
 
 def tradeoff() -> Figure:
     """Accuracy against OOD detection, with and without the projection, by length of training."""
-    rows = read_rows(MEASURED, "tradeoff")
+    rows = read_rows(MEASURED / "tradeoff.jsonl")
     labels = sorted(rows, key=lambda label: (label.split(",")[0], int(label.split()[1])))
     metrics = ("top-1", "mean GL-MCM AUROC")
     return figures.tradeoff(

@@ -23,6 +23,8 @@ from .method.losses import prompt_loss as prompt_loss
 from .method.model import SOTGLP as SOTGLP
 from .recipes import recipe as recipe
 from .transport.sinkhorn import sinkhorn as sinkhorn
+from .workbench.experiments import Bench as Bench
+from .workbench.experiments import Experiment as Experiment
 from .workbench.predict import predict as predict
 from .workbench.published import published as published
 

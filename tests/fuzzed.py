@@ -12,12 +12,13 @@ from typer.main import get_command
 
 from sotglp_core import SOTGLP, preset, save
 from sotglp_core.cli import app
-from sotglp_core.cli.common import KINDS
+from sotglp_core.cli.train import known_settings
 from sotglp_core.config import PRESETS
 from sotglp_core.data.catalogue import CATALOGUE
 from sotglp_core.judging.threshold import OODThreshold
 from sotglp_core.method.model import text_free
 
+KINDS = known_settings()
 SLOW = ("epochs", "views", "seeds")  # of which many are much work, as was asked for
 SANE = {
     int: (0, 1, 2, 3, 64, 10**8, 999_999_999),

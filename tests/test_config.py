@@ -1,5 +1,6 @@
 import dataclasses
 
+import numpy as np
 import pytest
 import torch
 
@@ -31,27 +32,35 @@ def test_frozen():
         (dict(global_prompts=0, local_prompts=0), "both 0"),
         (dict(template="a photo"), "needs one {}"),
         (dict(support=0), "support is 0"),
-        (dict(global_dropout=1.0), r"in \[0, 1\)"),
-        (dict(local_init="xavier"), "template or random"),
+        (dict(global_dropout=1.0), "must be less than 1"),
+        (dict(local_init="xavier"), "is one of template, random"),
         (dict(top_k=()), "top_k"),
-        (dict(epochs=-1), "negative"),
-        (dict(momentum=-0.5), "momentum is -0.5; it can't be negative"),
+        (dict(epochs=-1), "from 0 to"),
+        (dict(momentum=-0.5), "momentum is -0.5; it needs a number from 0"),
         (dict(lr=1e300), "a number"),
-        (dict(support="all"), "a whole number, or None"),
-        (dict(epochs=2.5), "epochs is 2.5; it needs a whole number"),
-        (dict(epochs=True), "a whole number"),
+        (dict(epochs=2.5), "epochs is 2.5; it needs an integer"),
+        (dict(epochs=True), "an integer"),
         (dict(lr=float("nan")), "a number"),
         (dict(momentum="0.9"), "a number"),
-        (dict(projection=1), "True or False"),
-        (dict(template=None), "a text"),
+        (dict(projection=1), "true or false"),
+        (dict(template=None), "a string"),
         (dict(seed=-1), "from 0 to"),
-        (dict(top_k=(5, 2.5)), "whole numbers"),
-        (dict(support=10.0), "a whole number, or None"),
+        (dict(top_k=(5, 2.5)), "top_k is 2.5; it needs an integer"),
+        (dict(support=10.0), "support is 10.0; it needs an integer"),
     ],
 )
 def test_errors(changes, message):
     with pytest.raises(ValueError, match=message):
         preset("sotglp", **changes)
+
+
+def test_values_become_what_their_setting_is():
+    config = preset("sotglp", lr=1, top_k=[5, 10], batch_size=np.int64(8))
+    assert config == preset("sotglp", lr=1.0, top_k=(5, 10), batch_size=8)
+    assert type(config.lr) is float and type(config.batch_size) is int
+    assert (
+        preset("sotglp", top_k=7).top_k == (7,) and preset("sotglp", support=None).support is None
+    )
 
 
 def test_unknown_preset():

@@ -16,7 +16,7 @@ FLOORS = [
     ["workbench"],
     ["cli"],
 ]
-WITHIN: set = set()  # rooms of one floor that may call each other, in one direction
+WITHIN = {("config", "messages")}  # rooms of one floor that may call each other, in one direction
 FLOOR = {room: level for level, rooms in enumerate(FLOORS) for room in rooms}
 FILES = sorted(p for p in ROOT.rglob("*.py") if p != ROOT / "__init__.py")
 

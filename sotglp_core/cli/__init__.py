@@ -3,24 +3,26 @@
 from __future__ import annotations
 
 import io
+import signal
 import sys
-from importlib.metadata import version
-from signal import SIGINT
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
+from .. import __version__
 from ..messages import printable
 from . import cache, data
 from .bench import bench
-from .common import errors
+from .common import Stopped, warn
 from .compare import compare
+from .evaluate import evaluate
 from .export import export
 from .inspect import inspect
-from .judge import evaluate_command
 from .predict import predict
 from .reproduce import reproduce
 from .train import train
+
+SIGNALS = ("SIGINT", "SIGTERM", "SIGHUP")
 
 app = typer.Typer(
     no_args_is_help=True,
@@ -29,21 +31,15 @@ app = typer.Typer(
     rich_markup_mode="markdown",
     help="Few-shot image classification with local and global prompts on a frozen CLIP.",
 )
-app.command()(train)
-app.command("evaluate")(evaluate_command)
-app.command()(predict)
-app.command()(inspect)
-app.command()(compare)
-app.command()(export)
-app.command()(reproduce)
-app.command()(bench)
+for command in (train, evaluate, predict, inspect, compare, export, reproduce, bench):
+    app.command()(command)
 app.add_typer(data.app, name="data")
 app.add_typer(cache.app, name="cache")
 
 
 def _print_version(wanted: bool) -> None:
     if wanted:
-        print(version("sotglp-core"))
+        print(__version__)
         raise typer.Exit
 
 
@@ -59,48 +55,58 @@ def options(version: Version = False) -> None:
 
 
 def main() -> None:
-    """Run the command; what stops it is one line on standard error, and the exit code 2, or 128 and the number of the signal."""
+    """Run the command.
+
+    What stops it is one line on standard error, and the exit code 2, or 128 and the number of the
+    signal. A signal acts at once; what the command was writing stays as it was.
+    """
     if isinstance(sys.stdout, io.TextIOWrapper):  # neither closed nor replaced
-        sys.stdout.reconfigure(errors="backslashreplace")  # names that it can't encode stop nothing
+        sys.stdout.reconfigure(errors="backslashreplace")
+    before = {number: signal.getsignal(number) for number in _signals()}
+    for number, handler in before.items():
+        if handler is not signal.SIG_IGN:  # as nohup wants it
+            signal.signal(number, _stop)
     try:
         app()
+    except Stopped as stop:
+        _leave(f"stopped {stop}", 128 + stop.number)
     except ValueError as error:
-        hint = (
-            "; pass --skip-corrupt to go on without it"
-            if str(error).startswith("can't read the image")
-            else ""
-        )
-        _leave(f"{error}{hint}", 2)
+        unreadable = str(error).startswith("can't read the image") and _offers("--skip-corrupt")
+        _leave(f"{error}{'; pass --skip-corrupt to go on without it' * unreadable}")
     except OSError as error:
-        _leave(
-            f"{error.strerror or error}"
-            + (f": {printable(error.filename)}" if error.filename else ""),
-            2,
-        )
+        _leave(": ".join(map(str, filter(None, (error.strerror or error, error.filename)))))
     except (MemoryError, RuntimeError) as error:
-        if (
-            not isinstance(error, MemoryError)
-            and "out of memory" not in str(error)
-            and "can't allocate memory" not in str(error)
-        ):
+        said = str(error)
+        if isinstance(error, RuntimeError) and not any(words in said for words in NO_MEMORY):
             raise
+        advice = "--text-chunk 64 needs less, also with --resume; so do"
         _leave(
-            "there is not enough memory; --set text_chunk=64, and fewer prompts or a smaller batch_size need less",
-            2,
+            f"there is not enough memory; {advice if _offers('--text-chunk') else 'try'} "
+            "fewer prompts or a smaller batch_size"
         )
-    except SystemExit as left:
-        stop: BaseException | None = left
-        while stop is not None and not isinstance(
-            stop, KeyboardInterrupt
-        ):  # which typer has made an exit of
-            stop = stop.__cause__ or stop.__context__
-        if stop is None:
-            raise
-        _leave(str(stop) or "stopped", 128 + getattr(stop, "number", SIGINT))
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
 
 
-def _leave(message: str, code: int) -> None:
-    errors.print(
-        f"sotglp: {printable(message)}", style="red", markup=False, highlight=False, soft_wrap=True
-    )
+NO_MEMORY = ("out of memory", "can't allocate memory")
+
+
+def _signals() -> list[int]:
+    return [getattr(signal, name) for name in SIGNALS if hasattr(signal, name)]
+
+
+def _stop(number: int, frame: Any) -> None:
+    raise Stopped(number)
+
+
+def _offers(option: str) -> bool:
+    """Whether the command that was called has an option."""
+    commands: Any = typer.main.get_command(app)
+    command = commands.commands.get((sys.argv[1:] or [""])[0])
+    return command is not None and any(option in param.opts for param in command.params)
+
+
+def _leave(message: str, code: int = 2) -> None:
+    warn(f"sotglp: {printable(message)}", style="red")
     sys.exit(code)

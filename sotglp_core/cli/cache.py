@@ -10,8 +10,7 @@ import typer
 from rich.filesize import decimal
 from rich.table import Table
 
-from ..data.cache import DAY, cache_entries, cache_folder, clear_cache
-from .common import AsJson, console
+from .common import AsJson, console, say
 
 app = typer.Typer(
     no_args_is_help=True,
@@ -21,12 +20,14 @@ app = typer.Typer(
 
 @app.command()
 def show(as_json: AsJson = False) -> None:
-    """What is kept: backbone, images, size and age of every entry, and the total.
+    """List backbone, images, size and age of every entry, and the total.
 
     Examples:
 
     - `sotglp cache show`
     """
+    from ..data.cache import cache_entries, cache_folder
+
     entries = cache_entries()
     if as_json:
         print(json.dumps([{**entry._asdict(), "path": str(entry.path)} for entry in entries]))
@@ -34,19 +35,12 @@ def show(as_json: AsJson = False) -> None:
     table = Table("entry", "backbone", "images", "size", "age")
     for entry in entries:
         images = "?" if entry.images is None else str(entry.images)
-        table.add_row(
-            entry.path.stem[-32:][:8],
-            entry.backbone,
-            images,
-            decimal(entry.bytes),
-            _age(time.time() - entry.modified),
-        )
+        age, size = _age(time.time() - entry.modified), decimal(entry.bytes)
+        table.add_row(entry.path.stem[-32:][:8], entry.backbone, images, size, age)
     if entries:
         console.print(table)
     total = decimal(sum(entry.bytes for entry in entries))
-    console.print(
-        f"{len(entries)} entries, {total}, in {cache_folder()}", highlight=False, soft_wrap=True
-    )
+    say(f"{len(entries)} entries, {total}, in {cache_folder()}")
 
 
 @app.command()
@@ -56,25 +50,23 @@ def clear(
     ] = 0.0,
     yes: Annotated[bool, typer.Option("--yes", "-y", help="Don't ask.")] = False,
 ) -> None:
-    """Remove entries, and what killed runs left unfinished. Features are encoded again when they are needed.
+    """Remove entries, and what killed runs left unfinished; they are made again when needed.
 
     Examples:
 
     - `sotglp cache clear --older-than 30`
     """
+    from ..data.cache import cache_folder, clear_cache
+
     if not yes:
         which = f"entries older than {older_than:g} days" if older_than else "all entries"
         typer.confirm(f"Remove {which} from {cache_folder()}?", abort=True, err=True)
     files, freed = clear_cache(older_than=older_than)
-    console.print(f"removed {files} entries, {decimal(freed)}", highlight=False)
+    say(f"removed {files} entries, {decimal(freed)}")
 
 
 def _age(seconds: float) -> str:
-    minutes, hours, days = seconds / 60, seconds / 3600, seconds / DAY
-    return (
-        f"{minutes:.0f} minutes"
-        if hours < 2
-        else f"{hours:.0f} hours"
-        if days < 2
-        else f"{days:.0f} days"
-    )
+    hours = seconds / 3600
+    if hours < 2:
+        return f"{60 * hours:.0f} minutes"
+    return f"{hours:.0f} hours" if hours < 48 else f"{hours / 24:.0f} days"

@@ -1,28 +1,27 @@
-"""``sotglp data``: the catalogue of benchmarks, what of it is on this machine, and how to get the rest."""
+"""``sotglp data``: the catalogue of benchmarks, what of it is on this machine, how to get it."""
 
 from __future__ import annotations
 
-import difflib
 import json
 from collections.abc import Iterable
+from dataclasses import asdict
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
-from PIL import Image
 from rich.markup import escape
 from rich.table import Column, Table
 
-from ..data.catalogue import CATALOGUE, Dataset, detect, read_split
-from ..data.download import get as download
-from ..data.folders import PARTS, list_images
-from ..data.images import read_image
-from ..messages import printable, progress_bar
-from .common import AsJson, console
+from ..messages import did_you_mean, printable, progress_bar
+from .common import AsJson, console, say
+
+if TYPE_CHECKING:
+    from ..data.catalogue import Dataset
 
 app = typer.Typer(
     no_args_is_help=True, help="The benchmarks: list them, check what is on this machine, get one."
 )
+NUMBERS = "train / val / test, or all"
 
 
 @app.command("list")
@@ -33,46 +32,22 @@ def list_command(as_json: AsJson = False) -> None:
 
     - `sotglp data list`
     """
+    from ..data.catalogue import CATALOGUE
+
     if as_json:
-        print(
-            json.dumps(
-                [
-                    {
-                        "name": r.name,
-                        "title": r.title,
-                        "kind": r.kind,
-                        "folder": f"{r.folder}/{r.images}",
-                        "split": r.split,
-                        "classes": r.classes,
-                        "images": r.counts,
-                        "template": r.template,
-                        "licence": r.licence,
-                        "get": r.get,
-                        "download": bool(r.archives),
-                        "dead": r.dead,
-                    }
-                    for r in CATALOGUE.values()
-                ]
-            )
-        )
+        print(json.dumps([asdict(row) for row in CATALOGUE.values()]))
         return
-    table = Table(
-        Column("name", no_wrap=True),
-        Column("dataset, folder below the root, licence", overflow="fold"),
-        "train / val / test, or all",
-        "get",
-    )
-    rows = list(CATALOGUE.values())
-    for before, r in zip((rows[0], *rows), rows):
-        if before.kind != r.kind:
+    what = Column("dataset, folder below the root, licence", overflow="fold")
+    table, kind = Table(Column("name", no_wrap=True), what, NUMBERS, "get"), "classes"
+    for row in CATALOGUE.values():
+        if row.kind != kind:
             table.add_section()
-        what = r.title + (f", {r.classes} classes" if r.classes else "")
-        place = escape(f"{r.folder}/{r.images}".removesuffix("/."))
+        kind = row.kind
+        title = row.title + (f", {row.classes} classes" if row.classes else "")
+        place = escape(f"{row.folder}/{row.images}".removesuffix("/."))
+        get = "downloads" if row.archives else "by hand"
         table.add_row(
-            r.name,
-            f"{what}\n[dim]{place}; {r.licence}[/]",
-            _counts(r.counts),
-            "downloads" if r.archives else "by hand",
+            row.name, f"{title}\n[dim]{place}; {row.licence}[/]", _counts(row.counts), get
         )
     console.print(table)
 
@@ -87,54 +62,38 @@ def check(
     ] = False,
     as_json: AsJson = False,
 ) -> None:
-    """Compare what is there with the catalogue; exit code 1 if something that is there is not right.
+    """Compare what is there with the catalogue; exit code 1 if something there is not right.
 
     Examples:
 
     - `sotglp data check /data`
     """
+    from ..data.catalogue import CATALOGUE, detect
+
     if not root.is_dir():
+        raise ValueError(f"there is no folder {root}; give the one that holds the datasets")
+    one = detect(root)
+    places = [(one, root)] if one else [(row, row.find(root)) for row in CATALOGUE.values()]
+    report = [_check(row, place, full) for row, place in places if place]
+    if not report:
         raise ValueError(
-            f"there is no folder {root}; give the one that holds the datasets' folders"
+            f"there is no dataset of the catalogue in {root}; `sotglp data list` shows where each "
+            "is looked for"
         )
-    own = detect(root)
-    found = (
-        [(own, root)]
-        if own
-        else [(row, place) for row in CATALOGUE.values() if (place := row.find(root))]
-    )
-    if not found:
-        raise ValueError(
-            f"there is no dataset of the catalogue in {root}; `sotglp data list` shows where each is looked for"
-        )
-    report = [_checked(row, place, full) for row, place in found]
     if as_json:
         print(json.dumps(report))
     else:
-        table = Table(
-            Column("name", no_wrap=True),
-            "split",
-            Column("classes", justify="right"),
-            "train / val / test, or all",
-            "result",
-        )
+        right = Column("classes", justify="right")
+        table = Table(Column("name", no_wrap=True), "split", right, NUMBERS, "result")
         for line in report:
-            result = (
-                "[green]as it should be[/]"
-                if not line["wrong"]
-                else f"[red]{escape('; '.join(line['wrong']))}[/]"
-            )
-            table.add_row(
-                line["name"],
-                line["split"],
-                str(line["classes"] or ""),
-                _counts(line["images"]),
-                result,
-            )
+            wrong = escape("; ".join(line["wrong"]))
+            result = f"[red]{wrong}[/]" if wrong else "[green]as it should be[/]"
+            classes, images = str(line["classes"] or ""), _counts(line["images"])
+            table.add_row(line["name"], line["split"], classes, images, result)
         console.print(table)
-        missing = [name for name in CATALOGUE if name not in {line["name"] for line in report}]
-        if missing and not own:
-            console.print(f"not there: {', '.join(missing)}", highlight=False)
+        missing = [row.name for row, place in places if not place]
+        if missing:
+            say(f"not there: {', '.join(missing)}")
     if any(line["wrong"] for line in report):
         raise typer.Exit(1)
 
@@ -146,95 +105,77 @@ def get(
         Path, typer.Option(help="The folder that holds, or will hold, the datasets' folders.")
     ],
 ) -> None:
-    """Download, verify and unpack a dataset, or say how to get it; what an interrupted run has got is not lost.
+    """Download, verify and unpack a dataset, or say how to get it; interrupted, it goes on.
 
     Examples:
 
     - `sotglp data get oxford_pets --root /data`
     """
+    from ..data import download
+    from ..data.catalogue import CATALOGUE
+
     if name not in CATALOGUE:
-        near = difflib.get_close_matches(name, CATALOGUE, 1)
-        raise ValueError(
-            f"there is no dataset {name!r}; "
-            + (f"did you mean {near[0]!r}? " if near else "")
-            + "See `sotglp data list`"
-        )
+        near = did_you_mean(name, CATALOGUE)
+        raise ValueError(f"there is no dataset {name!r}{near}; see `sotglp data list`")
     row = CATALOGUE[name]
-    console.print(f"{row.title}; licence: {row.licence}", highlight=False)
+    say(f"{row.title}; licence: {row.licence}")
     if row.archives or row.split:
-        place = download(row, root)
-        console.print(
-            f"{row.title if row.archives else row.split} is in {place}; "
-            f"next: sotglp data check {place}",
-            highlight=False,
-            soft_wrap=True,
-        )
+        place = download.get(row, root)
+        what = row.title if row.archives else row.split
+        say(f"{what} is in {place}; next: sotglp data check {place}")
     if not row.archives:
-        console.print(
-            f"To be fetched by hand, into {root / row.folder}: {row.get}.",
-            highlight=False,
-            soft_wrap=True,
-        )
+        say(f"To be fetched by hand, into {root / row.folder}: {row.get}.")
     if row.dead:
-        console.print(
-            f"Links that don't work any more: {row.dead}.", highlight=False, soft_wrap=True
-        )
+        say(f"Links that don't work any more: {row.dead}.")
 
 
-def _checked(row: Dataset, place: Path, full: bool) -> dict:
+def _check(row: Dataset, place: Path, full: bool) -> dict:
     """What is there of a dataset: its split, counts, and in one line each what is wrong with it."""
-    wrong: list[str] = []
+    from ..data.catalogue import read_split
+    from ..data.folders import PARTS, list_images
+
+    found = {"name": row.name, "folder": str(place), "split": "", "classes": 0, "images": []}
     if row.kind == "classes":
         try:
             split = read_split(row, place)
         except ValueError as error:
-            return {
-                "name": row.name,
-                "folder": str(place),
-                "split": "",
-                "classes": 0,
-                "images": [],
-                "wrong": [str(error)],
-            }
+            return found | {"wrong": [str(error)]}
         paths = [photo.path for photo in split.photos]
         parts = [photo.part for photo in split.photos]
-        source, classes = split.source, len(split.keys)
         counts = [parts.count(part) for part in PARTS]
+        found |= {"split": split.source, "classes": len(split.keys)}
     else:
-        paths = list_images(place / row.images)
-        classes = (
-            len({path.relative_to(place / row.images).parts[0] for path in paths})
-            if row.classes
-            else 0
-        )
-        source, counts = "", [len(paths)]
-    if classes != row.classes:
+        folder = place / row.images
+        paths = list_images(folder)
+        counts = [len(paths)]
+        names = {path.relative_to(folder).parts[0] for path in paths}
+        found["classes"] = len(names) if row.classes else 0
+    wrong = []
+    if found["classes"] != row.classes:
         wrong.append(f"{row.classes} classes are expected")
-    if counts != row.counts:
+    if counts != list(row.counts):
         wrong.append(f"{_counts(row.counts)} images are expected")
-    absent, unreadable = [], []
-    for path in progress_bar(paths, desc=f"check {row.name}", unit="image", show=len(paths) >= 64):
-        if not path.is_file():
-            absent.append(path)
-            continue
-        try:
-            if full:
-                read_image(path)
-            else:
-                Image.open(path).close()
-        except (OSError, ValueError, SyntaxError, Image.DecompressionBombError):
-            unreadable.append(path)
-    for what, bad in (("are missing", absent), ("can't be read", unreadable)):
+    shown = progress_bar(paths, desc=f"check {row.name}", unit="image", show=len(paths) >= 64)
+    problems = [(path, _problem(path, full)) for path in shown]
+    for what in ("are missing", "can't be read"):
+        bad = [path for path, problem in problems if problem == what]
         if bad:
             wrong.append(f"{len(bad)} images {what}, such as {printable(bad[0])}")
-    return {
-        "name": row.name,
-        "folder": str(place),
-        "split": source,
-        "classes": classes,
-        "images": counts,
-        "wrong": wrong,
-    }
+    return found | {"images": counts, "wrong": wrong}
+
+
+def _problem(path: Path, full: bool) -> str:
+    from PIL import Image
+
+    from ..data.images import read_image
+
+    if not path.is_file():
+        return "are missing"
+    try:
+        read_image(path) if full else Image.open(path).close()
+    except (OSError, ValueError, SyntaxError, Image.DecompressionBombError):
+        return "can't be read"
+    return ""
 
 
 def _counts(counts: Iterable[int]) -> str:

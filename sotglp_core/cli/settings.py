@@ -1,109 +1,135 @@
-"""What a run was asked for: a file of settings, the command line over it, both over the preset."""
+"""What a run was asked for: a file of settings, and the command line over it."""
 
 from __future__ import annotations
 
-import difflib
 import json
 import os
 import tomllib
-from collections.abc import Callable
-from functools import partial
+from collections.abc import Collection, Mapping
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
 import typer
-import yaml
 
-from ..config import PRESETS, Config
-from ..messages import printable
-from ..recipes import recipe
-from .common import KINDS, TASK, checked, parsed
+from ..config import PRESETS, checked
+from ..messages import did_you_mean, printable
+from .common import split_names
 
-
-class _Plain(yaml.SafeLoader):
-    """Without aliases, by which a few lines can grow to any size."""
-
-    def compose_node(self, parent: yaml.Node | None, index: Any) -> yaml.Node | None:
-        if self.check_event(yaml.AliasEvent):
-            raise yaml.YAMLError("it refers to itself with *; write the value out")
-        return super().compose_node(parent, index)
+SUFFIXES = (".toml", ".yaml", ".yml", ".json")
+PLACES = {"data", "root", "names", "ood", "shift", "pretrained"}
+SPLIT = ("classes", "ood_exclude")  # comma-separated in a string
+Kinds = Mapping[str, Any]  # name -> type annotation of every option and setting
 
 
-_yaml = partial(yaml.load, Loader=_Plain)
-READERS: dict[str, Callable[[str], Any]] = {
-    ".toml": tomllib.loads,
-    ".json": json.loads,
-    ".yaml": _yaml,
-    ".yml": _yaml,
-}
-
-
-def read_settings(path: Path) -> dict:
-    """Checked settings of a TOML, YAML or JSON file; a key is an option of ``sotglp train`` or a setting, with _ or - between its words.
+def read_settings(path: Path, known: Kinds) -> dict:
+    """Checked settings of a TOML, YAML or JSON file; a name may have _ or - between its words.
 
     :raises ValueError: naming the file and what in it is wrong.
     """
-    if path.suffix.lower() not in READERS:
-        raise ValueError(f"--config {path}: give a file that ends in {', '.join(READERS)}")
+    if path.suffix.lower() not in SUFFIXES:
+        raise ValueError(f"--config {path}: give a file that ends in {', '.join(SUFFIXES)}")
     try:
         if not path.is_file() or path.stat().st_size > 1 << 16:
-            raise ValueError("it is no file of at most 64 KiB")
-        given = READERS[path.suffix.lower()](path.read_text(encoding="utf-8"))
+            raise ValueError("it is not a file of at most 64 KiB")
+        given = _parse(path.read_text(encoding="utf-8-sig"), path.suffix.lower())
         if not isinstance(given, dict):
             raise ValueError("it does not hold names and values")
     except Exception as error:  # PyYAML lets slip whatever int("") or a missing match raises
-        raise ValueError(
-            f"can't read the settings in {path}: {printable(' '.join(str(error).split()))}"
-        ) from None
-    found = {}
+        reason = printable(" ".join(str(error).split()))
+        raise ValueError(f"can't read the settings in {path}: {reason}") from None
+    found: dict[str, Any] = {}
     for key, value in given.items():
         name = str(key).replace("-", "_")
-        if name not in KINDS:
-            near = difflib.get_close_matches(name, KINDS, 1)
-            raise ValueError(
-                f"{path}: unknown setting {str(key)[:80]!r}"
-                + (f"; did you mean {near[0]!r}?" if near else "")
-            )
+        if name not in known:
+            near = did_you_mean(name, known)
+            raise ValueError(f"{path}: unknown setting {str(key)[:80]!r}{near}")
         if name in found:
             raise ValueError(f"{path}: {name} is there twice")
-        found[name] = checked(name, value, str(path))
+        found[name] = from_text(name, value, known, str(path))
     return found
 
 
-def asked_for(context: typer.Context, file: Path | None, settings: list[str]) -> dict:
-    """What the file and then the command line say; "out", the run's folder, may be among it.
+def from_text(name: str, value: Any, known: Kinds, where: str) -> Any:
+    """The checked value of a setting; a string is read as JSON where the setting is none.
 
-    :raises ValueError: on a mistake in either, or if --preset would be undone by the file of another preset.
+    :param where: what the error begins with.
+    :raises ValueError: if the setting can't have this value.
     """
-    filed = read_settings(file) if file else {}
-    told = {
-        key: str(value) if isinstance(value, os.PathLike) else value
-        for key, value in context.params.items()
-        if key in KINDS and getattr(context.get_parameter_source(key), "name", "") == "COMMANDLINE"
-    }
-    told = {
-        key: checked(key, value, f"--{key.replace('_', '-')}") for key, value in told.items()
-    } | parsed(settings)
-    former, name = filed.get("preset"), told.get("preset")
-    if name in PRESETS and former in PRESETS and former != name:
-        undone = [key for key in {**PRESETS[former], **PRESETS[name]} if key in filed]
+    if isinstance(value, str) and name in SPLIT:
+        value = split_names([value])
+    with suppress(ValueError, RecursionError):
+        return checked(name, value, known[name])
+    with suppress(ValueError, TypeError, RecursionError):
+        return checked(name, json.loads(value), known[name])
+    try:
+        return checked(name, value, known[name])
+    except ValueError as error:
+        raise ValueError(f"{where}: {error}") from None
+
+
+def asked_for(
+    context: typer.Context, file: Path | None, settings: list[str] | None, known: Kinds
+) -> dict:
+    """What the file and then the command line say, checked.
+
+    :param settings: name=value pairs.
+    :raises ValueError: on a mistake, or if --preset would be undone by the file of another preset.
+    """
+    filed = read_settings(file, known) if file else {}
+    told = {}
+    for name, value in context.params.items():
+        source = context.get_parameter_source(name)
+        if name in known and source is not None and source.name == "COMMANDLINE":
+            told[name] = checked(name, value, known[name])
+    told |= read_pairs(settings, known, context.params)
+    former, wanted = filed.get("preset"), told.get("preset")
+    if wanted in PRESETS and former in PRESETS and former != wanted:
+        undone = ", ".join(key for key in PRESETS[former] | PRESETS[wanted] if key in filed)
         if undone:
             raise ValueError(
-                f"{file} has settings of the preset {former!r} ({', '.join(undone)}), which would undo --preset {name}; "
-                "remove them from the file, or leave out --preset"
+                f"{file} has settings of the preset {former!r} ({undone}), which would undo "
+                f"--preset {wanted}; remove them from the file, or leave out --preset"
             )
-    return filed | told
+    found = filed | told
+    for name in PLACES & set(found):
+        found[name] = absolute(found[name], found.get("root"))
+    return found
 
 
-def resolved(asked: dict, defaults: dict) -> tuple[dict, Config]:
-    """All options of the task, and all settings.
+def read_pairs(
+    settings: list[str] | None, known: Kinds, options: Collection[str] = ()
+) -> dict[str, Any]:
+    """Checked values of name=value pairs; an unknown name stays for Config to complain of.
 
-    :param asked: what :func:`asked_for` returned.
-    :param defaults: of the options.
+    :param options: names that are options of the command instead.
     """
-    backbone = asked.get("backbone", defaults["backbone"])
-    config = recipe(asked.get("preset", defaults["preset"]), backbone=backbone)
-    changes = {key: value for key, value in asked.items() if key not in ("preset", *TASK)}
-    config = config.replace(**{"seed": defaults["seed"], **changes})
-    options = {key: checked(key, asked.get(key, defaults[key]), key) for key in TASK}
-    return options, config
+    found = {}
+    for setting in settings or []:
+        name, sign, value = setting.partition("=")
+        if not sign:
+            raise ValueError(f"--set {setting} has no '='; write for example --set epochs=20")
+        if name in options:
+            raise ValueError(f"--set {setting}: give --{name.replace('_', '-')} instead")
+        found[name] = from_text(name, value, known, "--set") if name in known else value
+    return found
+
+
+def absolute(place: Any, root: str | None) -> Any:
+    """Files and folders wherever the command is called; names of datasets as they are."""
+    if isinstance(place, list):
+        return [absolute(item, root) for item in place]
+    known = place in (None, "pocket") or root
+    return place if known or not os.path.exists(place) else os.path.abspath(place)
+
+
+def _parse(text: str, suffix: str) -> Any:
+    if suffix == ".toml":
+        return tomllib.loads(text)
+    if suffix == ".json":
+        return json.loads(text)
+    import yaml
+
+    if any(isinstance(event, yaml.AliasEvent) for event in yaml.parse(text)):
+        raise ValueError("it refers to itself with *; write the value out")
+    return yaml.safe_load(text)

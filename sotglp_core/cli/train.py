@@ -5,27 +5,17 @@ from __future__ import annotations
 import atexit
 import json
 import os
-import shlex
 from contextlib import nullcontext
 from dataclasses import fields
 from pathlib import Path
-from signal import SIG_IGN, SIGHUP, SIGINT, SIGTERM, getsignal, signal
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from ..clip.backbone import load_backbone
-from ..config import PRESETS, Config
-from ..data.task import Task, load_task
-from ..judging.threshold import fit_threshold
-from ..learning.checkpoint import save
-from ..learning.training import fit
-from ..method.model import SOTGLP, with_template
-from ..workbench.report import write_report
-from ..workbench.runs import Run
+from ..config import PRESETS, Config, kinds
 from .common import (
-    OPTIONS,
     AsJson,
+    Chunk,
     Classes,
     Data,
     Device,
@@ -36,55 +26,58 @@ from .common import (
     Root,
     Shift,
     Skip,
+    Stopped,
     Weights,
     console,
+    resume_command,
+    say,
+    usable,
     warn,
 )
-from .common import device as chosen_device
-from .judge import judged
-from .settings import asked_for, read_settings, resolved
+from .evaluate import describe, test
+from .settings import asked_for, read_settings
 
-SETTINGS = ", ".join(field.name for field in fields(Config) if field.name not in OPTIONS)
+if TYPE_CHECKING:
+    from ..data.task import Task
+    from ..method.model import SOTGLP
+    from ..workbench.runs import Run
 
-
-class Stopped(KeyboardInterrupt):
-    """A signal ended the run."""
-
-    def __init__(self, message: str = "", number: int = SIGINT):
-        super().__init__(message)
-        self.number = number
+FREE = ("device", "text_chunk", "skip_corrupt")  # which --resume may change
+SETTINGS = ", ".join(field.name for field in fields(Config) if field.name not in ("preset", "seed"))
 
 
-def _stop(number: int, _: Any) -> None:
-    raise Stopped(number=number)
+def _read_shots(text: str) -> int | None:
+    return None if text == "all" else int(text)
 
 
 def train(
     context: typer.Context,
     data: Data = "pocket",
     root: Root = None,
-    out: Annotated[Path, typer.Option(help="The run's folder.")] = Path("runs/latest"),
+    out: Annotated[str, typer.Option(help="The run's folder.")] = "runs/latest",
     preset: Annotated[str, typer.Option(help=f"One of {', '.join(PRESETS)}.")] = "sotglp",
-    shots: Annotated[int, typer.Option(help="Training images of each class.")] = 16,
+    shots: Annotated[
+        int | None,
+        typer.Option(parser=_read_shots, metavar="N|all", help="Training images of each class."),
+    ] = 16,
     draw: Annotated[
         str,
         typer.Option(
-            help="exact: so many of each class; coop: the images of CoOp's code; stratified: so many on average."
+            help="exact: so many of each class; coop: the images of CoOp's code; stratified: so "
+            "many on average."
         ),
     ] = "exact",
     seed: int = 1,
-    classes: Classes = "",
+    classes: Classes = None,
     names: Names = None,
     ood: Ood = None,
-    ood_exclude: OodExclude = "",
+    ood_exclude: OodExclude = None,
     shift: Shift = None,
     backbone: Name = "pocket",
     pretrained: Weights = None,
     config: Annotated[
         Path | None,
-        typer.Option(
-            help="TOML, YAML or JSON file of options and settings; those given here go first."
-        ),
+        typer.Option(help="TOML, YAML or JSON file of options and settings; those here go first."),
     ] = None,
     settings: Annotated[
         list[str] | None,
@@ -96,122 +89,120 @@ def train(
     skip_corrupt: Skip = False,
     resume: Annotated[
         bool,
-        typer.Option(
-            "--resume", help="Go on with the interrupted run in --out, with its own settings."
-        ),
+        typer.Option("--resume", help="Go on with the interrupted run in --out, as it was begun."),
     ] = False,
     overwrite: Annotated[
         bool, typer.Option("--overwrite", help="Replace the run that is in --out.")
     ] = False,
+    text_chunk: Chunk = None,
     device: Device = "auto",
     as_json: AsJson = False,
 ) -> None:
     """Learn prompts from a few images of each class, test them, and save them.
 
-    Under torchrun, the processes share the images and the classes' prompts; the first one writes and prints.
+    Under torchrun, the processes share the images and the classes' prompts; the first one writes
+    and prints.
 
     Examples:
 
     - `sotglp train --data photos --shots 8 --out runs/photos`
     - `sotglp train --resume --out runs/photos`
     """
-    asked = asked_for(context, config, settings or [])
+    from ..clip.backbone import load_backbone
+    from ..method.model import SOTGLP, with_template
+    from ..recipes import recipe
+    from ..workbench.runs import Run
+
+    known = known_settings()
+    asked = asked_for(context, config, settings or [], known)
     named, run = "out" in asked, Run(asked.pop("out", out))
     if resume:
-        asked = _began(run, asked, overwrite)
+        asked = _as_begun(run, asked, overwrite)
         if run.finished:
-            print(json.dumps(run.result())) if as_json else console.print(
-                f"{run} is finished; there is nothing to resume", markup=False
-            )
+            say(json.dumps(run.result()) if as_json else f"{run} is finished: nothing to resume")
             return
-    elif not overwrite and (held := run.holds()) and (named or not run.finished):
+    elif not overwrite and run.holds() and (named or not run.finished):
+        go_on = "" if run.finished else "go on with --resume, "
         raise ValueError(
-            f"{run} holds {held}; "
-            + "go on with --resume, " * (not run.finished)
-            + "replace it with --overwrite, "
-            "or give another folder with --out"
+            f"{run} holds {run.holds()}; {go_on}replace it with --overwrite, or give another "
+            "folder with --out"
         )
-    options, chosen = resolved(asked, context.params)
+    options = {name: asked.get(name, context.params[name]) for name in TASK}
+    changes = {name: value for name, value in asked.items() if name not in (*TASK, "preset")}
+    chosen = recipe(asked.get("preset", preset), backbone=options["backbone"], **changes)
     accelerator = _accelerator(options["device"])
     first = accelerator is None or accelerator.is_main_process
     console.quiet = not first
-    task = load_task(
-        options["data"],
-        **{
-            key: options[key]
-            for key in (
-                "root",
-                "shots",
-                "draw",
-                "names",
-                "ood",
-                "ood_exclude",
-                "allow_fewer",
-                "skip_corrupt",
-            )
-        },
-        seed=chosen.seed,
-        classes=options["classes"] or None,
-        shifts=options["shift"],
-    )
-    frozen = load_backbone(
-        options["backbone"],
-        options["pretrained"],
-        device=str(accelerator.device) if accelerator else chosen_device(options["device"]),
-    )
+    task = load_own_task(options | {"seed": chosen.seed})
+    where = str(accelerator.device) if accelerator else usable(options["device"])
+    frozen = load_backbone(options["backbone"], options["pretrained"], device=where)
     if chosen.preset == "zeroshot" and "template" not in asked:
         chosen = with_template(chosen, task.template, frozen)
-    model, everything = SOTGLP(frozen, task.class_names, chosen), {**options, **chosen.to_dict()}
-    with (
-        run.recording(everything, str(frozen.device), anew=not resume)
-        if first
-        else nullcontext() as changed
-    ):
+    model = SOTGLP(frozen, task.class_names, chosen, text_chunk=options["text_chunk"])
+    everything = {**options, **chosen.to_dict()}
+    if not as_json:
+        say(describe(task))
+        say(_compact({k: v for k, v in everything.items() if v}), "dim")
+    recording = run.recording(everything, where, resume=resume) if first else nullcontext("")
+    with recording as changed:
         if changed:
             warn(f"{run} goes on, but its last digits may come out differently: {changed}")
-        if not as_json:
-            console.print(
-                _compact(
-                    {
-                        key: value
-                        for key, value in everything.items()
-                        if value not in (None, False, [])
-                    }
-                ),
-                style="dim",
-                markup=False,
-                highlight=False,
-            )
-        heard = [n for n in (SIGTERM, SIGHUP) if getsignal(n) is not SIG_IGN]
-        before = {number: signal(number, _stop) for number in heard}
         try:
-            _learn(model, task, run, everything, as_json, accelerator)
-        except KeyboardInterrupt as stop:
+            _learn(model, task, run, as_json, accelerator)
+        except Stopped as stop:
             reached = run.reached()
-            raise Stopped(
-                f"stopped {f'after {reached}' if reached else 'before the first epoch ended'}; go on with: "
-                f"sotglp train --resume --out {shlex.quote(str(run.folder))}",
-                getattr(stop, "number", SIGINT),
-            ) from None
-        finally:
-            for number, handler in before.items():
-                signal(number, handler)
-        if not as_json:
-            console.print(
-                f"saved to {run}, with a report in {run / 'report.html'}; next: sotglp predict {run} PHOTO --heatmap heatmap.png",
-                markup=False,
-                highlight=False,
-            )
-
-
-def _learn(
-    model: SOTGLP, task: Task, run: Run, settings: dict, as_json: bool, accelerator: Any
-) -> None:
-    first = accelerator is None or accelerator.is_main_process
-    if first:
-        run.log(
-            f"{len(task.train)} images of {len(task.class_names)} classes to learn from, {len(task.test)} to test on"
+            when = f"after {reached}" if reached else "before the first epoch ended"
+            stop.args = (f"{when}; go on with: {resume_command(run.folder)}",)
+            raise
+    if not as_json:
+        say(
+            f"saved to {run}, with a report in {run / 'report.html'}; next: sotglp predict {run} "
+            "IMAGE --heatmap heatmap.png"
         )
+
+
+OTHERS = (
+    "context",
+    "out",
+    "preset",
+    "seed",
+    "config",
+    "settings",
+    "resume",
+    "overwrite",
+    "as_json",
+)
+TASK = [
+    name for name in kinds(train) if name not in (*OTHERS, "return")
+]  # options that are no settings
+
+
+def known_settings() -> dict[str, Any]:
+    """Name -> type of every option of a run and of every setting."""
+    return {name: kinds(train)[name] for name in (*TASK, "out")} | kinds(Config)
+
+
+def load_own_task(options: dict) -> Task:
+    """The task of a run, by its options."""
+    from ..data.task import load_task
+
+    names = ("root", "shots", "draw", "seed", "classes", "names", "allow_fewer", "skip_corrupt")
+    return load_task(
+        options["data"],
+        ood=options["ood"],
+        ood_exclude=options["ood_exclude"] or (),
+        shifts=options["shift"],
+        **{name: options[name] for name in names},
+    )
+
+
+def _learn(model: SOTGLP, task: Task, run: Run, as_json: bool, accelerator: Any) -> None:
+    from ..judging.threshold import fit_threshold
+    from ..learning.checkpoint import save
+    from ..learning.training import fit
+    from ..workbench.report import write_report
+
+    first = accelerator is None or accelerator.is_main_process
     history = fit(
         model,
         task.train,
@@ -221,23 +212,29 @@ def _learn(
         accelerator=accelerator,
     )
     held_out = "val" if len(task.val) else "test"
-    threshold = fit_threshold(
-        model, getattr(task, held_out), source=held_out, progress=first and not as_json
-    )
+    images, progress = getattr(task, held_out), first and not as_json
+    threshold = fit_threshold(model, images, source=held_out, progress=progress)
     if first:
         save(model, run / "prompts.safetensors", threshold)
-    result = judged(model, task, as_json, accelerator)
+    result = test(model, task, as_json, accelerator)
     if first:
-        run.tested(history, result.to_dict())
-        began = run.environment()
-        record = {"command": began.pop("command", ""), "settings": settings, "environment": began}
+        run.write_metrics(history, result.to_dict())
+        run.log(f"tested: accuracy {result.accuracy:.4f}")
+        machine = run.read_json("environment.json")
+        record = {
+            "command": machine.pop("command", ""),
+            "settings": run.read_json("config.json"),
+            "environment": machine,
+        }
         write_report(run / "report.html", model, task, result, history, record)
         run.finish()
 
 
 def _accelerator(device: str) -> Any:
     """What joins the processes that torchrun has started; None for one alone."""
-    if int(os.environ.get("WORLD_SIZE", "1")) < 2:
+    import torch
+
+    if not torch.distributed.is_torchelastic_launched() or os.environ["WORLD_SIZE"] == "1":
         return None
     try:
         from accelerate import Accelerator
@@ -250,28 +247,24 @@ def _accelerator(device: str) -> Any:
     return accelerator
 
 
-def _began(run: Run, asked: dict, overwrite: bool) -> dict:
-    """The settings that an interrupted run began with; ``asked`` may only repeat them, or name another device."""
+def _as_begun(run: Run, asked: dict, overwrite: bool) -> dict:
+    """The settings that an interrupted run began with; ``asked`` may repeat them or name FREE."""
     if overwrite:
-        raise ValueError(
-            "--resume goes on with a run and --overwrite replaces it; give one of them"
-        )
+        raise ValueError("--resume goes on with a run and --overwrite replaces it; give one")
     if not (run / "config.json").is_file():
         raise ValueError(f"there is no run to resume in {run}; leave out --resume to start one")
-    began = read_settings(run / "config.json")
-    other = {
-        key: value for key, value in asked.items() if key != "device" and began.get(key) != value
-    }
+    began = read_settings(run / "config.json", known_settings())
+    free = {name: value for name, value in asked.items() if name in FREE}
+    other = {name: v for name, v in asked.items() if name not in FREE and began.get(name) != v}
     if other:
+        was = _compact({name: began.get(name) for name in other})
         raise ValueError(
-            f"{run} began with {_compact({key: began.get(key) for key in other})}, and --resume goes on with that; "
-            f"leave out {_compact(other)}, or start anew with --overwrite"
+            f"{run} began with {was}, and --resume goes on with that; leave out {_compact(other)}, "
+            "or start anew with --overwrite"
         )
-    return began | {key: asked[key] for key in asked if key == "device"}
+    return began | free
 
 
 def _compact(settings: dict) -> str:
-    return " ".join(
-        f"{key}={value if isinstance(value, str) else json.dumps(value)}"
-        for key, value in settings.items()
-    )
+    texts = {k: v if isinstance(v, str) else json.dumps(v) for k, v in settings.items()}
+    return " ".join(f"{name}={text}" for name, text in texts.items())

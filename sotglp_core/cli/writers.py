@@ -8,17 +8,14 @@ import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from enum import StrEnum
-from typing import Any, TextIO
+from typing import TextIO
 
 from rich.console import Console
 from rich.markup import escape
 from rich.table import Column, Table
 
 from ..messages import printable
-from ..workbench.predict import Answer
 from .common import console
-
-Known = bool | None  # None: there is no threshold to tell by
 
 
 class Format(StrEnum):
@@ -27,43 +24,12 @@ class Format(StrEnum):
     jsonl = "jsonl"
 
 
-Write = Callable[[Answer, Known], Any]
-
-
 @contextmanager
-def _jsonl(stream: TextIO, score: str, top: int) -> Iterator[Write]:
-    def write(answer: Answer, known: Known) -> None:
-        row = {
-            "photo": str(answer.photo),
-            "label": answer.labels[0],
-            "probability": answer.probabilities[0],
-            _key(score): answer.score,
-            "known": known,
-            "probabilities": dict(zip(answer.labels, answer.probabilities)),
-        }
-        print(json.dumps(row), file=stream)
-
-    yield write
-
-
-@contextmanager
-def _csv(stream: TextIO, score: str, top: int) -> Iterator[Write]:
-    rows = csv.writer(stream, lineterminator="\n")
-    others = [f"{name}_{n}" for n in range(2, top + 1) for name in ("label", "probability")]
-    rows.writerow(["photo", "label", "probability", _key(score), "known", *others])
-
-    def write(answer: Answer, known: Known) -> None:
-        first, *rest = zip(answer.labels, answer.probabilities)
-        told = "" if known is None else str(known).lower()
-        rows.writerow(
-            [str(answer.photo), *first, answer.score, told, *(x for pair in rest for x in pair)]
-        )
-
-    yield write
-
-
-@contextmanager
-def _table(stream: TextIO, score: str, top: int) -> Iterator[Write]:
+def writer(form: Format, stream: TextIO, score: str, top: int) -> Iterator[Callable[[dict], None]]:
+    """A function that writes one image's row: photo, label, probability, the score, known (None:
+    there is no threshold to tell by) and the probabilities of the ``top`` classes, in this order.
+    """
+    columns = ["photo", "label", "probability", score.lower().replace("-", "_"), "known"]
     table = Table(
         Column("photo", overflow="fold"),
         "label",
@@ -71,26 +37,27 @@ def _table(stream: TextIO, score: str, top: int) -> Iterator[Write]:
         Column(score, justify="right"),
         "",
     )
+    lines = csv.writer(stream, lineterminator="\n")
 
-    def write(answer: Answer, known: Known) -> None:
-        first, *rest = zip(
-            map(escape, map(printable, answer.labels)), (f"{p:.1%}" for p in answer.probabilities)
-        )
-        table.add_row(
-            escape(printable(answer.photo)),
-            *first,
-            f"{answer.score:.5g}",
-            "" if known is None else "known" if known else "unknown",
-        )
-        for others in rest:
-            table.add_row("", *others)
+    def write_json(row: dict) -> None:
+        print(json.dumps(row), file=stream)
 
-    yield write
-    (console if stream is sys.stdout else Console(file=stream, width=120)).print(table)
+    def write_csv(row: dict) -> None:
+        *cells, known, probabilities = row.values()
+        others = [cell for pair in list(probabilities.items())[1:] for cell in pair]
+        lines.writerow([*cells, {None: "", True: "true", False: "false"}[known], *others])
 
+    def add_to_table(row: dict) -> None:
+        photo, _, _, value, known, probabilities = row.values()
+        verdict = {None: "", True: "known", False: "unknown"}[known]
+        first, *others = [(escape(printable(k)), f"{p:.1%}") for k, p in probabilities.items()]
+        table.add_row(escape(printable(photo)), *first, f"{value:.5g}", verdict)
+        for label, probability in others:
+            table.add_row("", label, probability)
 
-def _key(score: str) -> str:
-    return score.lower().replace("-", "_")
-
-
-WRITERS = {Format.table: _table, Format.csv: _csv, Format.jsonl: _jsonl}
+    if form is Format.csv:
+        numbered = [f"{name}_{n}" for n in range(2, top + 1) for name in ("label", "probability")]
+        lines.writerow(columns + numbered)
+    yield {Format.csv: write_csv, Format.jsonl: write_json, Format.table: add_to_table}[form]
+    if form is Format.table:
+        (console if stream is sys.stdout else Console(file=stream, width=120)).print(table)

@@ -1,10 +1,11 @@
-"""Image tower and head as one ONNX graph, from pixels to probabilities, checked against torch before the file is there."""
+"""Image tower and head as one ONNX graph, from pixels to probabilities, checked against torch."""
 
 from __future__ import annotations
 
 import importlib.util
 import json
 import logging
+import math
 import warnings
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -17,19 +18,12 @@ from torch import Tensor, nn
 from ..judging.threshold import score_of, threshold_of
 from ..method.model import SOTGLP, Prediction, PromptMask, text_free
 from ..storage import atomic_path
-from ..transport.sinkhorn import Transport, marginal_violation
+from ..transport.sinkhorn import Transport, log_sinkhorn, marginal_violation
 
 OPSET = 18
 LIBRARIES = ("onnx", "onnxscript", "onnxruntime")
-ITERATIONS = (
-    2,
-    4,
-    8,
-    16,
-    32,
-    64,
-)  # of Sinkhorn, tried on the sample images; the graph gets twice as many
-VIOLATION = 1e-5  # of the marginals, that the sample images may show
+ITERATIONS = (2, 4, 8, 16, 32, 64)  # of Sinkhorn, tried on the images; the graph gets twice as many
+VIOLATION = 1e-5  # of the marginals, that the images may show
 DIFFERENCE = 1e-4  # from torch
 
 
@@ -44,67 +38,57 @@ class Graph(NamedTuple):
 
 
 def to_onnx(model: SOTGLP, path: str | Path, images: Sequence[Image.Image]) -> Graph:
-    """Write pixels (B, 3, H, W), normalised -> probabilities (B, C), score (B,), plan (B, N, h, w) of the most probable class.
+    """Write (B, 3, H, W) normalised pixels -> probabilities, score and plan of the best class.
 
-    The batch B is free; models without local prompts have no plan. As no loop may depend on the data, twice as many of Sinkhorn's
-    iterations are unrolled as the images need. The file's metadata "sotglp" is a JSON record of the class names, the
-    preprocessing, the score's name, the threshold and the backbone.
+    probabilities: (B, C); score: (B,); plan: (B, N, h, w), absent without local prompts. The batch
+    B is free. As no loop may depend on the data, twice as many of Sinkhorn's iterations are
+    unrolled as the images need. The file's metadata "sotglp" is a JSON record of the class names,
+    the preprocessing, the score's name, the threshold and the backbone.
 
-    :param images: a sample like what the graph will see, to choose the iterations by and to compare with torch on.
-    :raises ValueError: if a library is missing, the backbone is not in float32, the allocation is neither ot nor topk, epsilon is too
-        small for a few iterations, or graph and torch differ by more than 1e-4; then no file is written.
+    :param images: a sample of what the graph will see, to choose the iterations by and to compare
+        with torch on.
+    :raises ValueError: if a library is missing, the backbone is not in float32, the allocation is
+        neither ot nor topk, epsilon is too small for a few iterations, or graph and torch differ
+        by more than 1e-4; then no file is written.
     """
-    missing = [name for name in LIBRARIES if importlib.util.find_spec(name) is None]
-    if missing:
-        raise ValueError(
-            f"an ONNX graph needs {', '.join(missing)}; run: pip install {' '.join(missing)}"
-        )
-    if model.backbone.dtype != torch.float32:
-        raise ValueError(
-            f"the backbone is in {model.backbone.precision}, but a graph is made in fp32; train and export in that"
-        )
-    if model.config.allocation not in ("ot", "topk"):
-        raise ValueError(
-            f"allocation is {model.config.allocation!r}; a graph can be made of ot and topk"
-        )
-    if not images:
-        raise ValueError("there is no image to check the graph on; give at least one")
-    baked = text_free(model).cpu()
-    pixels = torch.stack([baked.backbone.preprocess(image) for image in images])
+    _check(model, images)
+    free = text_free(model).cpu()
+    pixels = torch.stack([free.backbone.preprocess(image) for image in images])
     with torch.no_grad():
-        seen = baked(pixels)
-        iterations, violation = _enough(seen, baked)
-        wanted = _outputs(seen)
-        program = _exported(_Graph(baked, iterations), pixels[:1].repeat(2, 1, 1, 1), list(wanted))
+        prediction = free(pixels)
+        iterations, violation = _enough(prediction, model)
+        if iterations:
+            free.config = model.config.replace(support=None)
+            free.solver = unrolled(model.config.support, iterations)
+        expected = _outputs(prediction)
+        program = _export(_Pixels(free), pixels[:1].repeat(2, 1, 1, 1), list(expected))
     program.model.metadata_props["sotglp"] = json.dumps(_record(model))
     with atomic_path(path) as temporary:
         program.save(str(temporary), external_data=False)
-        difference = _difference(temporary, pixels, wanted)
+        difference = _difference(temporary, pixels, expected)
         if not difference <= DIFFERENCE:
             raise ValueError(
-                f"the graph differs from torch by {difference:.2g}, more than {DIFFERENCE:g}; nothing was written"
+                f"the graph differs from torch by {difference:.2g}, more than {DIFFERENCE:g}; "
+                "nothing was written"
             )
     return Graph(OPSET, iterations, violation, difference, Path(path).stat().st_size)
 
 
 def unrolled(support: int | None, iterations: int) -> Callable[..., Transport]:
-    """A solver over all patches that itself keeps to the ``support`` of least mean cost; a fixed number of Sinkhorn's iterations.
+    """A solver over all patches that itself keeps to the ``support`` of least mean cost.
 
-    u = log a - logsumexp_n(v - C), v = log b - logsumexp_k(u - C), with C the cost in units of epsilon; the rows come last.
+    :param iterations: of Sinkhorn, always as many.
     """
 
-    def solver(cost: Tensor, *, epsilon: float, differentiable: bool = False) -> Transport:
+    def solver(cost: Tensor, *, epsilon: float, **_: Any) -> Transport:
         P, N = cost.shape[-2:]
         K = support or P
-        index = cost.mean(-1).topk(K, largest=False).indices[..., None].expand(-1, -1, -1, N)
+        nearest = cost.mean(-1).topk(K, largest=False).indices
+        index = nearest[..., None].expand(*nearest.shape, N)
         C = cost.gather(-2, index) / epsilon  # (B, C, K, N)
-        a, b = C.new_full((K,), 1 / K), C.new_full((N,), 1 / N)
-        u, v = a.log() - torch.logsumexp(-C, -1), torch.zeros_like(C[..., 0, :])
-        for _ in range(iterations):
-            v = b.log() - torch.logsumexp(u[..., None] - C, -2)
-            u = a.log() - torch.logsumexp(v[..., None, :] - C, -1)
-        plan = (u[..., None] + v[..., None, :] - C).exp()
-        violation = marginal_violation(plan, a, b)
+        log_a, log_b = C.new_full((K,), -math.log(K)), C.new_full((N,), -math.log(N))
+        plan = log_sinkhorn(C, log_a, log_b, iterations)
+        violation = marginal_violation(plan, log_a.exp(), log_b.exp())
         return Transport(
             torch.zeros_like(cost).scatter(-2, index, plan),
             violation,
@@ -115,54 +99,68 @@ def unrolled(support: int | None, iterations: int) -> Callable[..., Transport]:
     return solver
 
 
-def _enough(seen: Prediction, model: SOTGLP) -> tuple[int, float]:
-    """Twice the iterations that all of the images' problems need, and the violation that they leave."""
-    if seen.alignment is None or model.config.allocation != "ot":
+def _check(model: SOTGLP, images: Sequence[Image.Image]) -> None:
+    missing = [name for name in LIBRARIES if importlib.util.find_spec(name) is None]
+    if missing:
+        names = " ".join(missing)
+        raise ValueError(f"an ONNX graph needs more libraries; run: pip install {names}")
+    if model.backbone.dtype != torch.float32:
+        precision = model.backbone.precision
+        raise ValueError(f"the backbone is in {precision}; train and export it in fp32")
+    if model.config.allocation not in ("ot", "topk"):
+        raise ValueError(
+            f"allocation is {model.config.allocation!r}; a graph can be made of ot and topk"
+        )
+    if not images:
+        raise ValueError("there is no image to check the graph on; give at least one")
+
+
+def _enough(prediction: Prediction, model: SOTGLP) -> tuple[int, float]:
+    """Twice the iterations that all plans need, and the violation that they leave."""
+    epsilon = model.config.epsilon
+    if prediction.alignment is None or model.config.allocation != "ot":
         return 0, 0.0
-    cost, epsilon = 1 - seen.alignment.similarity, model.config.epsilon
+    cost = 1 - prediction.alignment.similarity
     for number in ITERATIONS:
-        if (
-            float(unrolled(None, number)(cost, epsilon=epsilon).marginal_violation.max())
-            <= VIOLATION
-        ):
-            return 2 * number, float(
-                unrolled(None, 2 * number)(cost, epsilon=epsilon).marginal_violation.max()
-            )
+        once, twice = (
+            float(unrolled(None, n)(cost, epsilon=epsilon).marginal_violation.max())
+            for n in (number, 2 * number)
+        )
+        if once <= VIOLATION:
+            return 2 * number, twice
     raise ValueError(
-        f"{ITERATIONS[-1]} iterations of Sinkhorn are too few for epsilon = {epsilon:g}, and a graph can't loop until "
-        "they are enough; train with a larger epsilon, or export to safetensors"
+        f"{ITERATIONS[-1]} iterations of Sinkhorn are too few for epsilon = {epsilon:g}, and a "
+        "graph can't loop until they are enough; train with a larger epsilon, or export to "
+        "safetensors"
     )
 
 
-class _Graph(nn.Module):
+class _Pixels(nn.Module):
     """pixels -> outputs, without a shape or a loop that depends on the data."""
 
-    def __init__(self, model: SOTGLP, iterations: int):
+    def __init__(self, model: SOTGLP):
         super().__init__()
-        self.model, config = text_free(model), model.config
-        if config.allocation == "ot":
-            self.model.config = config.replace(support=None)
-            self.model.solver = unrolled(config.support, iterations)
-        self.backbone = model.backbone  # so that its weights are the graph's
+        self.model, self.backbone = model, model.backbone  # whose weights are the graph's
 
     def forward(self, pixels: Tensor) -> tuple[Tensor, ...]:
         return tuple(_outputs(self.model(pixels, mask=PromptMask(None, None))).values())
 
 
-def _outputs(seen: Prediction) -> dict[str, Tensor]:
-    probabilities, score = seen.logits.softmax(-1), seen.similarity.softmax(-1).amax(-1)
-    if seen.alignment is None:
+def _outputs(prediction: Prediction) -> dict[str, Tensor]:
+    probabilities = prediction.logits.softmax(-1)
+    score = prediction.similarity.softmax(-1).amax(-1)
+    if prediction.alignment is None:
         return {"probabilities": probabilities, "score": score}
-    plans = seen.plan_on_grid()  # (B, C, N, h, w)
-    best = seen.logits.argmax(-1)[:, None, None, None, None].expand(-1, -1, *plans.shape[2:])
+    plans = prediction.plan_on_grid()  # (B, C, N, h, w); an index by image would fix the batch
+    best = prediction.logits.argmax(-1).view(-1, 1, 1, 1, 1).expand(-1, -1, *plans.shape[2:])
     return {
         "probabilities": probabilities,
-        "score": score + seen.patch_similarity.softmax(-2).amax((-1, -2)),
+        "score": score + prediction.patch_similarity.softmax(-2).amax((-1, -2)),
         "plan": plans.gather(1, best)[:, 0],
     }
 
 
-def _exported(graph: nn.Module, pixels: Tensor, names: list[str]) -> Any:
+def _export(graph: nn.Module, pixels: Tensor, names: list[str]) -> Any:
     level = logging.root.manager.disable
     logging.disable(logging.WARNING)  # the exporter's notes to its own developers
     try:
@@ -181,18 +179,17 @@ def _exported(graph: nn.Module, pixels: Tensor, names: list[str]) -> Any:
         logging.disable(level)
 
 
-def _difference(path: Path, pixels: Tensor, wanted: dict[str, Tensor]) -> float:
+def _difference(path: Path, pixels: Tensor, expected: dict[str, Tensor]) -> float:
     """The largest, over all images at once and the first alone."""
     import onnxruntime
 
     session = onnxruntime.InferenceSession(path.read_bytes(), providers=["CPUExecutionProvider"])
-    return max(
-        float((torch.from_numpy(got) - expected[rows]).abs().max())
-        for rows in (slice(None), slice(1))
-        for got, expected in zip(
-            session.run(list(wanted), {"pixels": pixels[rows].numpy()}), wanted.values()
-        )
-    )
+    differences = []
+    for rows in (slice(None), slice(1)):
+        found = session.run(list(expected), {"pixels": pixels[rows].numpy()})
+        for ours, theirs in zip(found, expected.values()):
+            differences.append(float((torch.from_numpy(ours) - theirs[rows]).abs().max()))
+    return max(differences)
 
 
 def _record(model: SOTGLP) -> dict:

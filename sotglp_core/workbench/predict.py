@@ -1,93 +1,99 @@
-"""Label photos, a batch at a time: what a model says of any number of files, in the memory of one batch."""
+"""What a model says of any number of image files, in the memory of one batch."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
+import numpy as np
 import torch
 from torch import Tensor
 
+from .. import figures
 from ..data import FolderImages
 from ..data.features import pixel_batches
-from ..judging.ood import scores as ood_scores
+from ..judging.ood import scores
 from ..judging.threshold import score_of
 from ..messages import progress_bar
 from ..method.model import SOTGLP, Prediction
 
 
 class Answer(NamedTuple):
-    """What a model says of one photo."""
+    """What a model says of one image."""
 
-    photo: Path
+    path: Path
     labels: tuple[str, ...]  # the most probable classes, the best one first
     probabilities: tuple[float, ...]  # of these
-    score: float  # familiarity: GL-MCM, or MCM where there are no local prompts
+    score: float  # GL-MCM, or MCM without local prompts; higher: more in-distribution
 
 
 class Batch(NamedTuple):
-    """Photos as the backbone sees them, and all that the model knows of them."""
+    """Images as the backbone sees them, and all that the model says of them."""
 
-    photos: list[Path]
+    paths: list[Path]
     pixels: Tensor  # (B, 3, H, W), normalised
     prediction: Prediction
 
     def answers(self, model: SOTGLP, *, top: int = 1) -> list[Answer]:
-        seen = self.prediction
-        best = seen.logits.double().softmax(-1).topk(min(top, len(model.class_names)))
-        scores = ood_scores(seen)[score_of(model)]
-        rows = zip(self.photos, best.indices.tolist(), best.values.tolist(), scores.tolist())
+        """The ``top`` most probable classes of each image, and its score."""
+        seen, names = self.prediction, model.class_names
+        best = seen.logits.double().softmax(-1).topk(min(top, len(names)))
+        values = scores(seen)[score_of(model)]
+        rows = zip(self.paths, best.indices.tolist(), best.values.tolist(), values.tolist())
         return [
-            Answer(photo, tuple(model.class_names[i] for i in labels), tuple(probabilities), score)
-            for photo, labels, probabilities, score in rows
+            Answer(path, tuple(names[c] for c in classes), tuple(probabilities), score)
+            for path, classes, probabilities, score in rows
         ]
+
+    def partition(self, model: SOTGLP, i: int) -> Any:
+        """A figure of image i and its patches' mass for each local prompt of the best class."""
+        best = self.prediction.logits.argmax(-1)
+        plan = self.prediction.plan_on_grid(best)[i].cpu().numpy()
+        image = np.asarray(model.backbone.to_image(self.pixels[i]))
+        title = model.class_names[int(best[i])].replace("$", r"\$")  # not a formula
+        return figures.partition(image, plan, title=title)
 
 
 def predict(
-    model: SOTGLP,
-    photos: Sequence[Path],
-    *,
-    top: int = 1,
-    batch_size: int = 32,
-    skipped: Callable[[str], None] | None = None,
-    progress: bool = True,
+    model: SOTGLP, paths: Sequence[Path], *, top: int = 1, **options: Any
 ) -> Iterator[Answer]:
-    """The ``top`` most probable classes of each photo and its familiarity; a stream, in the photos' order.
+    """The ``top`` most probable classes of each image and its score; a stream, in their order.
 
-    :param skipped: called with a message for every photo that can't be read; None: the first one ends the stream.
-    :raises ValueError: naming the photo that can't be read.
+    :param options: of :func:`batches`.
+    :raises ValueError: naming the image that can't be read.
     """
-    for batch in batches(model, photos, batch_size=batch_size, skipped=skipped, progress=progress):
+    for batch in batches(model, paths, **options):
         yield from batch.answers(model, top=top)
 
 
+@torch.no_grad()
 def batches(
     model: SOTGLP,
-    photos: Sequence[Path],
+    paths: Sequence[Path],
     *,
     batch_size: int = 32,
-    skipped: Callable[[str], None] | None = None,
+    on_unreadable: Callable[[str], None] | None = None,
     progress: bool = True,
 ) -> Iterator[Batch]:
-    """As :func:`predict`, before anything is read off the model's predictions.
+    """Images and predictions, a batch at a time.
 
-    Photos are decoded as for training, and patches rounded to float16 as the feature cache keeps them, so that a photo gets the
-    scores that it has in evaluation.
+    Images are decoded as for training, and patches rounded to float16 as the feature cache keeps
+    them, so that an image gets the score that it has in evaluation.
+
+    :param on_unreadable: called with a message for every image that can't be read; None: the first
+        one ends the stream.
+    :raises ValueError: naming the image that can't be read.
     """
     model.eval()
-    with torch.no_grad():
-        text = model.text_features()
-    images = FolderImages(photos, [-1] * len(photos))
-    stream = pixel_batches(model.backbone, images, batch_size=batch_size, on_unreadable=skipped)
+    text, backbone = model.text_features(), model.backbone
+    images = FolderImages(paths, [-1] * len(paths))
+    stream = pixel_batches(backbone, images, batch_size=batch_size, on_unreadable=on_unreadable)
     with progress_bar(
-        total=len(photos), desc="predict", unit="photo", show=progress, delay=2
+        total=len(paths), desc="predict", unit="image", show=progress, delay=2
     ) as bar:
         for indices, pixels in stream:
-            with torch.no_grad():
-                seen = model.backbone.encode_image(
-                    pixels, shared_first_block=model.config.shared_first_block
-                )
-                prediction = model(seen._replace(patches=seen.patches.half()), text)
-            yield Batch([photos[i] for i in indices], pixels, prediction)
+            seen = backbone.encode_image(pixels, shared_first_block=model.config.shared_first_block)
+            prediction = model(seen._replace(patches=seen.patches.half()), text)
+            yield Batch([paths[i] for i in indices], pixels, prediction)
             bar.update(len(indices))

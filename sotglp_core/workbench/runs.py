@@ -1,4 +1,4 @@
-"""A run's folder: what was asked for, on which machine, what came of it; whole at any moment at which the run may end."""
+"""A run's folder: what was asked for, on which machine, what came of it; whole whenever it ends."""
 
 from __future__ import annotations
 
@@ -8,18 +8,19 @@ import platform
 import shlex
 import subprocess
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
 from datetime import datetime
-from importlib.metadata import PackageNotFoundError, version
+from importlib.metadata import version
 from pathlib import Path
-from typing import Any, TextIO
 
 import torch
+from filelock import FileLock, Timeout
 
+from .. import __version__
 from ..learning.checkpoint import Epoch, read_history
 from ..messages import printable
-from ..storage import WriteError, write_text, writing
+from ..storage import write_text, writing
 
 FILES = (
     "prompts.safetensors",
@@ -29,17 +30,20 @@ FILES = (
     "evaluation.json",
     "config.json",
     "environment.json",
+    "log.txt",
 )
-CURRENT = "revision of the current folder"  # which changes no number
-PACKAGES = ("sotglp-core", "torch", "open_clip_torch", "numpy", "safetensors", "pillow")
+ROOT = Path(__file__).parents[2]  # of a checkout
+CURRENT = "revision of the current folder"  # which changes no result
+PACKAGES = ("torch", "open_clip_torch", "numpy", "safetensors", "pillow")
 
 
 class Run:
     """One folder, one run.
 
-    ``config.json``: all settings; ``environment.json``: versions and machine; ``metrics.jsonl``: a line an epoch, the last one the test's;
-    ``log.txt``: what happened when; ``prompts.safetensors``: what was learned; ``checkpoint.safetensors``: as long as the run is not finished,
-    all that it needs to go on.
+    ``config.json``: all settings; ``environment.json``: versions and machine; ``metrics.jsonl``:
+    a line for each epoch, the last one of the test; ``log.txt``: what happened when;
+    ``prompts.safetensors``: what was learned; ``report.html``: all of it to look at;
+    ``checkpoint.safetensors``: until the run is finished, what it needs to go on.
     """
 
     def __init__(self, folder: str | Path):
@@ -53,12 +57,16 @@ class Run:
 
     @property
     def finished(self) -> bool:
-        return self.result() is not None and not (self / "checkpoint.safetensors").exists()
+        return bool(self.result()) and not (self / "checkpoint.safetensors").exists()
+
+    def result(self) -> dict:
+        """The metrics of the test; empty until they are there."""
+        return self.read_json("metrics.jsonl").get("test", {})
 
     def reached(self) -> str:
-        """How far training has come, in words; empty if it has not learned anything yet.
+        """How far an interrupted run has come, in words; empty if no epoch has ended.
 
-        :raises ValueError: if the state is damaged.
+        :raises ValueError: if the checkpoint is damaged.
         """
         if not (self / "checkpoint.safetensors").exists():
             return ""
@@ -68,174 +76,120 @@ class Run:
     def holds(self) -> str:
         """What would be lost with the folder, in words; empty if there is nothing."""
         reached = self.reached()
-        return (
-            f"an interrupted run ({reached})"
-            if reached
-            else "a finished run"
-            if (self / "prompts.safetensors").exists()
-            else ""
-        )
+        if reached:
+            return f"an interrupted run ({reached})"
+        return "a finished run" if (self / "prompts.safetensors").exists() else ""
 
-    def environment(self) -> dict:
-        """The machine and the command that the run began with."""
-        with suppress(OSError, ValueError, TypeError, RecursionError):
-            return dict(json.loads((self / "environment.json").read_text()))
+    def read_json(self, name: str) -> dict:
+        """The last line of a file, or all of it, as a JSON object; empty if it is none."""
+        with suppress(Exception):  # a damaged file fails in many ways
+            text = (self / name).read_text(encoding="utf-8")
+            return dict(json.loads(text.splitlines()[-1] if name.endswith("l") else text))
         return {}
 
-    def result(self) -> dict | None:
-        """The test's metrics, once they are there."""
-        with suppress(OSError, ValueError, IndexError, AttributeError, RecursionError):
-            return json.loads((self / "metrics.jsonl").read_text().splitlines()[-1]).get("test")
-        return None
-
     @contextmanager
-    def recording(self, settings: dict, device: str, *, anew: bool) -> Iterator[str]:
-        """Write down settings and machine, and then whatever ends the block; one process at a time.
+    def recording(self, settings: dict, device: str, *, resume: bool) -> Iterator[str]:
+        """Write down settings and machine, and then how the block ends; one process at a time.
 
-        :param anew: remove what another run has left. Otherwise metrics.jsonl is brought to where the state is.
+        :param resume: keep what is there, and bring metrics.jsonl to where the checkpoint is;
+            otherwise what another run has left is removed.
         :return: how the machine has changed since the run began, in words; empty if it has not.
-        :raises ValueError: if the folder can't be written to, or another process is training in it.
+        :raises ValueError: if the folder can't be written to, or another process trains in it.
         """
-        with self._open() as self._log:
-            with writing(self.folder):
-                for name in FILES:  # left by a process that was killed while it wrote
-                    for litter in self.folder.glob(f".{name}.*.tmp"):
-                        litter.unlink()
-                if anew:
-                    self._log.truncate(0)
-                    for name in FILES:
-                        (self / name).unlink(missing_ok=True)
-                self.log(shlex.join(["sotglp", *sys.argv[1:]]))
-            changed = (
-                self._begin(settings, environment(device))
-                if anew
-                else self._go_on(environment(device))
-            )
+        with writing(self.folder):
+            self.folder.mkdir(parents=True, exist_ok=True)
+            lock = FileLock(self / ".lock", blocking=False)
             try:
-                yield changed
-            except BaseException as error:
-                self.log(
-                    "stopped by a signal"
-                    if isinstance(error, KeyboardInterrupt)
-                    else f"stopped by an error: {error}"
-                )
-                raise
+                lock.acquire()
+            except Timeout:
+                raise ValueError(
+                    f"another process is training in {self}; wait for it, or choose another folder"
+                ) from None
+            except OSError:
+                pass  # a file system without locks
+            for name in FILES:
+                for litter in self.folder.glob(f".{name}.*.tmp"):  # of a process that was killed
+                    litter.unlink()
+                if not resume:
+                    (self / name).unlink(missing_ok=True)
+        try:
+            self.log(shlex.join(["sotglp", *sys.argv[1:]]))
+            yield self._resume(device) if resume else self._begin(settings, device)
+        except BaseException as error:
+            self.log(f"stopped: {str(error) or type(error).__name__}")
+            raise
+        finally:
+            lock.release()
 
     def log(self, text: str) -> None:
         """A line of log.txt."""
-        with writing(self / "log.txt"):
-            self._log.write(
-                f"{datetime.now().astimezone().isoformat(timespec='seconds')} {printable(text)}\n"
-            )
-            self._log.flush()
+        time = datetime.now().astimezone().isoformat(timespec="seconds")
+        path = self / "log.txt"
+        with writing(path), open(path, "a", encoding="utf-8", errors="backslashreplace") as file:
+            file.write(f"{time} {printable(text)}\n")
 
     def epoch(self, epoch: Epoch) -> None:
         """A line of metrics.jsonl, and one of log.txt."""
         with writing(self / "metrics.jsonl"), open(self / "metrics.jsonl", "a") as file:
-            file.write(_line(epoch))
+            file.write(json.dumps(epoch._asdict()) + "\n")
         self.log(f"epoch {epoch.epoch}: loss {epoch.loss:.4f}, accuracy {epoch.accuracy:.4f}")
 
-    def tested(self, history: list[Epoch], result: dict) -> None:
+    def write_metrics(self, history: Sequence[Epoch], result: dict | None = None) -> None:
         """All of metrics.jsonl."""
-        write_text(
-            self / "metrics.jsonl",
-            "".join(map(_line, history)) + json.dumps({"test": result}) + "\n",
-        )
-        self.log(f"tested: accuracy {result['accuracy']:.4f}")
+        lines = [epoch._asdict() for epoch in history] + ([{"test": result}] if result else [])
+        write_text(self / "metrics.jsonl", "".join(json.dumps(line) + "\n" for line in lines))
 
     def finish(self) -> None:
         """Nothing is left to do."""
         (self / "checkpoint.safetensors").unlink(missing_ok=True)
         self.log("finished")
 
-    def _begin(self, settings: dict, machine: dict) -> str:
-        made = {"command": shlex.join(["sotglp", *sys.argv[1:]]), **machine}
-        write_text(self / "metrics.jsonl", "")
-        write_text(self / "environment.json", json.dumps(made, indent=1))
+    def _begin(self, settings: dict, device: str) -> str:
+        made = {"command": shlex.join(["sotglp", *sys.argv[1:]])}
+        self.write_metrics([])
+        write_text(self / "environment.json", json.dumps(made | environment(device), indent=1))
         write_text(self / "config.json", json.dumps(settings, indent=1))
         return ""
 
-    def _go_on(self, machine: dict) -> str:
+    def _resume(self, device: str) -> str:
         if (self / "checkpoint.safetensors").exists():
             history, _ = read_history(self / "checkpoint.safetensors")
-            write_text(self / "metrics.jsonl", "".join(map(_line, history)))
+            self.write_metrics(history)
             self.log(f"resumed after {len(history)} epochs")
-        began = self.environment()
+        before, now = self.read_json("environment.json"), environment(device)
         changed = [
-            f"{key} was {began[key]}, is {machine[key]}"
-            for key in machine
-            if key != CURRENT and key in began and began[key] != machine[key]
+            f"{key} was {before[key]}, is {now[key]}"
+            for key in now
+            if key != CURRENT and key in before and before[key] != now[key]
         ]
         if changed:
             self.log("the machine has changed: " + "; ".join(changed))
         return "; ".join(changed)
 
-    def _open(self) -> TextIO:
-        """log.txt, locked as long as it is open in this process, however that ends."""
-        try:
-            self.folder.mkdir(parents=True, exist_ok=True)
-            log = open(self / "log.txt", "a", encoding="utf-8", errors="backslashreplace")  # noqa: SIM115
-        except OSError as error:
-            raise WriteError(
-                f"can't write to {self}: {error.strerror}; choose another folder with --out"
-            ) from None
-        with suppress(ImportError):
-            import fcntl
-
-            try:
-                fcntl.lockf(log, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            except (BlockingIOError, PermissionError):
-                raise ValueError(
-                    f"another process is training in {self}; wait for it, or give another folder with --out"
-                ) from None
-            except OSError:
-                pass  # a file system without locks
-        return log
-
 
 def environment(device: str) -> dict:
     """Versions, machine and revisions; what can't be found out is None."""
-    name = (
-        torch.cuda.get_device_name(device)
-        if device.startswith("cuda")
-        else platform.processor() or platform.machine()
-    )
+    processor = platform.processor() or platform.machine()
     return {
+        "sotglp-core": __version__,
         "python": platform.python_version(),
-        **{package: _version(package) for package in PACKAGES},
+        **{package: version(package) for package in PACKAGES},
         "platform": platform.platform(),
         "device": device,
-        "processor": name,
+        "processor": torch.cuda.get_device_name(device) if "cuda" in device else processor,
         "threads": torch.get_num_threads(),
-        "revision": _revision(Path(__file__).parent, "__init__.py"),
+        "revision": _revision(ROOT) if (ROOT / ".git").exists() else None,
         CURRENT: _revision(Path()),
     }
 
 
-def _version(package: str) -> str | None:
-    with suppress(PackageNotFoundError):
-        return version(package)
-    return None
-
-
-def _revision(folder: Path, tracked: str | None = None) -> str | None:
-    """The git revision that is checked out in a folder, if this file in it is tracked; "-dirty" where files were changed since."""
-    git = ["git", "-C", str(folder), "-c", "core.fsmonitor=false"]
-    settings: dict[str, Any] = {
-        "capture_output": True,
-        "text": True,
-        "timeout": 5,
-        "check": True,
-        "env": {**os.environ, "GIT_OPTIONAL_LOCKS": "0"},
-    }
+def _revision(folder: Path) -> str | None:
+    """The git revision that is checked out in a folder; "-dirty" where files were changed."""
+    command = ["git", "-C", str(folder), "-c", "core.fsmonitor=false", "describe"]
+    options = ["--always", "--dirty", "--abbrev=40", "--exclude=*"]
+    quiet = {**os.environ, "GIT_OPTIONAL_LOCKS": "0"}
     with suppress(OSError, ValueError, subprocess.SubprocessError):
-        if tracked:
-            subprocess.run([*git, "ls-files", "--error-unmatch", tracked], **settings)
         return subprocess.run(
-            [*git, "describe", "--always", "--dirty", "--abbrev=40", "--exclude=*"], **settings
+            command + options, env=quiet, capture_output=True, text=True, timeout=5, check=True
         ).stdout.strip()
     return None
-
-
-def _line(epoch: Epoch) -> str:
-    return json.dumps(epoch._asdict()) + "\n"

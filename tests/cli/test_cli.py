@@ -1,8 +1,10 @@
 """The command as a user types it: what it prints, what it writes, and one clear line for every mistake."""
 
 import json
+import os
 import re
 import shlex
+import shutil
 import subprocess
 import sys
 from importlib.metadata import version
@@ -15,7 +17,10 @@ from PIL import Image
 from typer.main import get_command
 
 from sotglp_core import cli
+from sotglp_core.cli.common import split_names
+from sotglp_core.storage import load_tensors, save_tensors
 
+SOTGLP = (sys.executable, "-m", "sotglp_core.cli")
 REPOSITORY = Path(__file__).parents[2]
 CALTECH = REPOSITORY.parent / "shared" / "data" / "caltech-101" / "101_ObjectCategories"
 
@@ -133,10 +138,16 @@ def test_predict(trained, photos, monkeypatch, capsys, tmp_path):
         ),
         (["train", "--data", "PHOTOS", "--preset", "sotgpl"], "did you mean 'sotglp'"),
         (["train", "--data", "PHOTOS", "--set", "epochz=3"], "did you mean 'epochs'"),
-        (["train", "--data", "PHOTOS", "--set", "epochs=many"], "epochs needs a whole number"),
+        (
+            ["train", "--data", "PHOTOS", "--set", "epochs=many"],
+            "epochs is 'many'; it needs an integer",
+        ),
         (["train", "--data", "PHOTOS", "--set", "epochs"], "has no '='"),
         (["train", "--data", "PHOTOS", "--set", "seed=3"], "give --seed instead"),
-        (["train", "--data", "PHOTOS", "--set", 'top_k=["a"]'], "needs whole numbers"),
+        (
+            ["train", "--data", "PHOTOS", "--set", 'top_k=["a"]'],
+            "it needs an integer",
+        ),
         (
             [
                 "train",
@@ -163,7 +174,7 @@ def test_predict(trained, photos, monkeypatch, capsys, tmp_path):
                 "--out",
                 "FILE/below",
             ],
-            "can't write to",
+            "can't write",
         ),
         (["train", "--data", "CORRUPT", "--shots", "1"], "pass --skip-corrupt"),
         (["train", "--data", "EMPTY", "--shots", "1"], "class 'empty' has no images"),
@@ -172,18 +183,18 @@ def test_predict(trained, photos, monkeypatch, capsys, tmp_path):
             "can't use the device 'warp'",
         ),
         (["evaluate", "/no/such/run"], "there is no file"),
-        (["evaluate", "RUN"], "was trained on 2 classes (blue things, red things), pocket has 24"),
+        (["evaluate", "PROMPTS"], "name the images with --data"),
         (["predict", "RUN", "/no/such/photo.jpg"], "can't read the image"),
         (["predict", "OTHERBACKBONE", "PHOTO"], "was trained on pocket"),
         (["predict", "RUN", "EMPTYFOLDER"], "there are no images"),
         (["predict", "EMPTYFOLDER", "PHOTO"], "holds no prompts"),
         (
             ["predict", "RUN", "PHOTO", "--out", "PHOTO"],
-            "is one of the photos; give another file to write to",
+            "is one of the images; give another file to write",
         ),
         (
             ["predict", "RUN", "PHOTO", "--heatmap", "PHOTO"],
-            "is one of the photos; give another file to write to",
+            "is one of the images; give another file to write",
         ),
         (["inspect", "RUN", "PHOTO", "--out", "PHOTO"], "give a name that ends in .html"),
     ],
@@ -191,8 +202,6 @@ def test_predict(trained, photos, monkeypatch, capsys, tmp_path):
 def test_mistakes_get_one_line_and_exit_code_2(
     arguments, message, trained, photos, monkeypatch, capsys, tmp_path
 ):
-    from sotglp_core.storage import load_tensors, save_tensors
-
     (tmp_path / "file").write_text("")
     for name in ("corrupt", "empty"):
         for c in ("a", "b", "empty"):
@@ -211,6 +220,7 @@ def test_mistakes_get_one_line_and_exit_code_2(
     known = {
         "PHOTOS": photos / "photos",
         "RUN": trained[0],
+        "PROMPTS": trained[0] / "prompts.safetensors",
         "FILE/below": tmp_path / "file" / "below",
         "CORRUPT": tmp_path / "corrupt",
         "EMPTY": tmp_path / "empty",
@@ -243,18 +253,70 @@ def test_support_can_be_everything(photos, monkeypatch, capsys, tmp_path):
     assert json.loads((tmp_path / "config.json").read_text())["support"] is None
 
 
-def test_evaluating_a_file_leaves_the_training_metrics(trained, photos, monkeypatch, capsys):
-    before = (trained[0] / "metrics.jsonl").read_text()
-    code, out, _ = run(
-        monkeypatch,
-        capsys,
-        "evaluate",
-        trained[0] / "prompts.safetensors",
-        "--data",
-        photos / "photos",
+def test_evaluate_tests_the_runs_own_images(trained, monkeypatch, capsys):
+    """Also when it is called from elsewhere, and with the OOD set that training had."""
+    before = json.loads((trained[0] / "metrics.jsonl").read_text().splitlines()[-1])["test"]
+    monkeypatch.chdir("/")
+    code, out, _ = run(monkeypatch, capsys, "evaluate", trained[0], "--json")
+    assert code == 0 and json.loads(out) == before
+    assert json.loads((trained[0] / "evaluation.json").read_text()) == before
+
+
+def test_evaluating_a_file_writes_nothing(trained, photos, monkeypatch, capsys, tmp_path):
+    shutil.copy(trained[0] / "prompts.safetensors", tmp_path)
+    words = "evaluate", tmp_path / "prompts.safetensors", "--data", photos / "photos"
+    code, out, _ = run(monkeypatch, capsys, *words)
+    assert code == 0 and "top-1" in out and "20 to test on" in out
+    assert [path.name for path in tmp_path.iterdir()] == ["prompts.safetensors"]
+
+
+def test_weights_that_have_moved(trained, photos, monkeypatch, capsys, tmp_path, tiny):
+    tensors, record = load_tensors(trained[0] / "prompts.safetensors")
+    gone = {**record, "backbone": {**record["backbone"], "pretrained": "/no/such/file.pt"}}
+    save_tensors(tmp_path / "p.safetensors", tensors, gone)
+    words = "predict", tmp_path / "p.safetensors", photos / "other" / "1.jpg"
+    assert run(monkeypatch, capsys, *words)[0] == 2
+    code, out, err = run(monkeypatch, capsys, *words, "--pretrained", "embedded")
+    assert code == 0 and "1.jpg" in out, err
+    code, _, err = run(monkeypatch, capsys, *words, "--pretrained", "random")
+    assert code == 2 and "was trained on pocket" in err
+
+
+@pytest.mark.parametrize(
+    "given, names",
+    [(["a,b", "c"], ["a", "b", "c"]), (['"b, c", d'], ["b, c", "d"]), ([], []), (None, [])],
+)
+def test_names_may_have_commas(given, names):
+    assert split_names(given) == names
+
+
+def test_advice_is_of_options_that_the_command_has(trained, monkeypatch, capsys, tmp_path):
+    (tmp_path / "bad.jpg").write_bytes(b"junk")
+    for words, offered in ((("predict", trained[0]), True), (("inspect", trained[0]), False)):
+        code, _, err = run(monkeypatch, capsys, *words, tmp_path / "bad.jpg")
+        assert code == 2 and "bad.jpg" in err and ("--skip-corrupt" in err) == offered
+
+
+@pytest.mark.parametrize("words", [["--version"], ["--help"]])
+def test_starting_imports_no_torch(words):
+    code = (
+        f"import sys; sys.argv = ['sotglp', {words[0]!r}]; from sotglp_core import cli\n"
+        "cli.app(standalone_mode=False)\nsys.exit('torch' in sys.modules)"
     )
-    assert code == 0 and "top-1" in out and (trained[0] / "evaluation.json").exists()
-    assert (trained[0] / "metrics.jsonl").read_text() == before
+    assert subprocess.run([sys.executable, "-c", code], capture_output=True).returncode == 0
+
+
+@pytest.mark.parametrize("encoding", ["cp1252", "latin-1", "ascii"])
+def test_names_that_the_terminal_lacks(trained, photos, tmp_path, encoding):
+    """CSV and JSON are UTF-8 wherever they go; a table shows escapes."""
+    (tmp_path / "日本ü.jpg").write_bytes((photos / "other" / "1.jpg").read_bytes())
+    for form, shown in (("csv", "日本ü.jpg".encode()), ("table", b".jpg")):
+        done = subprocess.run(
+            [*SOTGLP, "predict", trained[0], tmp_path, "--format", form],
+            env={**os.environ, "PYTHONIOENCODING": encoding, "COLUMNS": "200"},
+            capture_output=True,
+        )
+        assert done.returncode == 0 and shown in done.stdout, done.stderr
 
 
 def test_no_heatmap_without_local_prompts(photos, monkeypatch, capsys, tmp_path):

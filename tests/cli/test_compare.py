@@ -1,6 +1,5 @@
 """`sotglp compare`: every row is trained once and kept, and the table is the rows' mean and deviation."""
 
-import importlib
 import json
 
 import numpy as np
@@ -9,8 +8,9 @@ from commands import run
 from PIL import Image
 
 from sotglp_core import SOTGLP, evaluate, fit, load_task, recipe
-
-command = importlib.import_module("sotglp_core.cli.compare")  # whose name the function has, too
+from sotglp_core.cli.compare import MEASURES
+from sotglp_core.clip import backbone
+from sotglp_core.workbench import experiments
 
 
 @pytest.fixture(scope="module")
@@ -34,14 +34,14 @@ def data(tmp_path_factory):
 @pytest.fixture
 def trained(tiny, monkeypatch):
     """Names and seeds of what is trained, in order."""
-    monkeypatch.setattr(command, "load_backbone", lambda *_, **__: tiny)
+    monkeypatch.setattr(backbone, "load_backbone", lambda *_, **__: tiny)
     seen = []
 
     def noted(model, train, **settings):
         seen.append((model.config.preset, len(train), model.config.seed))
         return fit(model, train, **settings)
 
-    monkeypatch.setattr(command, "fit", noted)
+    monkeypatch.setattr(experiments, "fit", noted)
     return seen
 
 
@@ -71,7 +71,7 @@ def test_rows_are_kept_and_are_what_fit_and_evaluate_say(
     assert code == 0 and trained == [
         (name, 2 * k, seed) for name in ("sotglp", "coop") for k in (1, 2) for seed in (1, 2)
     ]
-    assert [(row["preset"], 2 * row["shots"], row["seed"]) for row in rows] == trained
+    assert [(row["label"], 2 * row["shots"], row["seed"]) for row in rows] == trained
     assert (tmp_path / "results.jsonl").read_text() == out
     assert all(Image.open(tmp_path / name).width > 500 for name in ("tradeoff.png", "shots.png"))
 
@@ -80,7 +80,7 @@ def test_rows_are_kept_and_are_what_fit_and_evaluate_say(
     fit(model, task.train, progress=False)
     result = evaluate(model, task.test, task.ood, progress=False)
     found = result.ood["mean"]["GL-MCM"]
-    assert (rows[-1]["top-1"], rows[-1]["GL-MCM AUROC"], rows[-1]["GL-MCM FPR95"]) == (
+    assert tuple(rows[-1][key] for key in MEASURES.values()) == (
         result.accuracy,
         found["auroc"],
         found["fpr95"],
@@ -117,7 +117,7 @@ def test_the_table_is_the_mean_and_deviation(trained, data, monkeypatch, capsys,
         monkeypatch, capsys, data, tmp_path, "--presets", "coop", "--shots", "1", "--seeds", "3"
     )
     rows = [json.loads(line) for line in (tmp_path / "results.jsonl").read_text().splitlines()]
-    for measure in command.MEASURES:
+    for measure in MEASURES.values():
         values = 100 * np.array([row[measure] for row in rows])
         assert f"{values.mean():.1f}\u00a0±\u00a0{values.std(ddof=1):.1f}" in out
     assert (
@@ -160,9 +160,9 @@ def test_other_photos_are_other_rows(trained, data, monkeypatch, capsys, tmp_pat
     "arguments, message",
     [
         (["--presets", "sotglp,cop"], "did you mean 'coop'"),
-        (["--presets", ","], "names none"),
-        (["--shots", "4,x"], "whole numbers"),
-        (["--shots", "0"], "whole numbers"),
+        (["--presets", ","], "at least one preset"),
+        (["--shots", "4,x"], "positive integers"),
+        (["--shots", "0"], "positive integers"),
         (["--set", "epochz=3"], "did you mean 'epochs'"),
         (["--shots", "9"], "images to train on"),
     ],
@@ -186,6 +186,6 @@ def test_a_file_of_something_else_is_left_alone(trained, data, monkeypatch, caps
         )
         assert (
             code == 2
-            and "does not hold rows" in err
+            and "does not hold runs" in err
             and (tmp_path / "results.jsonl").read_text() == content
         )

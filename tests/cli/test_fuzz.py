@@ -16,6 +16,7 @@ import pytest
 from commands import run
 
 from sotglp_core import cli
+from sotglp_core.clip import backbone
 from sotglp_core.learning import checkpoint
 from sotglp_core.workbench.runs import Run
 
@@ -99,17 +100,14 @@ def inputs(pocket, tmp_path_factory):
 @pytest.fixture(autouse=True)
 def loaded_once(pocket, monkeypatch):
     """The embedded weights are read once; each case has a copy of its own, for an exported model drops the text tower."""
-    for module in (
-        checkpoint,
-        *(sys.modules[f"sotglp_core.cli.{name}"] for name in ("train", "compare", "reproduce")),
-    ):
-        load = module.load_backbone
+    load = backbone.load_backbone
 
-        def loaded(name="pocket", pretrained=None, *, load=load, device="cpu", precision="fp32"):
-            if (name, pretrained or "embedded", precision) == ("pocket", "embedded", "fp32"):
-                return copy.deepcopy(pocket).to(device)
-            return load(name, pretrained, device=device, precision=precision)
+    def loaded(name="pocket", pretrained=None, *, device="cpu", precision="fp32"):
+        if (name, pretrained or "embedded", precision) == ("pocket", "embedded", "fp32"):
+            return copy.deepcopy(pocket).to(device)
+        return load(name, pretrained, device=device, precision=precision)
 
+    for module in (checkpoint, backbone):
         monkeypatch.setattr(module, "load_backbone", loaded)
 
 

@@ -51,7 +51,7 @@ def test_agrees_with_evaluation(model, photos):
     files = list_images(photos)
     expected = outputs(model, FolderImages(files, [-1] * len(files)), progress=False)
     answers = list(predict(model, files, top=3, batch_size=5))
-    assert [a.photo for a in answers] == files
+    assert [a.path for a in answers] == files
     probability, label = expected.logits.double().softmax(-1).topk(3)
     np.testing.assert_allclose([a.probabilities for a in answers], probability, atol=1e-5)
     np.testing.assert_allclose([a.score for a in answers], expected.scores["GL-MCM"], atol=1e-6)
@@ -77,7 +77,7 @@ def test_every_image_is_prepared_once(model, photos, monkeypatch):
 def test_is_a_stream(model, photos):
     files = [*list_images(photos)[:2], photos / "missing.png"]
     stream = predict(model, files, batch_size=2)
-    assert next(stream).photo == files[0] and next(stream).photo == files[1]
+    assert next(stream).path == files[0] and next(stream).path == files[1]
     with pytest.raises(ValueError, match="can't read the image .*missing.png"):
         next(stream)
 
@@ -87,9 +87,9 @@ def test_skips_what_cannot_be_read(model, photos):
     messages, files = [], list_images(photos)
     for size in (1, 5, 32):
         found = [
-            photo
-            for batch in batches(model, files, batch_size=size, skipped=messages.append)
-            for photo in batch.photos
+            path
+            for batch in batches(model, files, batch_size=size, on_unreadable=messages.append)
+            for path in batch.paths
         ]
         assert found == files[1:]
     assert len(messages) == 3 and all("00.png" in message for message in messages)

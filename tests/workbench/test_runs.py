@@ -1,12 +1,9 @@
 """The folder of a run, going on with it, and files of settings."""
 
-import fcntl
-import importlib
 import inspect
 import json
 import os
 import re
-import resource
 import signal
 import subprocess
 import sys
@@ -19,14 +16,19 @@ from commands import run
 from PIL import Image
 
 from sotglp_core import SOTGLP
-from sotglp_core.cli.common import KINDS, TASK, checked
-from sotglp_core.cli.settings import read_settings
+from sotglp_core.cli import settings
+from sotglp_core.cli.train import TASK, known_settings
+from sotglp_core.cli.train import train as train_command
 from sotglp_core.config import Config
+from sotglp_core.data import task as tasks
+from sotglp_core.judging import evaluation
+from sotglp_core.learning import training
 from sotglp_core.storage import load_tensors
+from sotglp_core.workbench import report, runs
 from sotglp_core.workbench.runs import Run, environment
 
-training = importlib.import_module("sotglp_core.cli.train")
 FILES = {
+    ".lock",
     "config.json",
     "environment.json",
     "log.txt",
@@ -53,6 +55,9 @@ def photos(tmp_path_factory):
 
 @pytest.fixture
 def train(monkeypatch, capsys, photos):
+    """The command, with an empty report."""
+    monkeypatch.setattr(report, "write_report", lambda path, *_: path.write_text("<html>"))
+
     def call(*arguments, data=True):
         words = ("--data", photos, "--shots", "2", *EPOCHS) if data else ()
         return run(monkeypatch, capsys, "train", *words, *arguments)
@@ -108,7 +113,7 @@ def test_a_finished_folder(finished, photos):
     out, printed = finished
     assert {path.name for path in out.iterdir()} == FILES
     config = json.loads((out / "config.json").read_text())
-    assert set(config) == set(KINDS) - {"out"} and (
+    assert set(config) == set(known_settings()) - {"out"} and (
         config["seed"],
         config["shots"],
         config["data"],
@@ -199,7 +204,7 @@ def test_stopped_and_resumed(finished, train, stop_at, monkeypatch, capsys, tmp_
         )
         assert (
             len(lines(out)) == (int(reached[6]) if "of" in reached else 0)
-            and "stopped by a signal" in (out / "log.txt").read_text()
+            and f"stopped: {reached}" in (out / "log.txt").read_text()
         )
     code, _, err = run(monkeypatch, capsys, "predict", out, tmp_path / "photo.png")
     assert (
@@ -216,7 +221,7 @@ def test_stopped_and_resumed(finished, train, stop_at, monkeypatch, capsys, tmp_
 
 def test_stopped_before_training(train, monkeypatch, tmp_path):
     def interrupt(*_, **__):
-        raise KeyboardInterrupt
+        signal.raise_signal(signal.SIGINT)
 
     with monkeypatch.context() as patch:
         patch.setattr(training, "fit", interrupt)
@@ -228,13 +233,13 @@ def test_stopped_before_training(train, monkeypatch, tmp_path):
 
 def test_ctrl_c_anywhere_else_is_one_line(train, monkeypatch, tmp_path):
     def interrupt(*_, **__):
-        raise KeyboardInterrupt
+        signal.raise_signal(signal.SIGINT)
 
-    monkeypatch.setattr(training, "load_task", interrupt)
+    monkeypatch.setattr(tasks, "load_task", interrupt)
     code, _, err = train("--out", tmp_path / "run")
     assert (
         code == 130
-        and err.splitlines()[-1] == "sotglp: stopped"
+        and err.splitlines()[-1] == "sotglp: stopped by a signal"
         and not (tmp_path / "run").exists()
     )
 
@@ -246,7 +251,8 @@ def test_ctrl_c_anywhere_else_is_one_line(train, monkeypatch, tmp_path):
         (PermissionError(13, "Permission denied", "a\nb"), "sotglp: Permission denied: a\\nb"),
         (
             MemoryError(),
-            "sotglp: there is not enough memory; --set text_chunk=64, and fewer prompts or a smaller batch_size need less",
+            "sotglp: there is not enough memory; --text-chunk 64 needs less, also with --resume; "
+            "so do fewer prompts or a smaller batch_size",
         ),
     ],
 )
@@ -254,7 +260,7 @@ def test_what_the_system_refuses_is_one_line(train, monkeypatch, error, line):
     def refuse(*_, **__):
         raise error
 
-    monkeypatch.setattr(training, "load_task", refuse)
+    monkeypatch.setattr(tasks, "load_task", refuse)
     assert train() == (2, "", line + "\n")
 
 
@@ -262,7 +268,7 @@ def test_a_fault_of_the_program_is_not_called_one_of_the_user(train, monkeypatch
     def fail(*_, **__):
         raise RuntimeError("mat1 and mat2 shapes cannot be multiplied")
 
-    monkeypatch.setattr(training, "load_task", fail)
+    monkeypatch.setattr(tasks, "load_task", fail)
     with pytest.raises(RuntimeError, match="mat1"):
         train()
 
@@ -279,13 +285,13 @@ def test_no_line_is_lost_or_doubled(finished, train, monkeypatch, tmp_path, mome
     class Death(BaseException):
         pass
 
-    def die(*_):
+    def die(*_, **__):
         raise Death
 
     place, name = {
         "before the line": (Run, "epoch"),
         "after the line": (Run, "epoch"),
-        "before the test": (training, "judged"),
+        "before the test": (evaluation, "evaluate"),
         "before the end": (Run, "finish"),
     }[moment]
     epoch = Run.epoch
@@ -318,7 +324,7 @@ def test_what_a_killed_save_leaves_is_cleared(train, stop_at, tmp_path):
 def test_resuming_a_finished_run_says_so(finished, train):
     content = {path: path.read_bytes() for path in finished[0].iterdir()}
     code, out, _ = train("--out", finished[0], "--resume", data=False)
-    assert code == 0 and "is finished; there is nothing to resume" in out
+    assert code == 0 and "is finished: nothing to resume" in out
     code, out, _ = train("--out", finished[0], "--resume", "--json")
     assert code == 0 and json.loads(out) == lines(finished[0])[-1]["test"]
     assert {path: path.read_bytes() for path in finished[0].iterdir()} == content
@@ -360,7 +366,7 @@ def test_edited_settings_are_not_gone_on_with(train, stop_at, tmp_path):
     file.write_text(file.read_text().replace('"epochs": 3', '"epochs": 9'))
     code, _, err = train("--out", tmp_path, "--resume", data=False)
     assert code == 2 and "belongs to another training: epochs was 3 and is 9" in err
-    assert "stopped by an error" in (tmp_path / "log.txt").read_text()
+    assert "stopped: " in (tmp_path / "log.txt").read_text()
 
 
 def test_runs_are_not_replaced_by_accident(finished, train, stop_at, tmp_path, monkeypatch):
@@ -410,9 +416,12 @@ def test_zero_shot_runs_too(train, tmp_path):
 
 
 def test_two_processes_do_not_share_a_folder(train, tmp_path):
-    hold = "import fcntl, sys; f = open(sys.argv[1], 'a'); fcntl.lockf(f, fcntl.LOCK_EX); print('held', flush=True); sys.stdin.read()"
+    hold = (
+        "import sys; from filelock import FileLock; lock = FileLock(sys.argv[1]); "
+        "lock.acquire(); print('held', flush=True); sys.stdin.read()"
+    )
     with subprocess.Popen(
-        [sys.executable, "-c", hold, tmp_path / "log.txt"],
+        [sys.executable, "-c", hold, tmp_path / ".lock"],
         stdin=subprocess.PIPE,
         stdout=subprocess.PIPE,
     ) as other:
@@ -458,45 +467,35 @@ def test_two_processes_of_torchrun_share_a_run(finished, photos, tmp_path):
 
 
 def test_a_file_system_without_locks(train, tmp_path, monkeypatch):
-    def unsupported(*_):
+    def unsupported(*_, **__):
         raise OSError(95, "Operation not supported")
 
-    monkeypatch.setattr(fcntl, "lockf", unsupported)
+    monkeypatch.setattr(runs.FileLock, "acquire", unsupported)
     assert train("--out", tmp_path)[0] == 0
 
 
-def test_no_place_and_no_room(train, monkeypatch, tmp_path):
+def test_no_place_and_no_room(train, photos, tmp_path):
     (tmp_path / "file").write_text("")
     code, _, err = train("--out", tmp_path / "file" / "run")
-    assert code == 2 and "can't write to" in err and "choose another folder with --out" in err
-    hard = resource.getrlimit(resource.RLIMIT_FSIZE)[1]
-    epoch = Run.epoch
-
-    def full(self, one):
-        resource.setrlimit(resource.RLIMIT_FSIZE, (2000, hard))
-        epoch(self, one)
-
-    try:
-        with monkeypatch.context() as patch:
-            patch.setattr(Run, "epoch", full)
-            code, _, err = train("--out", tmp_path / "run")
-    finally:
-        resource.setrlimit(resource.RLIMIT_FSIZE, (resource.RLIM_INFINITY, hard))
-    assert (
-        code == 2
-        and re.search("sotglp: can't write .*checkpoint.safetensors: File too large", err)
-        and "Traceback" not in err
+    assert code == 2 and "can't write" in err and len(err.strip().splitlines()) == 1
+    limited = (
+        "import resource, sys; from sotglp_core.cli import main; from sotglp_core.workbench.runs import Run;"
+        "first = Run.epoch; Run.epoch = lambda run, epoch: (first(run, epoch),"
+        " resource.setrlimit(resource.RLIMIT_FSIZE, (2000, 2000))); main()"
     )
-    assert (
-        train("--out", tmp_path / "run", "--resume", data=False)[0] == 0
-        and len(lines(tmp_path / "run")) == 4
-    )
+    words = ["train", "--data", photos, "--shots", "2", *EPOCHS, "--out", tmp_path / "run"]
+    command = [sys.executable, "-c", limited, *map(str, words)]
+    done = subprocess.run(command, capture_output=True, text=True)
+    assert done.returncode == 2 and "Traceback" not in done.stderr
+    assert re.search("sotglp: can't write .*checkpoint.safetensors: File too large", done.stderr)
+    assert train("--out", tmp_path / "run", "--resume", data=False)[0] == 0
+    assert len(lines(tmp_path / "run")) == 4
 
 
 def test_a_record_of_the_machine_that_is_no_record_says_nothing(tmp_path):
     for text in ("", "[1]", "{", "3"):
         (tmp_path / "environment.json").write_text(text)
-        assert Run(tmp_path).environment() == {}
+        assert Run(tmp_path).read_json("environment.json") == {}
 
 
 def test_resumed_on_a_changed_machine(train, stop_at, tmp_path):
@@ -546,7 +545,7 @@ top_k: [5, 10]
 def test_files_of_settings(tmp_path, suffix, text):
     file = tmp_path / f"settings{suffix}"
     file.write_text(text)
-    assert read_settings(file) == {
+    assert settings.read_settings(file, known_settings()) == {
         "data": "PHOTOS",
         "shots": 2,
         "allow_fewer": True,
@@ -590,15 +589,15 @@ def test_the_command_line_goes_before_the_file_and_the_file_before_the_preset(
         (
             "a.toml",
             'epochs = "many"',
-            "epochs needs a whole number of at most nine digits, not 'many'",
+            "epochs is 'many'; it needs an integer from 0 to 999,999,999",
         ),
-        ("a.yaml", "epochs: 2.5", "epochs needs a whole number"),
-        ("a.yaml", "lr: .nan", "lr needs a number, not nan"),
-        ("a.yaml", "lr: yes", "lr needs a number, not True"),
-        ("a.toml", "data = 3", "data needs a text, not 3"),
-        ("a.json", '{"ood": {"a": 1}}', "ood needs a text or a list of texts"),
-        ("a.yaml", "template: {a: b}", "template needs a text"),
-        ("a.toml", "seed = 99999999999", "seed needs a whole number of at most nine digits"),
+        ("a.yaml", "epochs: 2.5", "epochs is 2.5; it needs an integer"),
+        ("a.yaml", "lr: .nan", "lr is nan; it needs a number"),
+        ("a.yaml", "lr: yes", "lr is True; it needs a number"),
+        ("a.toml", "data = 3", "data is 3; it needs a string"),
+        ("a.json", '{"ood": {"a": 1}}', "ood is {'a': 1}; it needs a string"),
+        ("a.yaml", "template: {a: b}", "it needs a string"),
+        ("a.toml", "seed = 99999999999", "seed is 99999999999; it needs an integer"),
         ("a.toml", "skip_corrupt = 1", "true or false"),
         ("a.toml", "ood-exclude = []\nood_exclude = []", "ood_exclude is there twice"),
         ("a.toml", "epochs =", "can't read the settings in"),
@@ -611,10 +610,10 @@ def test_the_command_line_goes_before_the_file_and_the_file_before_the_preset(
             for kind in ("timestamp x", "int ''", "bool x")
         ),
         ("a.json", "[" * 100_000, "can't read the settings in"),
-        ("a.txt", "", "give a file that ends in .toml, .json, .yaml, .yml"),
-        ("none.toml", None, "it is no file of at most 64 KiB"),
-        ("a.yaml", "x" * 2_000_000, "it is no file of at most 64 KiB"),
-        ("a.toml", "epsilon = -1", "epsilon is -1.0; it must be positive"),
+        ("a.txt", "", "give a file that ends in .toml, .yaml, .yml, .json"),
+        ("none.toml", None, "it is not a file of at most 64 KiB"),
+        ("a.yaml", "x" * 2_000_000, "it is not a file of at most 64 KiB"),
+        ("a.toml", "epsilon = -1", "epsilon is -1; it needs a number from 0"),
         ("a.toml", 'preset = "sotgpl"', "did you mean 'sotglp'?"),
         ("a.json", b"\xff", "can't read the settings in"),
     ],
@@ -668,17 +667,13 @@ def test_a_preset_is_not_undone_by_the_file_of_another(finished, train, tmp_path
     ],
 )
 def test_values_are_read_as_what_they_should_be(key, value, wanted):
-    found = checked(key, value, "here")
+    found = settings.from_text(key, value, known_settings(), "here")
     assert found == wanted and type(found) is type(wanted)
 
 
 def test_every_option_has_a_kind():
     """An option that is added to the command can be given in a file, too."""
-    own = {"context", "config", "settings", "resume", "overwrite", "as_json"}
-    assert set(inspect.signature(training.train).parameters) - own == {
-        "out",
-        "preset",
-        "seed",
-        *TASK,
-    }
+    others = {"context", "config", "settings", "resume", "overwrite", "as_json"}
+    options = {"out", "preset", "seed", *TASK}
+    assert set(inspect.signature(train_command).parameters) - others == options
     assert not set(TASK) & set(Config().to_dict())
