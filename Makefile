@@ -15,7 +15,7 @@ export PIP_DISABLE_PIP_VERSION_CHECK = 1
 export PIP_ROOT_USER_ACTION = ignore
 
 .DEFAULT_GOAL := help
-.PHONY: install book test quick versions coverage pages links serve bench lint clean help
+.PHONY: install book test quick versions coverage pages links serve bench gpu lint clean help
 
 $(STAMP): requirements.txt constraints.txt pyproject.toml
 	@command -v $(PYTHON) >/dev/null || { echo "$(PYTHON) was not found; install Python 3.11, 3.12 or 3.13, or name one with PYTHON=" >&2; exit 1; }
@@ -59,6 +59,9 @@ serve: book ## build the book and show it on http://localhost:8000 (PORT=)
 bench: $(STAMP) ## measure speed and memory on this machine
 	$(PY) -m sotglp_core.cli bench
 	$(PY) tests/benchmarks/speed.py
+
+gpu: $(STAMP) ## check a CUDA GPU against the CPU, and measure it
+	$(PY) tests/gpu.py
 
 lint: $(STAMP) ## check style and types
 	$(PY) -m ruff format --check .

@@ -17,7 +17,7 @@ from .text import project
 from .weights import read_weights
 
 POCKET = Path(__file__).parents[1] / "pocket"
-PRECISIONS = ("fp32", "bf16", "fp16", "fp64")
+PRECISIONS = ("auto", "fp32", "bf16", "fp16", "fp64")
 DENSE = ("vv", "plain")
 SUPPORTED = (
     "supported are open_clip's ViTs with class-token pooling and a causal text transformer, "
@@ -68,7 +68,10 @@ class Backbone(nn.Module):
 
     @cached_property
     def fingerprint(self) -> str:
-        """SHA-256 of the weights' names, shapes and bytes: 16 hexadecimal digits."""
+        """SHA-256 of the weights' names, shapes and bytes: 16 hexadecimal digits.
+
+        The same in every precision: :func:`load_backbone` takes it before it rounds the weights.
+        """
         digest = hashlib.sha256()
         for key, value in sorted(self.model.state_dict().items()):
             digest.update(f"{key}{tuple(value.shape)}".encode())
@@ -111,8 +114,8 @@ class Backbone(nn.Module):
         :return: (..., D), not normalised.
         """
         if projection is not None:
-            patches = patches @ projection.to(patches.dtype)
-        return patches @ self.model.visual.proj.to(patches.dtype)
+            patches = patches @ projection.to(patches)
+        return patches @ self.model.visual.proj.to(patches)
 
     def tokenize(self, texts: list[str]) -> Tensor:
         """(n, L) token ids, cut after the longest text's end token.
@@ -163,8 +166,8 @@ def load_backbone(
     name: str = "pocket",
     pretrained: str | None = None,
     *,
-    device: str | torch.device = "cpu",
-    precision: str = "fp32",
+    device: str | torch.device = "auto",
+    precision: str = "auto",
 ) -> Backbone:
     """A frozen CLIP by name and weights.
 
@@ -174,27 +177,37 @@ def load_backbone(
         (safetensors or a state dictionary of torch), or "random" for untrained weights. Not needed
         for "pocket". A file does not say which activation it was trained with: name the right
         model yourself.
-    :param device: where the weights go.
-    :param precision: "fp32", "bf16", "fp16", or "fp64", in which training comes out the same on
-        processors that round differently.
+    :param device: where the weights go; "auto" is the GPU that CUDA finds, or the CPU.
+    :param precision: of both towers: "fp32", "bf16", "fp16", or "fp64", in which training comes out
+        the same on processors that round differently. "auto" is fp32 on the CPU and for "pocket",
+        which is small, and on a GPU bf16 from compute capability 8.0 on, fp16 before.
     :raises ValueError: on an unknown name, tag or precision, an unsupported tower, or weights whose
         activation is not the model's (OpenAI's weights were trained with QuickGELU).
     """
-    if precision not in PRECISIONS:
-        raise ValueError(f"precision is {precision!r}; choose one of {', '.join(PRECISIONS)}")
+    device = choose_device(device)
+    precision = _choose_precision(precision, name, device)
     tag, path = _find(name, pretrained)
     pretrained = pretrained or "embedded"
     if tag:
         _check_activation(name, bool(tag.get("quick_gelu")), f"the weights {pretrained!r}")
-    built_in = "fp32" if precision == "fp64" else precision
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(0)
-        model = _create(name, pretrained if tag else None, built_in)
+        model = _create(name, pretrained if tag else None)
     if path is not None:
         _load_file(model, path, name)
         pretrained = pretrained if path.parent == POCKET else str(path.resolve())
     backbone = Backbone(model, name, pretrained, precision)
-    return (backbone.double() if precision == "fp64" else backbone).to(device)
+    if precision != "fp32":
+        backbone.fingerprint  # noqa: B018, of the weights as they came
+        _convert(model, precision)
+    return backbone.to(device)
+
+
+def choose_device(device: str | torch.device = "auto") -> torch.device:
+    """A device of torch; "auto" is the GPU that CUDA finds, or the CPU."""
+    if device == "auto":
+        device = "cuda" if torch.cuda.is_available() else "cpu"
+    return torch.device(device)
 
 
 def weights_here(name: str, pretrained: str | None = None) -> bool:
@@ -266,11 +279,34 @@ def _check_supported(name: str) -> None:
             raise ValueError(f"{name} is not supported: {reason}; {SUPPORTED}")
 
 
-def _create(name: str, tag: str | None, precision: str) -> Any:
+def _choose_precision(precision: str, name: str, device: torch.device) -> str:
+    if precision not in PRECISIONS:
+        raise ValueError(f"precision is {precision!r}; choose one of {', '.join(PRECISIONS)}")
+    if precision != "auto":
+        return precision
+    if device.type != "cuda" or name == "pocket":
+        return "fp32"
+    return "bf16" if torch.cuda.get_device_capability(device) >= (8, 0) else "fp16"
+
+
+def _convert(model: Any, precision: str) -> None:
+    """Towers in another precision; in a half one, layer norms compute in float32 as open_clip's."""
+    if precision == "fp64":
+        model.double()
+        return
+    norms = _open_clip().transformer
+    for module in model.modules():
+        if isinstance(module, norms.LayerNorm):
+            module.__class__ = norms.LayerNormFp32
+    dtype = torch.bfloat16 if precision == "bf16" else torch.float16
+    _open_clip().convert_weights_to_lp(model, dtype)
+
+
+def _create(name: str, tag: str | None) -> Any:
     level = logging.root.manager.disable
     logging.disable(logging.ERROR)  # open_clip warns of random weights that are replaced later
     try:
-        return _open_clip().create_model(name, pretrained=tag, precision=precision, device="cpu")
+        return _open_clip().create_model(name, pretrained=tag, device="cpu")
     except (RuntimeError, OSError) as error:
         if tag is None:
             raise

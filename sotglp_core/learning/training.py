@@ -9,15 +9,18 @@ from pathlib import Path
 from typing import Any
 
 import torch
+from torch import Tensor
 
+from ..clip.backbone import ImageFeatures
 from ..data import Images
 from ..data.features import Features, encode
 from ..distributed import Processes
 from ..judging.evaluation import labels_of
 from ..messages import progress_bar
 from ..method.losses import training_loss
-from ..method.model import SOTGLP, Prediction
+from ..method.model import SOTGLP, Prediction, PromptMask
 from .checkpoint import Checkpoint, Epoch
+from .memory import choose_text_chunk, with_less_memory
 
 LIMIT = 1e4  # no entry of a prompt that has learned anything comes near it
 
@@ -52,6 +55,7 @@ def fit(
     progress = progress and processes.rank == 0
     features = _encode(model, train, processes, progress)
     model.train()
+    model.text_chunk = model.text_chunk or choose_text_chunk(model)
     optimizer = torch.optim.SGD(
         model.parameters(), lr=config.lr, momentum=config.momentum, weight_decay=config.weight_decay
     )
@@ -59,6 +63,15 @@ def fit(
     fp16 = "fp16" in (model.backbone.precision, getattr(accelerator, "mixed_precision", "no"))
     scaler = torch.amp.GradScaler(features.image.device.type, init_scale=1024, enabled=fp16)
     saved = Checkpoint(checkpoint, model, train, optimizer, schedule, scaler, processes)
+
+    def backward(batch: ImageFeatures, labels: Tensor, mask: PromptMask) -> Any:
+        with precision():
+            prediction = model(batch, model.text_features(processes.encode_sharded), mask)
+            loss = training_loss(prediction, labels, config)
+        optimizer.zero_grad(set_to_none=True)
+        scaler.scale(loss).backward()
+        return loss, prediction
+
     with torch.random.fork_rng():
         torch.manual_seed(config.seed)
         history = saved.restore()
@@ -76,11 +89,7 @@ def fit(
                 mask = model.sample_prompt_mask(len(index))
                 batch = features.batch(index, view=features.draw_views(len(index)))
                 labels = features.labels[index]
-                with precision():
-                    prediction = model(batch, model.text_features(processes.encode_sharded), mask)
-                    loss = training_loss(prediction, labels, config)
-                optimizer.zero_grad(set_to_none=True)
-                scaler.scale(loss).backward()
+                loss, prediction = with_less_memory(model, backward, batch, labels, mask)
                 processes.average_gradients(model.parameters())
                 scaler.step(optimizer)
                 scaler.update()

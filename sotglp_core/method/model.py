@@ -230,14 +230,16 @@ class SOTGLP(nn.Module):
         :param mask: what :meth:`sample_prompt_mask` returned; None: draw it.
         :raises ValueError: if a cosine is not a finite number.
         """
-        backbone, dtype = self.backbone, self.backbone.compute_dtype
+        backbone = self.backbone
+        device, dtype = backbone.device, backbone.compute_dtype
         if isinstance(x, Tensor):
             x = backbone.encode_image(x, shared_first_block=self.config.shared_first_block)
         global_text, local_text = text or self.text_features()
         mask = mask or self.sample_prompt_mask(len(x.image))
-        with torch.autocast(x.image.device.type, enabled=False):
-            image = normalize(x.image.to(dtype), dim=-1)
-            patches = normalize(backbone.project(x.patches.to(dtype), self.projection), dim=-1)
+        with torch.autocast(device.type, enabled=False):
+            image = normalize(x.image.to(device, dtype), dim=-1)
+            patches = backbone.project(x.patches.to(device, dtype), self.projection)
+            patches = normalize(patches, dim=-1)
             global_similarity = alignment = None
             if global_text is not None:
                 global_similarity = _global_similarity(image, global_text, mask.global_prompts)

@@ -160,7 +160,7 @@ def test_other_towers_are_refused(tmp_path, small, tower, changes, reason):
 
 
 def test_precision_error():
-    with pytest.raises(ValueError, match="one of fp32, bf16, fp16, fp64"):
+    with pytest.raises(ValueError, match="one of auto, fp32, bf16, fp16, fp64"):
         load_backbone(precision="int8")
 
 
