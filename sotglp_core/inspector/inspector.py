@@ -19,7 +19,7 @@ from traitlets import Bool, Dict, Enum, Float, HasTraits, Int, List, link, obser
 
 from ..data.images import Images
 from ..figures import HEATMAP, PALETTE
-from ..method.alignment import ALLOCATIONS, align
+from ..method.alignment import align
 from ..method.model import SOTGLP
 from ..storage import write_text
 from .collect import collect
@@ -34,7 +34,7 @@ class State(HasTraits):
     image = Int()
     class_index = Int()
     stage = Enum(("learned", "initial"), "learned")
-    allocation = Enum(ALLOCATIONS, "ot")
+    allocation = Enum(("ot", "uniform", "max", "topk"), "ot")  # those of the page
     epsilon = Float(0.1, min=1e-4)
     support = Int(1, min=1)
     prompt = Int(None, allow_none=True)
