@@ -11,7 +11,8 @@ from tqdm import tqdm
 
 
 def progress_bar(iterable: Iterable | None = None, *, show: bool = True, **settings: Any) -> tqdm:
-    """A bar that vanishes when it is done; the environment variable TQDM_DISABLE=1 hides all of them.
+    """A bar that vanishes when it is done; the environment variable TQDM_DISABLE=1 hides all of
+    them.
 
     :param show: False hides this one.
     :param settings: ``total``, ``desc``, ``unit`` as in tqdm.
@@ -20,7 +21,9 @@ def progress_bar(iterable: Iterable | None = None, *, show: bool = True, **setti
 
 
 def printable(text: object) -> str:
-    """Text on one line that every terminal can print: line breaks, control characters and lone surrogates as escapes."""
+    """Text on one line that every terminal can print: line breaks, control characters and lone
+    surrogates as escapes.
+    """
     return "".join(c if c.isprintable() else ascii(c)[1:-1] for c in str(text))
 
 
@@ -30,6 +33,8 @@ def note(text: object) -> None:
 
 
 def did_you_mean(name: object, known: Iterable[str]) -> str:
-    """ "; did you mean 'x'?" for the known name that is nearest to a mistaken one; empty where none is near."""
+    """ "; did you mean 'x'?" for the known name that is nearest to a mistaken one; empty where none
+    is near.
+    """
     near = difflib.get_close_matches(str(name), list(known), 1)
     return f"; did you mean {near[0]!r}?" if near else ""

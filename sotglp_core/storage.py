@@ -1,4 +1,6 @@
-"""Files that are either whole or not there: atomic writes, tensors with a record as safetensors, and rows too many for memory."""
+"""Files that are either whole or not there: atomic writes, tensors with a record as safetensors,
+and rows too many for memory.
+"""
 
 from __future__ import annotations
 
@@ -35,16 +37,16 @@ def writing(path: str | Path) -> Iterator[None]:
 
 @contextmanager
 def atomic_path(path: str | Path) -> Iterator[Path]:
-    """A temporary name beside ``path``; it replaces ``path`` when the block ends well and vanishes when it does not.
+    """A temporary name beside ``path``; it replaces ``path`` when the block ends well and vanishes
+    when it does not.
 
     :raises WriteError: if the folder can't be written to.
     """
     path = Path(path)
     try:
         if path.exists() and not path.is_file():
-            raise WriteError(
-                f"can't write {path}: it is {'a folder' if path.is_dir() else 'a device or a pipe'}; give the name of a file"
-            )
+            kind = "a folder" if path.is_dir() else "a device or a pipe"
+            raise WriteError(f"can't write {path}: it is {kind}; give the name of a file")
         path.parent.mkdir(parents=True, exist_ok=True)
         handle, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.", suffix=".tmp")
     except OSError as error:
@@ -108,10 +110,12 @@ def load_tensors(path: str | Path) -> tuple[dict[str, Tensor], dict]:
 
 
 def save_rows(path: str | Path, row: np.dtype, number: int, batches: Iterable[np.ndarray]) -> None:
-    """Write ``number`` rows, a batch at a time, as one NumPy file that ends with the CRC-32 of all before it; atomically.
+    """Write ``number`` rows, a batch at a time, as one NumPy file that ends with the CRC-32 of all
+    before it; atomically.
 
     :param batches: arrays of dtype ``row``, ``number`` rows in all.
-    :raises WriteError: if the folder can't be written to or has no room; whatever ``batches`` raises passes through.
+    :raises WriteError: if the folder can't be written to or has no room; whatever ``batches``
+        raises passes through.
     """
     header = io.BytesIO()
     np.lib.format.write_array_header_2_0(

@@ -1,4 +1,4 @@
-"""Odd values, and files of settings and of prompts bent out of shape, by a random number generator."""
+"""Odd values, and files of settings and prompts bent out of shape, by a random number generator."""
 
 import json
 import math

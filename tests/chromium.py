@@ -1,11 +1,13 @@
-"""Chromium without a window, driven through the DevTools protocol over a pair of pipes; the standard library alone.
+"""Chromium without a window, driven through the DevTools protocol over a pair of pipes; the
+standard library alone.
 
     with launch() as browser:
         page = browser.open("file:///tmp/page.html", width=360, dark=True)
         page.press("Tab")
         assert page.evaluate("document.activeElement.tagName") == "A" and not page.problems
 
-The browser reaches nothing but local files and localhost: a request for anything else fails and is one of the page's problems.
+The browser reaches nothing but local files and localhost: a request for anything else fails and is
+one of the page's problems.
 """
 
 import base64
@@ -42,7 +44,12 @@ FLAGS = [
     "--host-resolver-rules=MAP * ~NOTFOUND, EXCLUDE localhost",
     "--remote-debugging-pipe",
 ]
-PLUMB = "import os, sys; [os.dup2(int(sys.argv[i]), i + 2) for i in (1, 2)]; os.execv(sys.argv[3], sys.argv[3:])"
+PLUMB = """
+import os, sys
+for i in (1, 2):
+    os.dup2(int(sys.argv[i]), i + 2)
+os.execv(sys.argv[3], sys.argv[3:])
+"""
 PATIENCE = 60  # seconds for an answer
 KEYS = {
     "Backspace": 8,
@@ -63,7 +70,9 @@ KEYS = {
 
 @contextmanager
 def launch():
-    """A :class:`Browser`, closed at the end of the ``with`` block; skips the test where there is no Chromium."""
+    """A :class:`Browser`, closed at the end of the ``with`` block; skips the test where there is no
+    Chromium.
+    """
     if BINARY is None:
         pytest.skip("no Chromium: apt-get install chromium")
     (commands, to), (back, answers) = os.pipe(), os.pipe()
@@ -117,7 +126,8 @@ class Browser:
         """A new :class:`Page` that has loaded; below 600 px it is a phone, with touch.
 
         :param dark: the reader prefers dark colours.
-        :param scripts: False: as in a browser without JavaScript (and then nothing can be evaluated).
+        :param scripts: False: as in a browser without JavaScript (and then nothing can be
+            evaluated).
         """
         return Page(self, url, width, height, dark, scripts)
 
@@ -154,7 +164,9 @@ class Browser:
 
 
 class Page:
-    """One page; ``problems`` lists its console errors, uncaught exceptions and failed requests, in order."""
+    """One page; ``problems`` lists its console errors, uncaught exceptions and failed requests, in
+    order.
+    """
 
     def __init__(self, browser, url, width, height, dark, scripts):
         self.browser, self.problems, self.requests, self.loaded = browser, [], {}, False
@@ -211,7 +223,9 @@ class Page:
             self.problems.append(params["entry"]["text"])
 
     def evaluate(self, expression):
-        """The value of JavaScript (a promise is awaited) as JSON gives it; raises RuntimeError with the exception."""
+        """The value of JavaScript (a promise is awaited) as JSON gives it; raises RuntimeError with
+        the exception.
+        """
         result = self.send(
             "Runtime.evaluate", expression=expression, returnByValue=True, awaitPromise=True
         )
@@ -252,7 +266,9 @@ class Page:
         self.send("Input.dispatchTouchEvent", type="touchEnd", touchPoints=[])
 
     def box(self, selector):
-        """(x, y, width, height) of the first element that matches, in the window, after scrolling to it."""
+        """(x, y, width, height) of the first element that matches, in the window, after scrolling
+        to it.
+        """
         return self.evaluate(
             f"(e => {{ e.scrollIntoView({{block: 'center', behavior: 'instant'}}); "
             f"let b = e.getBoundingClientRect(); return [b.x, b.y, b.width, b.height] }})"

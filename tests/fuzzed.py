@@ -1,4 +1,6 @@
-"""Command lines and the files that they name, each made from a number, and most of them wrong in some way."""
+"""Command lines and the files that they name, each made from a number, and most of them wrong in
+some way.
+"""
 
 import json
 import os
@@ -120,7 +122,7 @@ def settings_case(rng, here, inputs):
 
 
 def prompts_case(rng, here, inputs):
-    """A command on a file of prompts, or on a run that was interrupted, with a file that is bent."""
+    """A command on a file of prompts, or on an interrupted run, with a file that is bent."""
     photos, photo = str(inputs / "photos"), str(inputs / "photos" / "fox" / "0.png")
     if rng.random() < 0.2:
         shutil.copytree(inputs / "stopped", here / "run")
@@ -270,7 +272,9 @@ def command_case(rng, here, inputs):
 
 
 def case(number, seed, here, inputs):
-    """The arguments of a command, and what is piped into it; the files that it needs are written into ``here``."""
+    """The arguments of a command, and what is piped into it; the files that it needs are written
+    into ``here``.
+    """
     rng = random.Random(f"{seed} {number}")
     arguments = (settings_case, prompts_case, command_case)[number % 3](rng, here, inputs)
     return arguments, rng.choice([b"", b"\xff\0\n", b"-x.png\nno.png\n", b"y\n"])

@@ -1,4 +1,6 @@
-"""The floors of the house: a module imports only from lower floors, and only backbone imports open_clip."""
+"""The floors of the house: a module imports only from lower floors, and only backbone imports
+open_clip.
+"""
 
 import ast
 from pathlib import Path

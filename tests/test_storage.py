@@ -18,8 +18,9 @@ def die(*args, **kwargs):
     os.kill(os.getpid(), signal.SIGKILL)
 
 save_tensors(sys.argv[1], {"x": torch.zeros(3)}, {"i": 1})
-target, name = {"tensors": (sys.modules["sotglp_core.storage"], "save_file"), "sync": (os, "fsync"), "rename": (os, "replace")}[sys.argv[2]]
-setattr(target, name, die)
+storage = sys.modules["sotglp_core.storage"]
+steps = {"tensors": (storage, "save_file"), "sync": (os, "fsync"), "rename": (os, "replace")}
+setattr(*steps[sys.argv[2]], die)
 save_tensors(sys.argv[1], {"x": torch.ones(3)}, {"i": 2})
 """
 

@@ -34,7 +34,8 @@ def get(row: Dataset, root: str | Path, *, progress: bool = True) -> Path:
     What is there already is left alone.
 
     :return: the dataset's folder.
-    :raises ValueError: as :func:`fetch` and :func:`unpack`; on a split that is not the expected one.
+    :raises ValueError: as :func:`fetch` and :func:`unpack`; on a split that is not the expected
+        one.
     """
     folder = row.find(root) or Path(root) / row.folder
     folder.mkdir(parents=True, exist_ok=True)
@@ -63,7 +64,8 @@ def fetch(url: str, path: str | Path, *, digest: str | None = None, progress: bo
 
     What has arrived is kept in ``path``.part; the next call asks for the rest.
 
-    :param digest: the file's MD5 or SHA-256 in hexadecimal digits; None: only its length is checked.
+    :param digest: the file's MD5 or SHA-256 in hexadecimal digits; None: only its length is
+        checked.
     :return: ``path``; nothing is downloaded if it is there already.
     :raises ValueError: if the server can't be reached, stops early (the part is kept), or sends
         another file (which is removed).

@@ -1,4 +1,5 @@
-"""Kill -9 ``sotglp train`` at random moments, resume it, and compare what comes out with a run that nobody disturbed, bit for bit.
+"""Kill -9 ``sotglp train`` at random moments, resume it, and compare what comes out with a run that
+nobody disturbed, bit for bit.
 
 python tests/benchmarks/kills.py --kills 100
 """
@@ -100,7 +101,9 @@ def moment(out: Path) -> str:
 
 
 def kill(number: int, seed: int, folder: Path) -> tuple[Counter, int, list[str]]:
-    """Moments of ``number`` kills, how many runs they were spread over, and the files that differ from the undisturbed run's."""
+    """Moments of ``number`` kills, how many runs they were spread over, and the files that differ
+    from the undisturbed run's.
+    """
     draw_task(folder / "task")
     whole = Victim(folder, folder / "whole")
     starting = whole.wait_for_start()
@@ -148,7 +151,8 @@ def main() -> None:
     with tempfile.TemporaryDirectory() as folder:
         moments, runs, wrong = kill(given.kills, given.seed, Path(folder))
     print(
-        f"{moments.total()} kills ({', '.join(f'{n} {when}' for when, n in moments.most_common())}) of {runs} runs: "
+        f"{moments.total()} kills ("
+        f"{', '.join(f'{n} {when}' for when, n in moments.most_common())}) of {runs} runs: "
         + (
             f"{len(wrong)} files differ from the undisturbed run's: {', '.join(wrong)}"
             if wrong

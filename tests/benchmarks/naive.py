@@ -1,4 +1,6 @@
-"""The method as its formulas read, to measure against: 77 tokens, dense similarity, a loop over probabilities."""
+"""The method as its formulas read, to measure against: 77 tokens, dense similarity, a loop over
+probabilities.
+"""
 
 from __future__ import annotations
 
@@ -73,7 +75,9 @@ def prompt_features(backbone: Backbone, names: tuple[str, ...], context: Tensor)
 
 
 def transport(similarity: Tensor, epsilon: float = 0.1) -> Tensor:
-    """Sinkhorn in the probability domain on (B, C, K, N), until a scaling moves by less than 0.01 in the mean."""
+    """Sinkhorn in the probability domain on (B, C, K, N), until a scaling moves by less than 0.01
+    in the mean.
+    """
     *_, K, N = similarity.shape
     kernel = (-(1 - similarity) / epsilon).exp()
     r, c = torch.ones_like(kernel[..., :, 0]), torch.ones_like(kernel[..., 0, :])
@@ -97,7 +101,7 @@ def local_score(patches: Tensor, prompts: Tensor, support: int = 10) -> Tensor:
 
 
 def step(model: SOTGLP, pixels: Tensor, labels: Tensor) -> None:
-    """Images, prompts, both losses and the backward pass, nothing kept from one step to the next."""
+    """Images, prompts, both losses and the backward pass, nothing cached between steps."""
     backbone, names = model.backbone, model.class_names
     with torch.no_grad():
         seen = backbone.encode_image(pixels)

@@ -1,4 +1,5 @@
-"""Ten thousand predictions in one process: does it grow? Prints the resident memory every thousand photos.
+"""Ten thousand predictions in one process: does it grow? Prints the resident memory every thousand
+photos.
 
 python tests/benchmarks/predictions.py [number]
 """
@@ -40,7 +41,8 @@ def main(number: int) -> None:
             if done == 100 or done % 1000 == 0:
                 readers = sum(child.memory_info().rss for child in process.children(recursive=True))
                 print(
-                    f"{done:7,} {process.memory_info().rss / 1e6:7.1f} {readers / 1e6:14.1f} {time.monotonic() - start:8.0f}",
+                    f"{done:7,} {process.memory_info().rss / 1e6:7.1f} {readers / 1e6:14.1f} "
+                    f"{time.monotonic() - start:8.0f}",
                     flush=True,
                 )
 

@@ -1,4 +1,5 @@
-"""How far apart do two trainings end that began almost alike? In float32 and in float64, for a few presets and learning rates.
+"""How far apart do two trainings end that began almost alike? In float32 and in float64, for a few
+presets and learning rates.
 
 python tests/benchmarks/rounding.py
 """
@@ -43,7 +44,8 @@ def main() -> None:
                 f"{evaluate(model, val, progress=False).accuracy:.1%}" for model in (first, second)
             )
             print(
-                f"{precision}, {name}, lr {lr}: moved by {moved:.0e}, {apart:.0e} apart after 20 epochs; {accuracies} of val right"
+                f"{precision}, {name}, lr {lr}: moved by {moved:.0e}, {apart:.0e} apart after "
+                f"20 epochs; {accuracies} of val right"
             )
 
 

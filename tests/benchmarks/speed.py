@@ -1,6 +1,8 @@
-"""Pairs measured in one run, in turn: ``python tests/benchmarks/speed.py [text step sinkhorn local epoch breakdown] [--repeats 3]``.
+"""Pairs measured in one run, in turn: ``python tests/benchmarks/speed.py [text step sinkhorn local
+epoch breakdown] [--repeats 3]``.
 
-Writes ``results/speed.json`` and ``results/speed.md``, which the book shows; a part measured again replaces its own rows alone.
+Writes ``results/speed.json`` and ``results/speed.md``, which the book shows; a part measured again
+replaces its own rows alone.
 """
 
 from __future__ import annotations
@@ -134,7 +136,10 @@ def transport(repeats: int) -> list[dict]:
             )
         reached = violation(pot(**more).plan), violation(sinkhorn(cost, epsilon=0.1).plan)
         assert max(reached) <= 1e-6, reached
-        what = f"Sinkhorn, 47,000 problems of 10 x 4, to a violation of 1e-6, against POT's solve_batch{name}"
+        what = (
+            "Sinkhorn, 47,000 problems of 10 x 4, to a violation of 1e-6, "
+            f"against POT's solve_batch{name}"
+        )
         rows.append(
             pair(
                 what,
@@ -170,7 +175,7 @@ def peak(which: str) -> float:
 
 
 def high_water() -> float:
-    """MiB that this process held at most, from Linux; the usual getrusage would count its parent's."""
+    """MiB that this process held at most, from Linux; getrusage would count its parent's."""
     return int(Path("/proc/self/status").read_text().split("VmHWM:")[1].split()[0]) / 1024
 
 
@@ -211,7 +216,8 @@ def epoch(repeats: int) -> list[dict]:
 
     return [
         pair(
-            f"one epoch of the embedded task ({len(features)} images), from cache against encoding them again",
+            f"one epoch of the embedded task ({len(features)} images), "
+            "from cache against encoding them again",
             50,
             again,
             lambda: fit(model, features, progress=False),
@@ -262,7 +268,9 @@ def breakdown(repeats: int) -> list[dict]:
 def one_step(
     model: SOTGLP, features: ImageFeatures, labels: torch.Tensor, with_images: bool
 ) -> dict[str, float]:
-    """Seconds of each part; the transport is inside the local branch, the images are what caching saves."""
+    """Seconds of each part; the transport is inside the local branch, the images are what caching
+    saves.
+    """
     parts, spent = {}, []
 
     def timed(cost, **settings):
@@ -317,14 +325,15 @@ def page(results: dict) -> str:
             (1, row["unit"]) if "unit" in row else (1, "s") if row["ours"] >= 1 else (1000, "ms")
         )
         lines.append(
-            f"| {row['what']} | {figure(scale * row['baseline'])} {unit} | {figure(scale * row['ours'])} {unit} "
+            f"| {row['what']} | {figure(scale * row['baseline'])} {unit} "
+            f"| {figure(scale * row['ours'])} {unit} "
             f"| {row['ratio']:.1f} | {row['wanted'] or '–'} |"
         )
     if results.get("breakdown"):
         columns = list(results["breakdown"][0])[1:]
         lines += [
             "",
-            "Milliseconds of the parts of a step, from the first row with one size changed at a time:",
+            "Milliseconds of the parts of a step, one size changed from the first row at a time:",
             "",
             f"| sizes | {' | '.join(columns)} |",
             "|---|" + "--:|" * len(columns),
@@ -350,8 +359,10 @@ def main() -> None:
 
     file = arguments.out / "speed.json"
     machine = (
-        f"{torch.get_num_threads()} threads of {platform.machine()}, Python {platform.python_version()}, torch {torch.__version__}, "
-        f"open_clip {open_clip.__version__}, POT {ot.__version__}; medians of {arguments.repeats} or more pairs."
+        f"{torch.get_num_threads()} threads of {platform.machine()}, "
+        f"Python {platform.python_version()}, torch {torch.__version__}, "
+        f"open_clip {open_clip.__version__}, POT {ot.__version__}; "
+        f"medians of {arguments.repeats} or more pairs."
     )
     results = json.loads(file.read_text()) if file.exists() else {}
     for name in arguments.parts:

@@ -1,6 +1,8 @@
-"""How well the embedded CLIP reads each trait of new random birds: ``python tests/benchmarks/traits.py [--images 1000]``.
+"""How well the embedded CLIP reads each trait of new random birds: ``python
+tests/benchmarks/traits.py [--images 1000]``.
 
-A trait is read by the phrase of its group ("a bird with a red crown", "a bird with a blue crown", ...) that is nearest:
+A trait is read by the phrase of its group ("a bird with a red crown", "a bird with a blue crown",
+...) that is nearest:
 to the image feature, or by the mean cosine of its 8 nearest patches, V-V or plain.
 """
 

@@ -1,4 +1,6 @@
-"""The chapter on real CLIP, which no build executes, on miniatures of its data sets and an untrained backbone."""
+"""The chapter on real CLIP, which no build executes, on miniatures of its data sets and an
+untrained backbone.
+"""
 
 import nbformat
 import pytest

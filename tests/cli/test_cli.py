@@ -1,4 +1,6 @@
-"""The command as a user types it: what it prints, what it writes, and one clear line for every mistake."""
+"""The command as a user types it: what it prints, what it writes, and one clear line for every
+mistake.
+"""
 
 import json
 import os

@@ -1,4 +1,6 @@
-"""`sotglp compare`: every row is trained once and kept, and the table is the rows' mean and deviation."""
+"""`sotglp compare`: every row is trained once and kept, and the table is the rows' mean and
+deviation.
+"""
 
 import json
 

@@ -1,4 +1,5 @@
-"""Hundreds of inputs made at random: each ends soon, in one clear answer, and touches nothing but its own folder.
+"""Hundreds of inputs made at random: each ends soon, in one clear answer, and touches nothing but
+its own folder.
 
 SOTGLP_FUZZ=500 tries so many instead of 60, and SOTGLP_FUZZ_SEED=2 others.
 """
@@ -45,7 +46,7 @@ class Escaped(BaseException):
 
 
 def watch(event, details):
-    """Stops whatever is written elsewhere, run or asked of the network, anywhere in this process."""
+    """Stops whatever is written elsewhere, run or asked of the network in this process."""
     if not own:
         return
     if (
@@ -99,7 +100,9 @@ def inputs(pocket, tmp_path_factory):
 
 @pytest.fixture(autouse=True)
 def loaded_once(pocket, monkeypatch):
-    """The embedded weights are read once; each case has a copy of its own, for an exported model drops the text tower."""
+    """The embedded weights are read once; each case has a copy of its own, for an exported model
+    drops the text tower.
+    """
     load = backbone.load_backbone
 
     def loaded(name="pocket", pretrained=None, *, device="cpu", precision="fp32"):

@@ -1,4 +1,6 @@
-"""More than two hundred generated bad inputs: each one clear line, or a counted skip; nothing else is lost, and nothing hangs."""
+"""More than two hundred generated bad inputs: each one clear line, or a counted skip; nothing else
+is lost, and nothing hangs.
+"""
 
 import json
 import os

@@ -1,4 +1,6 @@
-"""The feature cache is right or absent: damage, kills, two writers, a full disk; and it can be shown and cleared."""
+"""The feature cache is right or absent: damage, kills, two writers, a full disk; and it can be
+shown and cleared.
+"""
 
 import errno
 import json
@@ -53,7 +55,8 @@ duration = time.perf_counter() - start
 KILLS = (
     WARM
     + """
-rng, seen, encode_image = random.Random(0), {"nothing": 0, "unfinished": 0, "whole": 0}, type(tiny).encode_image
+rng, encode_image = random.Random(0), type(tiny).encode_image
+seen = {"nothing": 0, "unfinished": 0, "whole": 0}
 for trial in range(50):
     entry.unlink(missing_ok=True)
     before = len(cache_entries())
@@ -65,7 +68,8 @@ for trial in range(50):
         type(tiny).encode_image = None
         assert same(run()), "a killed writer's entry is wrong"
         type(tiny).encode_image = encode_image
-    seen["whole" if entry.exists() else "unfinished" if len(cache_entries()) > before else "nothing"] += 1
+    left = "unfinished" if len(cache_entries()) > before else "nothing"
+    seen["whole" if entry.exists() else left] += 1
 assert same(run()) and entry.exists()
 print(seen["nothing"], seen["unfinished"], seen["whole"])
 """

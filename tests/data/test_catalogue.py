@@ -1,4 +1,6 @@
-"""The catalogue: every dataset from a miniature of its real layout; split files; shifted and OOD sets; `sotglp data`."""
+"""The catalogue: every dataset from a miniature of its real layout; split files; shifted and OOD
+sets; `sotglp data`.
+"""
 
 import hashlib
 import io

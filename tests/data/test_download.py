@@ -1,4 +1,6 @@
-"""Downloads against a server of this machine: resumed, verified, unpacked without leaving the target."""
+"""Downloads against a server of this machine: resumed, verified, unpacked without leaving the
+target.
+"""
 
 import errno
 import hashlib
@@ -27,7 +29,9 @@ MD5, SHA256 = hashlib.md5(CONTENT).hexdigest(), hashlib.sha256(CONTENT).hexdiges
 
 @pytest.fixture
 def server():
-    """A web server whose ``files`` a test fills; it notes the requests, and can break off, ignore ranges or answer a wrong one."""
+    """A web server whose ``files`` a test fills; it notes the requests, and can break off, ignore
+    ranges or answer a wrong one.
+    """
 
     class Handler(BaseHTTPRequestHandler):
         def do_GET(self):
@@ -64,7 +68,9 @@ def server():
 
 
 def archive(kind, members):
-    """Bytes of a tar or zip of (name, content); content may be a function that changes the tar or zip entry."""
+    """Bytes of a tar or zip of (name, content); content may be a function that changes the tar or
+    zip entry.
+    """
     buffer = io.BytesIO()
     if kind == "zip":
         with zipfile.ZipFile(buffer, "w") as file:

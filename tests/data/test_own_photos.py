@@ -1,4 +1,4 @@
-"""Anybody's own photos: files of every kind, lists of paths and labels, class names of one's own."""
+"""Anybody's own photos: files of every kind, lists of paths and labels, one's own class names."""
 
 import json
 

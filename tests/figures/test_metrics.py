@@ -49,7 +49,9 @@ def test_the_curve_is_that_of_the_metrics(outside):
         for mark in "os"
     )
     assert circle[0] == pytest.approx(100 * ood.fpr_at_recall(INSIDE, outside))
-    assert 100 - square[1] == pytest.approx(100 * ood.fpr_at_recall(INSIDE, outside, ood_positive=True))
+    assert 100 - square[1] == pytest.approx(
+        100 * ood.fpr_at_recall(INSIDE, outside, ood_positive=True)
+    )
 
 
 def test_the_curve_of_infinite_scores():

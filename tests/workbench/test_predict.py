@@ -1,4 +1,6 @@
-"""Predictions: those of evaluation, in every format, as a stream that needs the memory of one batch."""
+"""Predictions: those of evaluation, in every format, as a stream that needs the memory of one
+batch.
+"""
 
 import csv
 import io
@@ -330,7 +332,7 @@ def test_the_inspector_as_a_page(prompts, photos, monkeypatch, capsys, tmp_path)
 
 
 def test_prompts_of_a_session_weigh_little(pocket, tmp_path):
-    """24 classes on the embedded CLIP, and the same count of numbers for 100 classes on a ViT-B/16."""
+    """24 classes on the embedded CLIP, and as many values for 100 classes on a ViT-B/16."""
     from sotglp_core.pocket.traits import SPECIES
 
     save(

@@ -209,7 +209,8 @@ def test_stopped_and_resumed(finished, train, stop_at, monkeypatch, capsys, tmp_
     code, _, err = run(monkeypatch, capsys, "predict", out, tmp_path / "photo.png")
     assert (
         code == 2
-        and f"an interrupted run (2 of 3 epochs); finish it with: sotglp train --resume --out '{out}'"
+        and "an interrupted run (2 of 3 epochs); finish it with: "
+        f"sotglp train --resume --out '{out}'"
         in err
     )
     stop_at(0)
@@ -375,7 +376,8 @@ def test_runs_are_not_replaced_by_accident(finished, train, stop_at, tmp_path, m
     code, _, err = train("--out", tmp_path)
     assert (
         code == 2
-        and f"{tmp_path} holds an interrupted run (1 of 3 epochs); go on with --resume, replace it with --overwrite"
+        and f"{tmp_path} holds an interrupted run (1 of 3 epochs); go on with --resume, "
+        "replace it with --overwrite"
         in err
     )
     code, _, err = train("--out", finished[0])
@@ -479,7 +481,8 @@ def test_no_place_and_no_room(train, photos, tmp_path):
     code, _, err = train("--out", tmp_path / "file" / "run")
     assert code == 2 and "can't write" in err and len(err.strip().splitlines()) == 1
     limited = (
-        "import resource, sys; from sotglp_core.cli import main; from sotglp_core.workbench.runs import Run;"
+        "import resource, sys; from sotglp_core.cli import main;"
+        "from sotglp_core.workbench.runs import Run;"
         "first = Run.epoch; Run.epoch = lambda run, epoch: (first(run, epoch),"
         " resource.setrlimit(resource.RLIMIT_FSIZE, (2000, 2000))); main()"
     )
@@ -510,7 +513,8 @@ def test_resumed_on_a_changed_machine(train, stop_at, tmp_path):
     code, _, err = train("--out", tmp_path, "--resume", data=False)
     assert (
         code == 0
-        and f"its last digits may come out differently: threads was 999, is {torch.get_num_threads()}\n"
+        and "its last digits may come out differently: threads was 999, "
+        f"is {torch.get_num_threads()}\n"
         in err
     )
     assert "the machine has changed: threads was 999" in (tmp_path / "log.txt").read_text()
