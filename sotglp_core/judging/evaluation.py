@@ -119,15 +119,16 @@ def evaluate(
     :raises ValueError: if there are no test images, or a label is outside the classes.
     """
     labels = labels_of(model, test)
-    shifts = {name: (images, labels_of(model, images)) for name, images in (shifts or {}).items()}
+    shifts = shifts or {}
+    truths = {name: labels_of(model, images) for name, images in shifts.items()}
     run = partial(outputs, model, progress=progress, accelerator=accelerator)
     inside = run(test, description="test")
     outside = {name: run(images, description=name) for name, images in (ood or {}).items()}
     correct = inside.logits.argmax(-1) == labels
     shifted = {}
-    for name, (images, truth) in shifts.items():
+    for name, truth in truths.items():
         present = truth.unique()
-        best = run(images, description=name).logits[:, present].argmax(-1)
+        best = run(shifts[name], description=name).logits[:, present].argmax(-1)
         shifted[name] = _mean(present[best] == truth)
     return Evaluation(
         accuracy=_mean(correct),
