@@ -8,7 +8,7 @@ from typing import Annotated
 import typer
 from rich.table import Column, Table
 
-from .common import AsJson, Device, Name, Weights, console, usable
+from .common import AsJson, Device, Name, Precision, Weights, console, usable
 
 
 def bench(
@@ -17,6 +17,7 @@ def bench(
     classes: Annotated[int, typer.Option(min=2, help="Classes of the task that is imagined.")] = 24,
     shots: Annotated[int, typer.Option(min=1, help="Training images of each class.")] = 16,
     device: Device = "auto",
+    precision: Precision = None,
     as_json: AsJson = False,
 ) -> None:
     """Measure encoding, training steps and transport here: medians of a few runs.
@@ -29,7 +30,8 @@ def bench(
     from ..clip.backbone import load_backbone
     from ..workbench.timing import machine, speeds
 
-    frozen = load_backbone(backbone, pretrained, device=usable(device))
+    precision = precision or "auto"
+    frozen = load_backbone(backbone, pretrained, device=usable(device), precision=precision)
     where = machine(frozen) | {"classes": classes, "shots": shots}
     rows = speeds(frozen, classes, shots, progress=not as_json)
     if as_json:

@@ -86,6 +86,13 @@ Chunk = Annotated[
     typer.Option(min=1, help="Prompts to encode at once; fewer need less memory and more time."),
 ]
 Device = Annotated[str, typer.Option(help="cpu or cuda; auto takes a GPU if there is one.")]
+Precision = Annotated[
+    str | None,
+    typer.Option(
+        help="Of both towers: fp32, bf16, fp16 or fp64; by default what suits the device, and for "
+        "saved prompts that of their training."
+    ),
+]
 AsJson = Annotated[bool, typer.Option("--json", help="Print JSON instead of tables.")]
 Saved = Annotated[
     Path, typer.Argument(help="Folder that `sotglp train` wrote, or a file of prompts.")
@@ -131,7 +138,11 @@ def usable(device: str) -> str:
 
 
 def load_saved(
-    saved: Path, device: str, backbone: str | None = None, pretrained: str | None = None
+    saved: Path,
+    device: str,
+    backbone: str | None = None,
+    pretrained: str | None = None,
+    precision: str | None = None,
 ) -> SOTGLP:
     """The model of a run's folder or of a file of prompts.
 
@@ -157,9 +168,10 @@ def load_saved(
         frozen = load_backbone(
             backbone or wanted["name"],
             pretrained or wanted["pretrained"],
-            precision=wanted["precision"],
+            device=usable(device),
+            precision=precision or wanted["precision"],
         )
-    return load(path, frozen).to(usable(device))
+    return load(path, frozen, device=usable(device), precision=precision)
 
 
 def resume_command(folder: Path) -> str:

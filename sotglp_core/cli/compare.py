@@ -21,6 +21,7 @@ from .common import (
     Names,
     Ood,
     OodExclude,
+    Precision,
     Root,
     Skip,
     Weights,
@@ -65,6 +66,7 @@ def compare(
     skip_corrupt: Skip = False,
     text_chunk: Chunk = None,
     device: Device = "auto",
+    precision: Precision = None,
     as_json: AsJson = False,
 ) -> None:
     """Train presets on one task and put them side by side: top-1, AUROC and FPR95 of GL-MCM.
@@ -87,7 +89,7 @@ def compare(
     for name in wanted:
         recipe(name, backbone=backbone, **changes)  # a mistake is said before anything is loaded
     bench = Bench(
-        load_backbone(backbone, pretrained, device=usable(device)),
+        load_backbone(backbone, pretrained, device=usable(device), precision=precision or "auto"),
         data,
         results=out / "results.jsonl",
         progress=not as_json,

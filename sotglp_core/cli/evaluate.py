@@ -14,6 +14,7 @@ from .common import (
     Names,
     Ood,
     OodExclude,
+    Precision,
     Root,
     Saved,
     SavedName,
@@ -52,6 +53,7 @@ def evaluate(
     backbone: SavedName = None,
     pretrained: SavedWeights = None,
     device: Device = "auto",
+    precision: Precision = None,
     as_json: AsJson = False,
 ) -> None:
     """Test saved prompts on the run's own test images, or on others.
@@ -64,7 +66,7 @@ def evaluate(
     from ..storage import write_text
     from .train import known_settings, load_own_task
 
-    model = load_saved(run, device, backbone, pretrained)
+    model = load_saved(run, device, backbone, pretrained, precision)
     record = run / "config.json"
     began = read_settings(record, known_settings()) if record.is_file() else {}
     if not began and not data:

@@ -44,7 +44,8 @@ def export(
 
     if out.suffix not in (".safetensors", ".onnx"):
         raise ValueError(f"{out} ends in neither .safetensors nor .onnx; name one of the two")
-    model = load_saved(run, "cpu", backbone, pretrained)
+    precision = "fp32" if out.suffix == ".onnx" else None
+    model = load_saved(run, "cpu", backbone, pretrained, precision)
     if out.suffix == ".onnx":
         birds = species_images("val", 1)
         files = listed_images(photos)[:SAMPLE] if photos else []

@@ -15,6 +15,7 @@ from ..messages import printable
 from .common import (
     AsJson,
     Device,
+    Precision,
     Saved,
     SavedName,
     SavedWeights,
@@ -57,6 +58,7 @@ def predict(
     backbone: SavedName = None,
     pretrained: SavedWeights = None,
     device: Device = "auto",
+    precision: Precision = None,
     as_json: AsJson = False,
 ) -> None:
     """Label images, and say which are of none of the classes.
@@ -74,7 +76,7 @@ def predict(
     from ..judging.threshold import score_of, threshold_of
     from ..workbench.predict import batches
 
-    model = load_saved(run, device, backbone, pretrained)
+    model = load_saved(run, device, backbone, pretrained, precision)
     if (heatmap or heatmaps) and not model.config.local_prompts:
         preset = model.config.preset
         raise ValueError(f"{preset!r} has no local prompts and no heatmap; leave out --heatmap")

@@ -12,7 +12,19 @@ from rich.table import Column, Table
 
 from ..config import PRESETS
 from ..messages import did_you_mean, progress_bar
-from .common import AsJson, Chunk, Device, Root, Weights, console, say, split_names, usable, warn
+from .common import (
+    AsJson,
+    Chunk,
+    Device,
+    Precision,
+    Root,
+    Weights,
+    console,
+    say,
+    split_names,
+    usable,
+    warn,
+)
 
 if TYPE_CHECKING:
     from ..workbench.experiments import Bench, Experiment
@@ -41,6 +53,7 @@ def reproduce(
     ] = False,
     text_chunk: Chunk = None,
     device: Device = "auto",
+    precision: Precision = None,
     as_json: AsJson = False,
 ) -> None:
     """Measure a table of the book, or a published one, again; ours is printed beside theirs.
@@ -63,7 +76,10 @@ def reproduce(
     work: list[tuple[Bench, Experiment]] = []
     if table in embedded.TABLES:
         book = embedded.EmbeddedBench(
-            table, out, load_backbone(device=usable(device), precision="fp64"), **options
+            table,
+            out,
+            load_backbone(device=usable(device), precision=precision or "fp64"),
+            **options,
         )
         rows = [(e, {e.label, e.label.rpartition(", ")[0]}) for e in book.experiments()]
         _check(row or [], {name for _, names in rows for name in names}, "row")
@@ -82,7 +98,8 @@ def reproduce(
         if not here:
             warn(f"{backbone} {pretrained} is not on this machine; measuring downloads its weights")
         weights = pretrained if here or not plan else "random"
-        frozen = load_backbone(backbone, weights, device=usable(device))
+        precision = precision or "auto"
+        frozen = load_backbone(backbone, weights, device=usable(device), precision=precision)
         ood = benchmarks.OOD_SETS if table == "ood" else None
         options |= {"results": out / f"{table}.jsonl", "root": root, "ood": ood}
         for name in [name for name, missing in absent.items() if not missing]:

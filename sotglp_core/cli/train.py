@@ -23,6 +23,7 @@ from .common import (
     Names,
     Ood,
     OodExclude,
+    Precision,
     Root,
     Shift,
     Skip,
@@ -96,6 +97,7 @@ def train(
     ] = False,
     text_chunk: Chunk = None,
     device: Device = "auto",
+    precision: Precision = None,
     as_json: AsJson = False,
 ) -> None:
     """Learn prompts from a few images of each class, test them, and save them.
@@ -135,7 +137,13 @@ def train(
     console.quiet = not first
     task = load_own_task(options | {"seed": chosen.seed})
     where = str(accelerator.device) if accelerator else usable(options["device"])
-    frozen = load_backbone(options["backbone"], options["pretrained"], device=where)
+    frozen = load_backbone(
+        options["backbone"],
+        options["pretrained"],
+        device=where,
+        precision=options["precision"] or "auto",
+    )
+    options["precision"] = frozen.precision
     if chosen.preset == "zeroshot" and "template" not in asked:
         chosen = with_template(chosen, task.template, frozen)
     model = SOTGLP(frozen, task.class_names, chosen, text_chunk=options["text_chunk"])

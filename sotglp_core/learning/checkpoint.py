@@ -56,22 +56,30 @@ def save(model: SOTGLP, path: str | Path, threshold: OODThreshold | None = None)
     save_tensors(path, model.state_dict(), record)
 
 
-def load(path: str | Path, backbone: Backbone | None = None) -> SOTGLP:
+def load(
+    path: str | Path,
+    backbone: Backbone | None = None,
+    *,
+    device: str | torch.device = "auto",
+    precision: str | None = None,
+) -> SOTGLP:
     """The model that :func:`save` wrote, in evaluation mode, with the file's ``threshold`` or None.
 
     Of a text-free model's backbone only the image tower stays in memory, unless it is given.
 
-    :param backbone: the frozen CLIP to use; None: load the one that the file names.
+    :param backbone: the frozen CLIP to use; None: load the one that the file names, to ``device``
+        and in ``precision``, or in that of training.
     :raises ValueError: if the file is missing or damaged, or was trained on another backbone.
     """
     tensors, record = load_tensors(path)
     with _reading(path):
         if record["format"] != FORMAT or not all(x.isfinite().all() for x in tensors.values()):
             raise KeyError(FORMAT)
-        name, pretrained, precision, digest = (str(record["backbone"][key]) for key in BACKBONE)
+        name, pretrained, trained_in, digest = (str(record["backbone"][key]) for key in BACKBONE)
         settings = {k: tuple(v) if isinstance(v, list) else v for k, v in record["config"].items()}
         config, text_free = Config().replace(**settings), record.get("text_free", False)
-    clip = backbone or load_backbone(name, pretrained, precision=precision)
+    precision = precision or trained_in
+    clip = backbone or load_backbone(name, pretrained, device=device, precision=precision)
     if clip.fingerprint != digest:
         raise ValueError(
             f"{path} was trained on {name}, {pretrained}, {digest}, not on {clip.name}, "

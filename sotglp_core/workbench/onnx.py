@@ -106,7 +106,7 @@ def _check(model: SOTGLP, images: Sequence[Image.Image]) -> None:
         raise ValueError(f"an ONNX graph needs more libraries; run: pip install {names}")
     if model.backbone.dtype != torch.float32:
         precision = model.backbone.precision
-        raise ValueError(f"the backbone is in {precision}; train and export it in fp32")
+        raise ValueError(f"the backbone is in {precision}; load the prompts in fp32")
     if model.config.allocation not in ("ot", "topk"):
         raise ValueError(
             f"allocation is {model.config.allocation!r}; a graph can be made of ot and topk"

@@ -57,10 +57,17 @@ def timed(work: Callable[[], object], repeats: int = 1) -> float:
     work()
     seconds = []
     for _ in range(repeats):
-        start = time.perf_counter()
+        start = _now()
         work()
-        seconds.append(time.perf_counter() - start)
+        seconds.append(_now() - start)
     return statistics.median(seconds)
+
+
+def _now() -> float:
+    """Seconds, after all that a GPU was asked for."""
+    if torch.cuda.is_available():
+        torch.cuda.synchronize()
+    return time.perf_counter()
 
 
 def machine(backbone: Backbone) -> dict:
@@ -69,6 +76,7 @@ def machine(backbone: Backbone) -> dict:
         "machine": platform.machine(),
         "threads": torch.get_num_threads(),
         "device": str(backbone.device),
+        "precision": backbone.precision,
         "torch": torch.__version__,
         "python": platform.python_version(),
         "backbone": f"{backbone.name} {backbone.pretrained}",
