@@ -32,20 +32,21 @@ ROWS, COLUMNS = 2, 6
 
 
 def cover() -> Figure:
-    """Birds, each beside its patches in the colours of the prompts."""
+    """Birds, each beside its patches in the colours of the prompts, at a small epsilon."""
     backbone, task = load_backbone(), load_task(shots=16)
-    config = recipe("sotglp", epochs=20, epsilon=0.01)
-    model = SOTGLP(backbone, task.class_names, config)
+    model = SOTGLP(backbone, task.class_names, recipe("sotglp", epochs=20, epsilon=0.003))
     fit(model, task.train)
-    images, step = [], len(task.test) // (ROWS * COLUMNS // 2) + 1
-    for i in range(0, len(task.test), step):
-        pixels = backbone.preprocess(task.test[i])
-        with torch.no_grad():
-            seen = model(pixels[None])
-        plan = seen.plan_on_grid()[0, seen.logits[0].argmax()]
-        image = backbone.to_image(pixels)
-        images += [image, figures.overlay(image, plan.numpy())]
-    return figures.contact_sheet(images, columns=COLUMNS, size=2)
+    step = len(task.test) // (ROWS * COLUMNS // 2) + 1
+    images = [task.test[i] for i in range(0, len(task.test), step)]
+    pixels = torch.stack([backbone.preprocess(image) for image in images])
+    with torch.no_grad():
+        seen = model(pixels)
+    plans = seen.plan_on_grid(seen.logits.argmax(-1)).numpy()
+    shown = [image for one in pixels for image in [backbone.to_image(one)] * 2]
+    figure = figures.contact_sheet(shown, columns=COLUMNS, size=2)
+    for ax, plan in zip(figure.axes[1::2], plans):
+        figures.show(ax, figures.shares(plan), alpha=0.85)
+    return figure
 
 
 def field_guide() -> Figure:
