@@ -48,8 +48,9 @@ def resolve_short_name(app, env, node, contnode):
     """
     target = node.get("reftarget", "")
     name = target.removeprefix("sotglp_core.")
-    if name in sotglp_core.ROOM:
-        target = f"{sotglp_core.ROOM[name]}.{name}"
+    if name in sotglp_core.__all__:
+        public = getattr(sotglp_core, name)
+        target = f"{public.__module__}.{name}"
     if node.get("refdomain") != "py" or not target:
         return None
     domain = env.get_domain("py")

@@ -5,6 +5,8 @@ from .clip.backbone import load_backbone as load_backbone
 from .config import PRESETS as PRESETS
 from .config import preset as preset
 from .config import seed_everything as seed_everything
+from .data import download as download
+from .data.catalogue import CATALOGUE as CATALOGUE
 from .data.embedded import ood_images as ood_images
 from .data.embedded import species_images as species_images
 from .data.features import encode as encode

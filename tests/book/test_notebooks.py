@@ -2,7 +2,6 @@
 
 import ast
 import importlib.util
-import json
 import subprocess
 import sys
 import types
@@ -14,6 +13,7 @@ import pytest
 
 import sotglp_core
 from sotglp_core import pocket
+from sotglp_core.workbench.embedded import chosen_rates
 
 ROOT = Path(__file__).resolve().parents[2]
 NOTEBOOKS = sorted((ROOT / "notebooks").glob("*.ipynb"))
@@ -104,9 +104,7 @@ def test_figures_have_a_caption_and_words_for_those_who_do_not_see(notebook):
             assert shown["image"]["alt"] and shown["figure"]["caption"] and shown["figure"]["name"]
 
 
-def test_imports_come_from_the_public_face(path, notebook):
-    if path.stem == "12_real_clip_gpu":
-        pytest.skip("its cells are to call the package's own runner")
+def test_imports_come_from_the_public_face(notebook):
     for cell in code_cells(notebook):
         for node in ast.walk(ast.parse(cell.source)):
             if isinstance(node, ast.ImportFrom) and node.module.startswith("sotglp_core"):
@@ -123,9 +121,8 @@ def test_quoted_learning_rates_are_the_measured_ones():
         for node in ast.parse(cell.source).body
         if isinstance(node, ast.Assign) and ast.unparse(node.targets[0]) == "rates"
     )
-    folder = ROOT / "sotglp_core" / "workbench" / "measured" / "rates"
-    measured = {name: json.loads((folder / f"{name}.json").read_text()) for name in rates}
-    assert rates == {name: row["runs"]["lr"] for name, row in measured.items()}
+    measured = chosen_rates()
+    assert rates == {name: measured[name] for name in rates}
 
 
 def test_code_is_plain_python_with_little_machinery(notebook):
