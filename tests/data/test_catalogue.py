@@ -70,7 +70,7 @@ def community(row, folder):
         for i in TEN:
             image = f"{name}/image_{i:04}.jpg"
             picture(folder / row.images / image)
-            part = "train" if i < 6 else "val" if i < 8 else "test"
+            part = "train" if i < TEN[-5] else "val" if i < TEN[-3] else "test"
             rows[part].append([image, label, name])
     (folder / row.split).write_text(json.dumps(rows))
     return ("face", "airplane", "cougar body"), (15, 6, 9)
