@@ -13,11 +13,12 @@ from .. import __version__
 from ..messages import printable
 from . import cache, data
 from .bench import bench
-from .common import Stopped, warn
+from .common import Stopped, errors, say
 from .compare import compare
 from .evaluate import evaluate
 from .export import export
 from .inspect import inspect
+from .options import with_help
 from .predict import predict
 from .reproduce import reproduce
 from .train import train
@@ -32,7 +33,7 @@ app = typer.Typer(
     help="Few-shot image classification with local and global prompts on a frozen CLIP.",
 )
 for command in (train, evaluate, predict, inspect, compare, export, reproduce, bench):
-    app.command()(command)
+    app.command()(with_help(command))
 app.add_typer(data.app, name="data")
 app.add_typer(cache.app, name="cache")
 
@@ -43,14 +44,13 @@ def _print_version(wanted: bool) -> None:
         raise typer.Exit
 
 
-Version = Annotated[
-    bool,
-    typer.Option("--version", callback=_print_version, is_eager=True, help="Print the version."),
-]
-
-
 @app.callback()
-def options(version: Version = False) -> None:
+def options(
+    version: Annotated[
+        bool,
+        typer.Option("--version", callback=_print_version, is_eager=True, help="Show the version."),
+    ] = False,
+) -> None:
     """Few-shot image classification with local and global prompts on a frozen CLIP."""
 
 
@@ -108,5 +108,5 @@ def _offers(option: str) -> bool:
 
 
 def _leave(message: str, code: int = 2) -> None:
-    warn(f"sotglp: {printable(message)}", style="red")
+    say(f"sotglp: {printable(message)}", "red", errors)
     sys.exit(code)

@@ -3,22 +3,18 @@
 from __future__ import annotations
 
 import json
-from typing import Annotated
 
-import typer
-from rich.table import Column, Table
-
-from .common import AsJson, Device, Name, Precision, Weights, console, usable
+from .common import show_table, usable
 
 
 def bench(
-    backbone: Name = "pocket",
-    pretrained: Weights = None,
-    classes: Annotated[int, typer.Option(min=2, help="Classes of the task that is imagined.")] = 24,
-    shots: Annotated[int, typer.Option(min=1, help="Training images of each class.")] = 16,
-    device: Device = "auto",
-    precision: Precision = None,
-    as_json: AsJson = False,
+    backbone: str = "pocket",
+    pretrained: str | None = None,
+    classes: int = 24,
+    shots: int = 16,
+    device: str = "auto",
+    precision: str | None = None,
+    as_json: bool = False,
 ) -> None:
     """Measure encoding, training steps and transport here: medians of a few runs.
 
@@ -39,7 +35,8 @@ def bench(
         print(json.dumps({**where, "rows": named}))
         return
     title = ", ".join(f"{name} {value}" for name, value in where.items())
-    table = Table("what", Column("measured", justify="right"), "unit", title=title)
-    for what, (value, unit) in rows.items():
-        table.add_row(what, f"{value:,.0f}" if value >= 100 else f"{value:.3g}", unit)
-    console.print(table)
+    lines = [
+        [what, f"{value:,.0f}" if value >= 100 else f"{value:.3g}", unit]
+        for what, (value, unit) in rows.items()
+    ]
+    show_table(["what", "measured", "unit"], lines, right=["measured"], title=title)

@@ -4,13 +4,12 @@ from __future__ import annotations
 
 import json
 import time
-from typing import Annotated
 
 import typer
 from rich.filesize import decimal
-from rich.table import Table
 
-from .common import AsJson, console, say
+from .common import say, show_table
+from .options import with_help
 
 app = typer.Typer(
     no_args_is_help=True,
@@ -19,7 +18,8 @@ app = typer.Typer(
 
 
 @app.command()
-def show(as_json: AsJson = False) -> None:
+@with_help
+def show(as_json: bool = False) -> None:
     """List backbone, images, size and age of every entry, and the total.
 
     Examples:
@@ -32,24 +32,25 @@ def show(as_json: AsJson = False) -> None:
     if as_json:
         print(json.dumps([{**entry._asdict(), "path": str(entry.path)} for entry in entries]))
         return
-    table = Table("entry", "backbone", "images", "size", "age")
-    for entry in entries:
-        images = "?" if entry.images is None else str(entry.images)
-        age, size = _age(time.time() - entry.modified), decimal(entry.bytes)
-        table.add_row(entry.path.stem[-32:][:8], entry.backbone, images, size, age)
-    if entries:
-        console.print(table)
+    rows = [
+        [
+            entry.path.stem[-32:][:8],
+            entry.backbone,
+            "?" if entry.images is None else entry.images,
+            decimal(entry.bytes),
+            _age(time.time() - entry.modified),
+        ]
+        for entry in entries
+    ]
+    if rows:
+        show_table(["entry", "backbone", "images", "size", "age"], rows)
     total = decimal(sum(entry.bytes for entry in entries))
     say(f"{len(entries)} entries, {total}, in {cache_folder()}")
 
 
 @app.command()
-def clear(
-    older_than: Annotated[
-        float, typer.Option(min=0, help="Only entries made more than so many days ago.")
-    ] = 0.0,
-    yes: Annotated[bool, typer.Option("--yes", "-y", help="Don't ask.")] = False,
-) -> None:
+@with_help
+def clear(older_than: float = 0.0, yes: bool = False) -> None:
     """Remove entries, and what killed runs left unfinished; they are made again when needed.
 
     Examples:

@@ -1,19 +1,17 @@
-"""What the commands share: options, the console, devices and saved models."""
+"""What the commands share: the console, devices and saved models."""
 
 from __future__ import annotations
 
 import csv
 import shlex
+from collections.abc import Iterable
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import Any
 
-import typer
 from rich.console import Console
+from rich.table import Column, Table
 
 from ..messages import printable
-
-if TYPE_CHECKING:
-    from ..method.model import SOTGLP
 
 console, errors = Console(), Console(stderr=True)
 
@@ -26,91 +24,42 @@ class Stopped(BaseException):
         self.number = number
 
 
-def split_names(values: list[str] | None) -> list[str]:
-    """Names out of comma-separated lists of them; one that has a comma is given in quotes."""
-    try:
-        rows = list(csv.reader(values or [], skipinitialspace=True))
-    except csv.Error as error:
-        raise ValueError(f"can't read the names {values}: {error}") from None
-    return [name.strip() for row in rows for name in row if name.strip()]
+def say(text: str, style: str | None = None, to: Console = console) -> None:
+    """A line as it is, on standard output by default."""
+    to.print(text, style=style, markup=False, highlight=False, soft_wrap=True)
 
 
-Data = Annotated[
-    str,
-    typer.Option(
-        help="'pocket' (the embedded task), a folder with a sub-folder of images for each class, "
-        "a CSV or JSON file of paths and labels, or a name of `sotglp data list`."
-    ),
-]
-Root = Annotated[
-    str | None, typer.Option(help="The folder that holds the datasets of `sotglp data list`.")
-]
-Classes = Annotated[
-    list[str] | None,
-    typer.Option(
-        callback=split_names,
-        help="Comma-separated classes to use, all by default; a name with a comma in quotes.",
-    ),
-]
-Names = Annotated[
-    str | None,
-    typer.Option(help="JSON or CSV file that says what class folders or labels are called."),
-]
-Ood = Annotated[
-    list[str] | None,
-    typer.Option(help="Images of no class: a folder or a dataset's name; may be repeated."),
-]
-OodExclude = Annotated[
-    list[str] | None,
-    typer.Option(
-        callback=split_names, help="Comma-separated sub-folders of the OOD folders to leave out."
-    ),
-]
-Shift = Annotated[
-    list[str] | None,
-    typer.Option(
-        help="Other images of the same classes: a folder or a dataset's name; may be repeated."
-    ),
-]
-Name = Annotated[str, typer.Option(help="'pocket', or an open_clip ViT such as ViT-B-16.")]
-Weights = Annotated[str | None, typer.Option(help="open_clip tag (downloads) or checkpoint file.")]
-SavedName = Annotated[
-    str | None, typer.Option(help="The backbone, by default the one that the run names.")
-]
-SavedWeights = Annotated[
-    str | None, typer.Option(help="Its weights, if they are not where the run says.")
-]
-Skip = Annotated[bool, typer.Option(help="Leave out files that can't be read instead of stopping.")]
-Chunk = Annotated[
-    int | None,
-    typer.Option(min=1, help="Prompts to encode at once; fewer need less memory and more time."),
-]
-Device = Annotated[str, typer.Option(help="cpu or cuda; auto takes a GPU if there is one.")]
-Precision = Annotated[
-    str | None,
-    typer.Option(
-        help="Of both towers: fp32, bf16, fp16 or fp64; by default what suits the device, and for "
-        "saved prompts that of their training."
-    ),
-]
-AsJson = Annotated[bool, typer.Option("--json", help="Print JSON instead of tables.")]
-Saved = Annotated[
-    Path, typer.Argument(help="Folder that `sotglp train` wrote, or a file of prompts.")
-]
-
-
-def say(text: str, style: str | None = None) -> None:
-    """A line on standard output, as it is."""
-    console.print(text, style=style, markup=False, highlight=False, soft_wrap=True)
-
-
-def warn(text: str, style: str = "yellow") -> None:
+def warn(text: str) -> None:
     """A line on standard error."""
-    errors.print(text, style=style, markup=False, highlight=False, soft_wrap=True)
+    say(text, "yellow", errors)
+
+
+def show_table(
+    headings: Iterable[str], rows: Iterable[Iterable], right: Iterable[str] = (), title: str = ""
+) -> None:
+    """A table on standard output.
+
+    :param right: the headings of columns that are justified to the right.
+    """
+    justify = {True: "right", False: "left"}
+    columns = [Column(name, justify=justify[name in right]) for name in headings]  # type: ignore
+    table = Table(*columns, title=title or None)
+    for row in rows:
+        table.add_row(*map(str, row))
+    console.print(table)
 
 
 def count(number: int, noun: str) -> str:
     return f"{number:,} {noun}{'' if number == 1 else 's'}"
+
+
+def split_names(texts: list[str] | None) -> list[str]:
+    """Names out of comma-separated lists of them; one that has a comma is given in quotes."""
+    try:
+        rows = list(csv.reader(texts or [], skipinitialspace=True))
+    except csv.Error as error:
+        raise ValueError(f"can't read the names {texts}: {error}") from None
+    return [name.strip() for row in rows for name in row if name.strip()]
 
 
 def save_figure(figure: Any, path: Path) -> None:
@@ -138,14 +87,15 @@ def usable(device: str) -> str:
 
 
 def load_saved(
-    saved: Path,
+    run: Path,
     device: str,
+    precision: str | None,
     backbone: str | None = None,
     pretrained: str | None = None,
-    precision: str | None = None,
-) -> SOTGLP:
+) -> Any:
     """The model of a run's folder or of a file of prompts.
 
+    :param precision: of both towers; None: that of the training.
     :param backbone: instead of the one that the file names, and ``pretrained`` its weights.
     :raises ValueError: if there is none; for an interrupted run, with the command that goes on.
     """
@@ -154,24 +104,20 @@ def load_saved(
     from ..storage import load_tensors
     from ..workbench.runs import Run
 
-    path = saved / "prompts.safetensors" if saved.is_dir() else saved
-    if saved.is_dir() and not path.exists():
-        held = Run(saved).holds()
-        raise ValueError(
-            f"{saved} holds {held}; finish it with: {resume_command(saved)}"
-            if held
-            else f"{saved} holds no prompts; give a folder that `sotglp train` wrote"
-        )
+    path = run / "prompts.safetensors" if run.is_dir() else run
+    if run.is_dir() and not path.exists():
+        held = Run(run).holds()
+        if held:
+            raise ValueError(f"{run} holds {held}; finish it with: {resume_command(run)}")
+        raise ValueError(f"{run} holds no prompts; give a folder that `sotglp train` wrote")
+    where: dict[str, Any] = {"device": usable(device), "precision": precision}
     frozen = None
     if backbone or pretrained:
-        wanted = load_tensors(path)[1]["backbone"]
-        frozen = load_backbone(
-            backbone or wanted["name"],
-            pretrained or wanted["pretrained"],
-            device=usable(device),
-            precision=precision or wanted["precision"],
-        )
-    return load(path, frozen, device=usable(device), precision=precision)
+        record = load_tensors(path)[1]["backbone"]
+        name, weights = backbone or record["name"], pretrained or record["pretrained"]
+        where["precision"] = precision or record["precision"]
+        frozen = load_backbone(name, weights, **where)
+    return load(path, frozen, **where)
 
 
 def resume_command(folder: Path) -> str:

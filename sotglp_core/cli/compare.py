@@ -4,33 +4,10 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
-from typing import Annotated
 
-import typer
-from rich.table import Column, Table
-
-from ..config import PRESETS, Config, kinds
+from ..config import Config, kinds
 from ..messages import progress_bar
-from .common import (
-    AsJson,
-    Chunk,
-    Classes,
-    Data,
-    Device,
-    Name,
-    Names,
-    Ood,
-    OodExclude,
-    Precision,
-    Root,
-    Skip,
-    Weights,
-    console,
-    save_figure,
-    say,
-    split_names,
-    usable,
-)
+from .common import save_figure, say, show_table, split_names, usable
 from .settings import read_pairs
 
 MEASURES = {
@@ -41,33 +18,24 @@ MEASURES = {
 
 
 def compare(
-    data: Data = "pocket",
-    root: Root = None,
-    out: Annotated[
-        Path, typer.Option(help="Folder for runs and plots; a second call goes on with its runs.")
-    ] = Path("runs/compare"),
-    presets: Annotated[
-        str, typer.Option(help=f"Comma-separated, of {', '.join(PRESETS)}.")
-    ] = "sotglp,sotglp-proj,coop",
-    shots: Annotated[
-        str, typer.Option(help="Comma-separated numbers of training images of each class.")
-    ] = "16",
-    seeds: Annotated[int, typer.Option(min=1, help="Draws of training images and prompts.")] = 3,
-    classes: Classes = None,
-    names: Names = None,
-    ood: Ood = None,
-    ood_exclude: OodExclude = None,
-    backbone: Name = "pocket",
-    pretrained: Weights = None,
-    settings: Annotated[
-        list[str] | None,
-        typer.Option("--set", help="Change a setting of all presets: --set epochs=20."),
-    ] = None,
-    skip_corrupt: Skip = False,
-    text_chunk: Chunk = None,
-    device: Device = "auto",
-    precision: Precision = None,
-    as_json: AsJson = False,
+    data: str = "pocket",
+    root: str | None = None,
+    out: Path = Path("runs/compare"),
+    presets: str = "sotglp,sotglp-proj,coop",
+    shots: str = "16",
+    seeds: int = 3,
+    classes: list[str] | None = None,
+    names: str | None = None,
+    ood: list[str] | None = None,
+    ood_exclude: list[str] | None = None,
+    backbone: str = "pocket",
+    pretrained: str | None = None,
+    settings: list[str] | None = None,
+    skip_corrupt: bool = False,
+    text_chunk: int | None = None,
+    device: str = "auto",
+    precision: str | None = None,
+    as_json: bool = False,
 ) -> None:
     """Train presets on one task and put them side by side: top-1, AUROC and FPR95 of GL-MCM.
 
@@ -95,10 +63,10 @@ def compare(
         progress=not as_json,
         text_chunk=text_chunk,
         root=root,
-        classes=classes or None,
+        classes=split_names(classes) or None,
         names=names,
         ood=ood,
-        ood_exclude=ood_exclude or (),
+        ood_exclude=split_names(ood_exclude),
         skip_corrupt=skip_corrupt,
     )
     bench.load(shots=numbers[-1], seed=1)  # says at once if a class has too few images
@@ -112,11 +80,12 @@ def compare(
     if as_json:
         return
     columns = {name: key for name, key in MEASURES.items() if name == "top-1" or bench.task.ood}
-    right = [Column(name, justify="right") for name in ("shots", *(f"{c}, %" for c in columns))]
-    table = Table("preset", *right)
-    for (name, k), runs in rows.items():
-        table.add_row(name, str(k), *(cell(runs, key) for key in columns.values()))
-    console.print(table)
+    numbered = ["shots", *(f"{name}, %" for name in columns)]
+    lines = [
+        [name, k, *(cell(runs, key) for key in columns.values())]
+        for (name, k), runs in rows.items()
+    ]
+    show_table(["preset", *numbered], lines, right=numbered)
     average = f"mean ± standard deviation of {seeds} seeds" if seeds > 1 else "one seed"
     say(f"{average}; {len(bench.task.test)} test images; wrote {', '.join(map(str, files))}")
 

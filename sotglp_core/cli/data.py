@@ -6,17 +6,15 @@ import json
 from collections.abc import Iterable
 from dataclasses import asdict
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import Any
 
 import typer
 from rich.markup import escape
 from rich.table import Column, Table
 
 from ..messages import did_you_mean, printable, progress_bar
-from .common import AsJson, console, say
-
-if TYPE_CHECKING:
-    from ..data.catalogue import Dataset
+from .common import console, say, show_table
+from .options import with_help
 
 app = typer.Typer(
     no_args_is_help=True, help="The benchmarks: list them, check what is on this machine, get one."
@@ -25,7 +23,8 @@ NUMBERS = "train / val / test, or all"
 
 
 @app.command("list")
-def list_command(as_json: AsJson = False) -> None:
+@with_help
+def list_command(as_json: bool = False) -> None:
     """Show the catalogue: names, folders, counts, licences.
 
     Examples:
@@ -53,15 +52,8 @@ def list_command(as_json: AsJson = False) -> None:
 
 
 @app.command()
-def check(
-    root: Annotated[
-        Path, typer.Argument(help="The folder that holds the datasets' folders, or one of those.")
-    ],
-    full: Annotated[
-        bool, typer.Option(help="Decode every image instead of reading its header.")
-    ] = False,
-    as_json: AsJson = False,
-) -> None:
+@with_help
+def check(root: Path, full: bool = False, as_json: bool = False) -> None:
     """Compare what is there with the catalogue; exit code 1 if something there is not right.
 
     Examples:
@@ -83,14 +75,13 @@ def check(
     if as_json:
         print(json.dumps(report))
     else:
-        right = Column("classes", justify="right")
-        table = Table(Column("name", no_wrap=True), "split", right, NUMBERS, "result")
+        rows = []
         for line in report:
             wrong = escape("; ".join(line["wrong"]))
             result = f"[red]{wrong}[/]" if wrong else "[green]as it should be[/]"
-            classes, images = str(line["classes"] or ""), _counts(line["images"])
-            table.add_row(line["name"], line["split"], classes, images, result)
-        console.print(table)
+            classes, images = line["classes"] or "", _counts(line["images"])
+            rows.append([line["name"], line["split"], classes, images, result])
+        show_table(["name", "split", "classes", NUMBERS, "result"], rows, right=["classes"])
         missing = [row.name for row, place in places if not place]
         if missing:
             say(f"not there: {', '.join(missing)}")
@@ -99,12 +90,8 @@ def check(
 
 
 @app.command()
-def get(
-    name: Annotated[str, typer.Argument(help="A name of `sotglp data list`.")],
-    root: Annotated[
-        Path, typer.Option(help="The folder that holds, or will hold, the datasets' folders.")
-    ],
-) -> None:
+@with_help
+def get(name: str, *, root: Path) -> None:
     """Download, verify and unpack a dataset, or say how to get it; interrupted, it goes on.
 
     Examples:
@@ -129,7 +116,7 @@ def get(
         say(f"Links that don't work any more: {row.dead}.")
 
 
-def _check(row: Dataset, place: Path, full: bool) -> dict:
+def _check(row: Any, place: Path, full: bool) -> dict:
     """What is there of a dataset: its split, counts, and in one line each what is wrong with it."""
     from ..data.catalogue import read_split
     from ..data.folders import PARTS, list_images

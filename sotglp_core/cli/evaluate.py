@@ -3,58 +3,29 @@
 from __future__ import annotations
 
 import json
-from typing import TYPE_CHECKING, Annotated, Any
+from pathlib import Path
+from typing import Any
 
-import typer
-from rich.table import Table
-
-from .common import (
-    AsJson,
-    Device,
-    Names,
-    Ood,
-    OodExclude,
-    Precision,
-    Root,
-    Saved,
-    SavedName,
-    SavedWeights,
-    Shift,
-    Skip,
-    console,
-    load_saved,
-    say,
-)
+from .common import load_saved, say, show_table, split_names
 from .settings import absolute, read_settings
 
-if TYPE_CHECKING:
-    from ..data.task import Task
-    from ..judging.evaluation import Evaluation
-    from ..method.model import SOTGLP
-
-SHOWN = ("MCM", "L-MCM", "GL-MCM")
+SHOWN = [(score, metric) for score in ("MCM", "L-MCM", "GL-MCM") for metric in ("AUROC", "FPR95")]
 
 
 def evaluate(
-    run: Saved,
-    data: Annotated[
-        str | None,
-        typer.Option(
-            help="Images to test on, in folders or a list as for `train`, all of them; by default "
-            "the test images of the run's own data."
-        ),
-    ] = None,
-    root: Root = None,
-    names: Names = None,
-    ood: Ood = None,
-    ood_exclude: OodExclude = None,
-    shift: Shift = None,
-    skip_corrupt: Skip = False,
-    backbone: SavedName = None,
-    pretrained: SavedWeights = None,
-    device: Device = "auto",
-    precision: Precision = None,
-    as_json: AsJson = False,
+    run: Path,
+    data: str | None = None,
+    root: str | None = None,
+    names: str | None = None,
+    ood: list[str] | None = None,
+    ood_exclude: list[str] | None = None,
+    shift: list[str] | None = None,
+    skip_corrupt: bool = False,
+    backbone: str | None = None,
+    pretrained: str | None = None,
+    device: str = "auto",
+    precision: str | None = None,
+    as_json: bool = False,
 ) -> None:
     """Test saved prompts on the run's own test images, or on others.
 
@@ -66,26 +37,24 @@ def evaluate(
     from ..storage import write_text
     from .train import known_settings, load_own_task
 
-    model = load_saved(run, device, backbone, pretrained, precision)
+    model = load_saved(run, device, precision, backbone, pretrained)
     record = run / "config.json"
     began = read_settings(record, known_settings()) if record.is_file() else {}
     if not began and not data:
         raise ValueError(f"{run} does not say what to test it on; name the images with --data")
+    given: dict[str, Any] = {
+        "root": root,
+        "names": names,
+        "ood": ood,
+        "ood_exclude": split_names(ood_exclude),
+        "shift": shift,
+        "skip_corrupt": skip_corrupt,
+    }
     if began and (data is None or absolute(data, root) == began["data"]):
-        given: dict[str, Any] = {"root": root, "names": names, "ood": ood, "shift": shift}
-        given |= {"ood_exclude": ood_exclude, "skip_corrupt": skip_corrupt}
         task = load_own_task(began | {name: value for name, value in given.items() if value})
     else:
-        task = load_test_task(
-            data or "",
-            model.class_names,
-            root=root,
-            names=names,
-            ood=ood,
-            ood_exclude=ood_exclude or (),
-            shifts=shift,
-            skip_corrupt=skip_corrupt,
-        )
+        given["shifts"] = given.pop("shift")
+        task = load_test_task(data or "", model.class_names, **given)
     if not as_json:
         say(describe(task))
     result = test(model, task, as_json)
@@ -93,7 +62,7 @@ def evaluate(
         write_text(run / "evaluation.json", json.dumps(result.to_dict(), indent=1))
 
 
-def describe(task: Task) -> str:
+def describe(task: Any) -> str:
     """The classes of a task, and how many images it has."""
     names = task.class_names
     some = ", ".join(names[:4]) + (", ..." if len(names) > 4 else "")
@@ -102,7 +71,7 @@ def describe(task: Task) -> str:
     return f"{len(names)} classes ({some}); images: {images}"
 
 
-def test(model: SOTGLP, task: Task, as_json: bool, accelerator: Any = None) -> Evaluation:
+def test(model: Any, task: Any, as_json: bool, accelerator: Any = None) -> Any:
     """Evaluate on the task's test images, and print the result; of several processes, the first."""
     from ..judging.evaluation import evaluate
 
@@ -117,10 +86,10 @@ def test(model: SOTGLP, task: Task, as_json: bool, accelerator: Any = None) -> E
     )
     for name, accuracy in result.shifts.items():
         say(f"shift {name}: {accuracy:.1%} on {len(task.shifts[name])} images")
-    if result.ood:
-        table = Table("OOD set", *(f"{s} {m}" for s in SHOWN for m in ("AUROC", "FPR95")))
-        for name, scores in result.ood.items():
-            cells = [100 * scores[s][m] for s in SHOWN for m in ("auroc", "fpr95")]
-            table.add_row(name, *(f"{value:.1f}" for value in cells))
-        console.print(table)
+    rows = [
+        [name, *(f"{100 * scores[score][metric.lower()]:.1f}" for score, metric in SHOWN)]
+        for name, scores in result.ood.items()
+    ]
+    if rows:
+        show_table(["OOD set", *map(" ".join, SHOWN)], rows)
     return result

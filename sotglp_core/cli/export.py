@@ -4,27 +4,22 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
-from typing import Annotated
 
-import typer
 from rich.filesize import decimal
 
-from .common import AsJson, Saved, SavedName, SavedWeights, load_saved, say
+from .common import load_saved, say
 from .predict import listed_images
 
 SAMPLE = 8  # images that a graph is checked on
 
 
 def export(
-    run: Saved,
-    out: Annotated[Path, typer.Argument(help="The file to write: name.safetensors, or name.onnx.")],
-    photos: Annotated[
-        list[Path] | None,
-        typer.Argument(help="For ONNX: images to check the graph on; none: drawn birds."),
-    ] = None,
-    backbone: SavedName = None,
-    pretrained: SavedWeights = None,
-    as_json: AsJson = False,
+    run: Path,
+    out: Path,
+    photos: list[Path] | None = None,
+    backbone: str | None = None,
+    pretrained: str | None = None,
+    as_json: bool = False,
 ) -> None:
     """Save the text features in a file that needs the image tower alone, for `sotglp predict`.
 
@@ -45,7 +40,7 @@ def export(
     if out.suffix not in (".safetensors", ".onnx"):
         raise ValueError(f"{out} ends in neither .safetensors nor .onnx; name one of the two")
     precision = "fp32" if out.suffix == ".onnx" else None
-    model = load_saved(run, "cpu", backbone, pretrained, precision)
+    model = load_saved(run, "cpu", precision, backbone, pretrained)
     if out.suffix == ".onnx":
         birds = species_images("val", 1)
         files = listed_images(photos)[:SAMPLE] if photos else []

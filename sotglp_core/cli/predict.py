@@ -7,59 +7,28 @@ import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Annotated, Any, TextIO
-
-import typer
+from typing import Any, TextIO
 
 from ..messages import printable
-from .common import (
-    AsJson,
-    Device,
-    Precision,
-    Saved,
-    SavedName,
-    SavedWeights,
-    Skip,
-    count,
-    load_saved,
-    save_figure,
-    say,
-    warn,
-)
+from .common import count, load_saved, save_figure, say, warn
 from .writers import Format, writer
-
-Photos = Annotated[
-    list[Path],
-    typer.Argument(help="Image files, folders of them, or - for a list on standard input."),
-]
 
 
 def predict(
-    run: Saved,
-    photos: Photos,
-    top: Annotated[int, typer.Option(min=1, help="How many of the likeliest classes to name.")] = 1,
-    tpr: Annotated[
-        float,
-        typer.Option(help="Fraction of held-out images of the classes that is to be called known."),
-    ] = 0.95,
-    form: Annotated[
-        Format, typer.Option("--format", help="What to print; jsonl: one JSON object a line.")
-    ] = Format.table,
-    out: Annotated[
-        Path | None, typer.Option(help="Write to this file instead of standard output.")
-    ] = None,
-    heatmap: Annotated[
-        Path | None, typer.Option(help="Save the first image's heatmaps (.png, .jpg, .pdf, .svg).")
-    ] = None,
-    heatmaps: Annotated[
-        Path | None, typer.Option(help="Save every image's heatmaps in this folder.")
-    ] = None,
-    skip_corrupt: Skip = False,
-    backbone: SavedName = None,
-    pretrained: SavedWeights = None,
-    device: Device = "auto",
-    precision: Precision = None,
-    as_json: AsJson = False,
+    run: Path,
+    photos: list[Path],
+    top: int = 1,
+    tpr: float = 0.95,
+    form: Format = Format.table,
+    out: Path | None = None,
+    heatmap: Path | None = None,
+    heatmaps: Path | None = None,
+    skip_corrupt: bool = False,
+    backbone: str | None = None,
+    pretrained: str | None = None,
+    device: str = "auto",
+    precision: str | None = None,
+    as_json: bool = False,
 ) -> None:
     """Label images, and say which are of none of the classes.
 
@@ -76,7 +45,7 @@ def predict(
     from ..judging.threshold import score_of, threshold_of
     from ..workbench.predict import batches
 
-    model = load_saved(run, device, backbone, pretrained, precision)
+    model = load_saved(run, device, precision, backbone, pretrained)
     if (heatmap or heatmaps) and not model.config.local_prompts:
         preset = model.config.preset
         raise ValueError(f"{preset!r} has no local prompts and no heatmap; leave out --heatmap")

@@ -5,56 +5,27 @@ from __future__ import annotations
 import json
 from collections.abc import Collection, Iterable
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
-
-import typer
-from rich.table import Column, Table
+from typing import Any
 
 from ..config import PRESETS
 from ..messages import did_you_mean, progress_bar
-from .common import (
-    AsJson,
-    Chunk,
-    Device,
-    Precision,
-    Root,
-    Weights,
-    console,
-    say,
-    split_names,
-    usable,
-    warn,
-)
-
-if TYPE_CHECKING:
-    from ..workbench.experiments import Bench, Experiment
+from .common import say, show_table, split_names, usable, warn
 
 
 def reproduce(
-    table: Annotated[str | None, typer.Argument(help="Its name; none: list all.")] = None,
-    row: Annotated[
-        list[str] | None,
-        typer.Option(help="A row (of few-shot: a dataset), by default all; may be repeated."),
-    ] = None,
-    presets: Annotated[
-        str, typer.Option(help="Comma-separated presets of the tables on real data.")
-    ] = "sotglp,sotglp-proj",
-    seeds: Annotated[int, typer.Option(min=1, help="Draws of training images.")] = 3,
-    out: Annotated[
-        Path, typer.Option(help="Folder for every finished run; a second call goes on.")
-    ] = Path("runs/reproduce"),
-    root: Root = None,
-    backbone: Annotated[
-        str, typer.Option(help="open_clip ViT for the tables on real data.")
-    ] = "ViT-B-16-quickgelu",
-    pretrained: Weights = "openai",
-    plan: Annotated[
-        bool, typer.Option("--plan", help="Only say what would run, and how long it would take.")
-    ] = False,
-    text_chunk: Chunk = None,
-    device: Device = "auto",
-    precision: Precision = None,
-    as_json: AsJson = False,
+    table: str | None = None,
+    row: list[str] | None = None,
+    presets: str = "sotglp,sotglp-proj",
+    seeds: int = 3,
+    out: Path = Path("runs/reproduce"),
+    root: str | None = None,
+    backbone: str = "ViT-B-16-quickgelu",
+    pretrained: str = "openai",
+    plan: bool = False,
+    text_chunk: int | None = None,
+    device: str = "auto",
+    precision: str | None = None,
+    as_json: bool = False,
 ) -> None:
     """Measure a table of the book, or a published one, again; ours is printed beside theirs.
 
@@ -73,7 +44,7 @@ def reproduce(
         return _list(out, root, here, as_json)
     _check([table], [*embedded.TABLES, *benchmarks.TABLES], "table")
     options: dict[str, Any] = {"progress": not as_json, "text_chunk": text_chunk}
-    work: list[tuple[Bench, Experiment]] = []
+    work: list = []
     if table in embedded.TABLES:
         book = embedded.EmbeddedBench(
             table,
@@ -121,7 +92,7 @@ def reproduce(
         _beside_the_published(table, found)
 
 
-def _say_plan(work: list[tuple[Bench, Experiment]], draws: range, as_json: bool) -> None:
+def _say_plan(work: list, draws: range, as_json: bool) -> None:
     """Which rows are done, and how long the others will take."""
     missing = {e.label: bench.missing(e, draws) for bench, e in work}
     todo = [(bench, e) for bench, e in work if missing[e.label]]
@@ -165,10 +136,8 @@ def _list(out: Path, root: str | None, here: bool, as_json: bool) -> None:
     if as_json:
         print(json.dumps(facts))
         return
-    shown = Table("table", "what", Column("runs", justify="right"), "data")
-    for name, row in facts.items():
-        shown.add_row(name, *map(str, row.values()))
-    console.print(shown)
+    rows = [[name, *row.values()] for name, row in facts.items()]
+    show_table(["table", "what", "runs", "data"], rows, right=["runs"])
 
 
 def _beside_the_book(table: str, ours: dict[str, list[dict]], out: Path) -> None:
@@ -181,12 +150,12 @@ def _beside_the_book(table: str, ours: dict[str, list[dict]], out: Path) -> None
     theirs, same = embedded.tables(table, {k: book[k] for k in book if k in ours}), True
     for view, (heading, *rows) in embedded.tables(table, ours).items():
         write_text(out / f"{view}.md", markdown([heading, *rows]))
-        shown, by_label = Table(*heading, title=view), {row[0]: row for row in theirs[view]}
+        by_label, shown = {row[0]: row for row in theirs[view]}, []
         for row in rows:
             pairs = list(zip(row, by_label.get(row[0], row)))
             same &= all(a == b for a, b in pairs)
-            shown.add_row(*(a if a == b else f"{a}\n[yellow]book {b}[/]" for a, b in pairs))
-        console.print(shown)
+            shown.append([a if a == b else f"{a}\n[yellow]book {b}[/]" for a, b in pairs])
+        show_table(heading, shown, title=view)
     say("equal to the book's" if same else "where the book's figure differs, it stands below ours")
 
 
@@ -194,14 +163,14 @@ def _beside_the_published(table: str, ours: dict[str, list[dict]]) -> None:
     from ..workbench.benchmarks import MEASURES, quoted
     from ..workbench.experiments import cell
 
-    right = [Column(name, justify="right") for name in ("ours", "published")]
-    shown = Table("dataset", "preset", "measure", *right, "source")
+    rows = []
     for label, runs in ours.items():
         dataset, preset = label.split(", ")
         for measure in MEASURES[table]:
             theirs = quoted(table, dataset, preset, measure)
-            shown.add_row(dataset, preset, measure, cell(runs, measure), *theirs)
-    console.print(shown)
+            rows.append([dataset, preset, measure, cell(runs, measure), *theirs])
+    headings = ["dataset", "preset", "measure", "ours", "published", "source"]
+    show_table(headings, rows, right=["ours", "published"])
     say("published figures are quoted, not measured here; they are of ViT-B/16, OpenAI's weights")
 
 

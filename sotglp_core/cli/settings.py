@@ -81,6 +81,7 @@ def asked_for(
     for name, value in context.params.items():
         source = context.get_parameter_source(name)
         if name in known and source is not None and source.name == "COMMANDLINE":
+            value = split_names(value) if name in SPLIT else value
             told[name] = checked(name, value, known[name])
     told |= read_pairs(settings, known, context.params)
     former, wanted = filed.get("preset"), told.get("preset")

@@ -6,99 +6,53 @@ import atexit
 import json
 import os
 from contextlib import nullcontext
-from dataclasses import fields
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import Annotated, Any
 
 import typer
 
-from ..config import PRESETS, Config, kinds
-from .common import (
-    AsJson,
-    Chunk,
-    Classes,
-    Data,
-    Device,
-    Name,
-    Names,
-    Ood,
-    OodExclude,
-    Precision,
-    Root,
-    Shift,
-    Skip,
-    Stopped,
-    Weights,
-    console,
-    resume_command,
-    say,
-    usable,
-    warn,
-)
+from ..config import Config, kinds
+from .common import Stopped, console, resume_command, say, usable, warn
 from .evaluate import describe, test
 from .settings import asked_for, read_settings
 
-if TYPE_CHECKING:
-    from ..data.task import Task
-    from ..method.model import SOTGLP
-    from ..workbench.runs import Run
-
+Shots = Annotated[
+    int | None,
+    typer.Option(
+        parser=lambda text: None if text == "all" else int(text),
+        metavar="N|all",
+        help="Training images of each class.",
+    ),
+]
 FREE = ("device", "text_chunk", "skip_corrupt")  # which --resume may change
-SETTINGS = ", ".join(field.name for field in fields(Config) if field.name not in ("preset", "seed"))
-
-
-def _read_shots(text: str) -> int | None:
-    return None if text == "all" else int(text)
 
 
 def train(
     context: typer.Context,
-    data: Data = "pocket",
-    root: Root = None,
-    out: Annotated[str, typer.Option(help="The run's folder.")] = "runs/latest",
-    preset: Annotated[str, typer.Option(help=f"One of {', '.join(PRESETS)}.")] = "sotglp",
-    shots: Annotated[
-        int | None,
-        typer.Option(parser=_read_shots, metavar="N|all", help="Training images of each class."),
-    ] = 16,
-    draw: Annotated[
-        str,
-        typer.Option(
-            help="exact: so many of each class; coop: the images of CoOp's code; stratified: so "
-            "many on average."
-        ),
-    ] = "exact",
+    data: str = "pocket",
+    root: str | None = None,
+    out: str = "runs/latest",
+    preset: str = "sotglp",
+    shots: Shots = 16,
+    draw: str = "exact",
     seed: int = 1,
-    classes: Classes = None,
-    names: Names = None,
-    ood: Ood = None,
-    ood_exclude: OodExclude = None,
-    shift: Shift = None,
-    backbone: Name = "pocket",
-    pretrained: Weights = None,
-    config: Annotated[
-        Path | None,
-        typer.Option(help="TOML, YAML or JSON file of options and settings; those here go first."),
-    ] = None,
-    settings: Annotated[
-        list[str] | None,
-        typer.Option("--set", help=f"Change a setting: --set epochs=20. There are: {SETTINGS}."),
-    ] = None,
-    allow_fewer: Annotated[
-        bool, typer.Option(help="Take what there is of a class with fewer images than shots.")
-    ] = False,
-    skip_corrupt: Skip = False,
-    resume: Annotated[
-        bool,
-        typer.Option("--resume", help="Go on with the interrupted run in --out, as it was begun."),
-    ] = False,
-    overwrite: Annotated[
-        bool, typer.Option("--overwrite", help="Replace the run that is in --out.")
-    ] = False,
-    text_chunk: Chunk = None,
-    device: Device = "auto",
-    precision: Precision = None,
-    as_json: AsJson = False,
+    classes: list[str] | None = None,
+    names: str | None = None,
+    ood: list[str] | None = None,
+    ood_exclude: list[str] | None = None,
+    shift: list[str] | None = None,
+    backbone: str = "pocket",
+    pretrained: str | None = None,
+    config: Path | None = None,
+    settings: list[str] | None = None,
+    allow_fewer: bool = False,
+    skip_corrupt: bool = False,
+    resume: bool = False,
+    overwrite: bool = False,
+    text_chunk: int | None = None,
+    device: str = "auto",
+    precision: str | None = None,
+    as_json: bool = False,
 ) -> None:
     """Learn prompts from a few images of each class, test them, and save them.
 
@@ -115,8 +69,7 @@ def train(
     from ..recipes import recipe
     from ..workbench.runs import Run
 
-    known = known_settings()
-    asked = asked_for(context, config, settings or [], known)
+    asked = asked_for(context, config, settings, known_settings())
     named, run = "out" in asked, Run(asked.pop("out", out))
     if resume:
         asked = _as_begun(run, asked, overwrite)
@@ -124,11 +77,9 @@ def train(
             say(json.dumps(run.result()) if as_json else f"{run} is finished: nothing to resume")
             return
     elif not overwrite and run.holds() and (named or not run.finished):
-        go_on = "" if run.finished else "go on with --resume, "
-        raise ValueError(
-            f"{run} holds {run.holds()}; {go_on}replace it with --overwrite, or give another "
-            "folder with --out"
-        )
+        ways = ["replace it with --overwrite", "or give another folder with --out"]
+        ways = ways if run.finished else ["go on with --resume", *ways]
+        raise ValueError(f"{run} holds {run.holds()}; {', '.join(ways)}")
     options = {name: asked.get(name, context.params[name]) for name in TASK}
     changes = {name: value for name, value in asked.items() if name not in (*TASK, "preset")}
     chosen = recipe(asked.get("preset", preset), backbone=options["backbone"], **changes)
@@ -137,11 +88,9 @@ def train(
     console.quiet = not first
     task = load_own_task(options | {"seed": chosen.seed})
     where = str(accelerator.device) if accelerator else usable(options["device"])
+    precision = options["precision"] or "auto"
     frozen = load_backbone(
-        options["backbone"],
-        options["pretrained"],
-        device=where,
-        precision=options["precision"] or "auto",
+        options["backbone"], options["pretrained"], device=where, precision=precision
     )
     options["precision"] = frozen.precision
     if chosen.preset == "zeroshot" and "template" not in asked:
@@ -150,7 +99,7 @@ def train(
     everything = {**options, **chosen.to_dict()}
     if not as_json:
         say(describe(task))
-        say(_compact({k: v for k, v in everything.items() if v}), "dim")
+        say(_compact({name: value for name, value in everything.items() if value}), "dim")
     recording = run.recording(everything, where, resume=resume) if first else nullcontext("")
     with recording as changed:
         if changed:
@@ -163,13 +112,11 @@ def train(
             stop.args = (f"{when}; go on with: {resume_command(run.folder)}",)
             raise
     if not as_json:
-        say(
-            f"saved to {run}, with a report in {run / 'report.html'}; next: sotglp predict {run} "
-            "IMAGE --heatmap heatmap.png"
-        )
+        report, following = run / "report.html", f"sotglp predict {run} PHOTO --heatmap heatmap.png"
+        say(f"saved to {run}, with a report in {report}; next: {following}")
 
 
-OTHERS = (
+OTHERS = {
     "context",
     "out",
     "preset",
@@ -179,9 +126,9 @@ OTHERS = (
     "resume",
     "overwrite",
     "as_json",
-)
+}
 TASK = [
-    name for name in kinds(train) if name not in (*OTHERS, "return")
+    name for name in kinds(train) if name not in OTHERS | {"return"}
 ]  # options that are no settings
 
 
@@ -190,7 +137,7 @@ def known_settings() -> dict[str, Any]:
     return {name: kinds(train)[name] for name in (*TASK, "out")} | kinds(Config)
 
 
-def load_own_task(options: dict) -> Task:
+def load_own_task(options: dict) -> Any:
     """The task of a run, by its options."""
     from ..data.task import load_task
 
@@ -204,7 +151,7 @@ def load_own_task(options: dict) -> Task:
     )
 
 
-def _learn(model: SOTGLP, task: Task, run: Run, as_json: bool, accelerator: Any) -> None:
+def _learn(model: Any, task: Any, run: Any, as_json: bool, accelerator: Any) -> None:
     from ..judging.threshold import fit_threshold
     from ..learning.checkpoint import save
     from ..learning.training import fit
@@ -229,11 +176,8 @@ def _learn(model: SOTGLP, task: Task, run: Run, as_json: bool, accelerator: Any)
         run.write_metrics(history, result.to_dict())
         run.log(f"tested: accuracy {result.accuracy:.4f}")
         machine = run.read_json("environment.json")
-        record = {
-            "command": machine.pop("command", ""),
-            "settings": run.read_json("config.json"),
-            "environment": machine,
-        }
+        command, settings = machine.pop("command", ""), run.read_json("config.json")
+        record = {"command": command, "settings": settings, "environment": machine}
         write_report(run / "report.html", model, task, result, history, record)
         run.finish()
 
@@ -255,14 +199,13 @@ def _accelerator(device: str) -> Any:
     return accelerator
 
 
-def _as_begun(run: Run, asked: dict, overwrite: bool) -> dict:
+def _as_begun(run: Any, asked: dict, overwrite: bool) -> dict:
     """The settings that an interrupted run began with; ``asked`` may repeat them or name FREE."""
     if overwrite:
         raise ValueError("--resume goes on with a run and --overwrite replaces it; give one")
     if not (run / "config.json").is_file():
         raise ValueError(f"there is no run to resume in {run}; leave out --resume to start one")
     began = read_settings(run / "config.json", known_settings())
-    free = {name: value for name, value in asked.items() if name in FREE}
     other = {name: v for name, v in asked.items() if name not in FREE and began.get(name) != v}
     if other:
         was = _compact({name: began.get(name) for name in other})
@@ -270,7 +213,7 @@ def _as_begun(run: Run, asked: dict, overwrite: bool) -> dict:
             f"{run} began with {was}, and --resume goes on with that; leave out {_compact(other)}, "
             "or start anew with --overwrite"
         )
-    return began | free
+    return began | asked
 
 
 def _compact(settings: dict) -> str:

@@ -155,7 +155,7 @@ def test_a_plan_downloads_no_weights(reproduce, monkeypatch, eurosat):
     """It says that they are not there, and times untrained ones."""
     loaded = []
 
-    def load(*given, device):
+    def load(*given, **_):
         loaded.append(given)
         return load_backbone("pocket", "random")
 

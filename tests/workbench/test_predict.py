@@ -304,6 +304,14 @@ def test_heatmaps_of_all(prompts, photos, monkeypatch, capsys, tmp_path):
     assert all(Image.open(p).width > 500 for p in (tmp_path / "maps").iterdir())
 
 
+def test_a_heatmap_has_the_format_of_its_name(prompts, photos, monkeypatch, capsys, tmp_path):
+    words = ("predict", prompts, photos / "00.png", "--heatmap")
+    assert run(monkeypatch, capsys, *words, tmp_path / "h.jpg")[0] == 0
+    assert Image.open(tmp_path / "h.jpg").format == "JPEG"
+    code, _, err = run(monkeypatch, capsys, *words, tmp_path / "h.xyz")
+    assert code == 2 and "xyz" in err and not (tmp_path / "h.xyz").exists()
+
+
 @pytest.mark.parametrize(
     "arguments, message",
     [

@@ -350,8 +350,23 @@ def test_resuming_with_other_settings(train, stop_at, tmp_path):
     assert {path: path.read_bytes() for path in tmp_path.iterdir()} == content
     stop_at(0)
     code, _, err = train(
-        "--out", tmp_path, "--resume", "--device", "cpu", "--seed", "1"
+        *("--out", tmp_path, "--resume", "--device", "cpu", "--seed", "1", "--text-chunk", "1")
     )  # the same, and the device is free
+    assert code == 0, err
+
+
+def test_resumed_from_another_folder_amid_what_another_job_left(
+    train, photos, stop_at, monkeypatch, tmp_path
+):
+    """Relative places are those of the start; WORLD_SIZE without torchrun means nothing."""
+    monkeypatch.chdir(photos.parent)
+    stop_at(3)
+    assert train("--data", photos.name, "--shots", 2, *EPOCHS, "--out", tmp_path, data=False)[0]
+    monkeypatch.chdir("/")
+    for name, value in {"WORLD_SIZE": "x", "RANK": "1", "MASTER_ADDR": "nowhere"}.items():
+        monkeypatch.setenv(name, value)
+    stop_at(0)
+    code, _, err = train("--resume", "--out", tmp_path, data=False)
     assert code == 0, err
 
 
