@@ -26,7 +26,7 @@ def show(as_json: bool = False) -> None:
 
     - `sotglp cache show`
     """
-    from ..data.cache import cache_entries, cache_folder
+    from ..data.features import cache_entries, cache_folder
 
     entries = cache_entries()
     if as_json:
@@ -57,7 +57,7 @@ def clear(older_than: float = 0.0, yes: bool = False) -> None:
 
     - `sotglp cache clear --older-than 30`
     """
-    from ..data.cache import cache_folder, clear_cache
+    from ..data.features import cache_folder, clear_cache
 
     if not yes:
         which = f"entries older than {older_than:g} days" if older_than else "all entries"

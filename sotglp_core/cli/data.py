@@ -64,7 +64,7 @@ def check(root: Path, full: bool = False, as_json: bool = False) -> None:
 
     if not root.is_dir():
         raise ValueError(f"there is no folder {root}; give the one that holds the datasets")
-    one = detect(root)
+    root, one = detect(root)
     places = [(one, root)] if one else [(row, row.find(root)) for row in CATALOGUE.values()]
     report = [_check(row, place, full) for row, place in places if place]
     if not report:

@@ -65,13 +65,17 @@ def _read() -> dict[str, Dataset]:
 CATALOGUE = _read()
 
 
-def detect(folder: Path) -> Dataset | None:
-    """The dataset to learn from whose own folder this is: by its split file, or its name."""
+def detect(place: Path) -> tuple[Path, Dataset | None]:
+    """The dataset's folder, if this is one or the split file in one; or else the place itself.
+
+    A dataset's folder is known by its name or by its split file.
+    """
     for row in CATALOGUE.values():
-        own = folder.name in (row.folder, *row.also) or os.path.isfile(folder / (row.split or " "))
+        folder = place.parent if place.name == row.split else place
+        own = folder.name in (row.folder, *row.also) or os.path.isfile(folder / row.split)
         if row.kind == "classes" and own and os.path.isdir(folder / row.images):
-            return row
-    return None
+            return folder, row
+    return place, None
 
 
 def read_split(row: Dataset, folder: Path) -> Listing:
@@ -104,10 +108,8 @@ def _imagenet(row: Dataset, folder: Path) -> Listing:
         base = folder / row.images / place
         for path in list_images(base):
             photos.append(Photo(path, path.relative_to(base).parts[0], part))
-            if photos[-1].key not in names:
-                raise ValueError(f"{path} is in no folder of a class of classnames.txt")
     keys = sorted({photo.key for photo in photos})
-    names |= {str(i): names[key] for i, key in enumerate(keys)}  # ImageNet-V2's folders
+    names |= {str(i): names.get(key, "") for i, key in enumerate(keys)}  # ImageNet-V2's folders
     return Listing(photos, "", keys, names)
 
 

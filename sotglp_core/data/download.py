@@ -34,8 +34,7 @@ def get(row: Dataset, root: str | Path, *, progress: bool = True) -> Path:
     What is there already is left alone.
 
     :return: the dataset's folder.
-    :raises ValueError: as :func:`fetch` and :func:`unpack`; on a split that is not the expected
-        one.
+    :raises ValueError: as :func:`fetch` and :func:`unpack`; on another split than expected.
     """
     folder = row.find(root) or Path(root) / row.folder
     folder.mkdir(parents=True, exist_ok=True)
@@ -44,18 +43,18 @@ def get(row: Dataset, root: str | Path, *, progress: bool = True) -> Path:
             path = folder / archive.url.rpartition("/")[2]
             if path.exists() or _part(path).exists() or row.find(root) is None:
                 fetch(archive.url, path, digest=archive.md5, progress=progress)
-                target = Path(root) if archive.top else folder
-                unpack(path, target, verified=archive.md5 is not None)
+                top = Path(root) if archive.top else folder
+                unpack(path, top, verified=archive.md5 is not None)
                 if archive.inner:
-                    unpack(Path(root) / archive.inner, folder, verified=True)
-    folder = row.find(root) or folder
-    if row.split and not (folder / row.split).exists():
-        url = f"{SPLITS}/{row.split}"
-        file = fetch(url, folder / row.split, digest=row.split_sha256, progress=progress)
-        found = Counter(photo.part for photo in read_split(row, folder).photos)
-        if [found[part] for part in PARTS] != row.counts:
-            file.unlink()
-            raise ValueError(f"{url} is not the split that was expected; it is removed")
+                    unpack(top / archive.inner, folder, verified=True)
+        folder = row.find(root) or folder
+        split = folder / row.split
+        if not split.exists():
+            fetch(f"{SPLITS}/{row.split}", split, digest=row.split_sha256, progress=progress)
+            found = Counter(photo.part for photo in read_split(row, folder).photos)
+            if [found[part] for part in PARTS] != row.counts:
+                split.unlink()
+                raise ValueError(f"{row.split} is not the split that was expected; it is removed")
     return folder
 
 
@@ -64,8 +63,7 @@ def fetch(url: str, path: str | Path, *, digest: str | None = None, progress: bo
 
     What has arrived is kept in ``path``.part; the next call asks for the rest.
 
-    :param digest: the file's MD5 or SHA-256 in hexadecimal digits; None: only its length is
-        checked.
+    :param digest: the file's MD5 or SHA-256 in hexadecimal digits; None: its length is checked.
     :return: ``path``; nothing is downloaded if it is there already.
     :raises ValueError: if the server can't be reached, stops early (the part is kept), or sends
         another file (which is removed).

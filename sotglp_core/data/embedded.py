@@ -68,10 +68,10 @@ def species_images(
     :param shift: one of world.SHIFTS; the same birds and poses as without it.
     :raises ValueError: on a species that the field guide does not have.
     """
-    order, code = list(SPECIES), zlib.crc32(split.encode())
     for name in names:
         if name not in SPECIES:
             raise ValueError(f"there is no species {name!r}; there are {', '.join(SPECIES)}")
+    order, code = list(SPECIES), zlib.crc32(split.encode())
     specs = [
         _bird(name, shift, (code, order.index(name), i)) for name in names for i in range(per_class)
     ]

@@ -2,12 +2,18 @@
 
 from __future__ import annotations
 
+import hashlib
 import math
 import os
+import re
+import time
 import warnings
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from dataclasses import dataclass
+from pathlib import Path
+from typing import NamedTuple
 
 import numpy as np
 import torch
@@ -15,8 +21,12 @@ from torch import Tensor
 
 from ..clip.backbone import Backbone, ImageFeatures
 from ..messages import progress_bar
-from .cache import cached_rows
+from ..storage import WriteError, map_rows, save_rows
 from .images import Images, random_view
+
+ENTRY = re.compile(r"\.?(?P<backbone>[\w.-]+)-[0-9a-f]{32}\.npy(?P<unfinished>\..+\.tmp)?")
+DAY = 86_400
+BEING_WRITTEN = 600  # seconds for which an unfinished file may be waiting for its next batch
 
 
 @dataclass(frozen=True)
@@ -105,23 +115,23 @@ def pixel_batches(
         crops = [random_view(image, side, (seed, view)) for view in range(1, views)]
         return torch.stack([backbone.preprocess(view) for view in (image, *crops)])
 
+    everything = range(len(images))
+    batches = [everything[start : start + batch_size] for start in everything[::batch_size]]
     with ThreadPoolExecutor(workers or max(1, (os.cpu_count() or 2) // 2)) as pool:
-        starts = range(0, len(images), batch_size)
-        batches = [range(len(images))[start : start + batch_size] for start in starts]
-        ahead = [pool.submit(prepare, index) for index in batches[0]] if batches else []
-        for batch, following in zip(batches, [*batches[1:], range(0)]):
-            current, ahead = ahead, [pool.submit(prepare, index) for index in following]
-            read: dict[int, Tensor] = {}
-            for index, future in zip(batch, current):
-                pixels = future.result()
-                if isinstance(pixels, Tensor):
-                    read[index] = pixels
+        batch, made = range(0), pool.map(prepare, ())
+        for following in (*batches, range(0)):
+            ahead = pool.map(prepare, following)  # which begins at once
+            pixels: dict[int, Tensor] = {}
+            for index, seen in zip(batch, made):
+                if isinstance(seen, Tensor):
+                    pixels[index] = seen
                 elif on_unreadable is None:
-                    raise ValueError(pixels)
+                    raise ValueError(seen)
                 else:
-                    on_unreadable(pixels)
-            if read:
-                yield list(read), torch.cat(list(read.values()))
+                    on_unreadable(seen)
+            if pixels:
+                yield list(pixels), torch.cat([*pixels.values()])
+            batch, made = following, ahead
 
 
 def encode(
@@ -141,7 +151,7 @@ def encode(
     :param images: anything that is already :class:`Features` is returned as it is.
     :param shared_first_block: as in :meth:`Backbone.encode_image`.
     :param views: of each image, and ``seed``, as in :func:`pixel_batches`.
-    :param cache: look the features up in :func:`~sotglp_core.data.cache.cache_folder` and keep
+    :param cache: look the features up in :func:`cache_folder` and keep
         them there. They are written batch by batch and read as a map of the file, so that a set
         may be larger than memory.
     :raises ValueError: naming an image that can't be read, or on fewer than one view.
@@ -179,10 +189,97 @@ def encode(
             images.fingerprint(),
             (views, seed) if views > 1 else (),
         )
-        rows = cached_rows(backbone.name, depends_on, row, number, batches)
+        rows = _cached(backbone.name, depends_on, row, number, batches)
     if rows is None:
         rows = np.concatenate([np.empty(0, row), *batches()])
     with warnings.catch_warnings(action="ignore"):  # torch's, on arrays that can't be written to
         patches = torch.from_numpy(np.asarray(rows["patches"]))
     image = torch.from_numpy(np.array(rows["image"]))
     return Features(image, patches, torch.from_numpy(images.labels.copy()), backbone.grid)
+
+
+class Entry(NamedTuple):
+    """One file of the feature cache."""
+
+    path: Path
+    backbone: str
+    images: int | None  # with their views; None: unfinished or damaged
+    bytes: int
+    modified: float  # seconds since 1970
+
+
+def cache_folder() -> Path:
+    """Where features are kept: $SOTGLP_CACHE, or sotglp in the user's cache folder."""
+    base = os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache"
+    return Path(os.environ.get("SOTGLP_CACHE") or Path(base) / "sotglp")
+
+
+def _cached(
+    backbone: str,
+    depends_on: object,
+    row: np.dtype,
+    number: int,
+    batches: Callable[[], Iterator[np.ndarray]],
+) -> np.ndarray | None:
+    """The rows of an entry, mapped into memory; where it is absent or damaged, it is made.
+
+    :param depends_on: all that the rows depend on.
+    :param batches: makes them.
+    :return: (number,) rows; None if they can't be kept.
+    """
+    key = hashlib.sha256(repr(depends_on).encode()).hexdigest()[:32]
+    path = cache_folder() / (re.sub(r"[^\w.-]", "_", backbone) + f"-{key}.npy")
+    for make in (True, False):
+        with suppress(ValueError):
+            rows = map_rows(path)
+            if rows.dtype == row and rows.shape == (number,):
+                return rows
+        if make:
+            clear_cache(older_than=1, unfinished=True)
+            try:
+                save_rows(path, row, number, batches())
+            except WriteError as error:  # features that can't be kept are still features
+                warnings.warn(
+                    f"the features are not kept on disk: {error}; "
+                    "set SOTGLP_CACHE to a folder with room",
+                    stacklevel=3,
+                )
+                break
+    return None
+
+
+def cache_entries() -> list[Entry]:
+    """What the cache holds, newest first; files that are not its own are left out."""
+    entries = []
+    for path in cache_folder().glob("*"):
+        match = ENTRY.fullmatch(path.name)
+        with suppress(OSError):  # another process has just removed it
+            if match:
+                name = "unfinished" if match["unfinished"] else match["backbone"]
+                entries.append(
+                    Entry(path, name, _length(path), path.stat().st_size, path.stat().st_mtime)
+                )
+    return sorted(entries, key=lambda entry: -entry.modified)
+
+
+def clear_cache(*, older_than: float = 0, unfinished: bool = False) -> tuple[int, int]:
+    """Remove entries older than so many days, but no unfinished one that is being written.
+
+    :param unfinished: remove unfinished entries alone.
+    :return: how many files, and how many bytes they held.
+    """
+    freed = []
+    for entry in cache_entries():
+        partial = entry.backbone == "unfinished"
+        oldest = max(older_than * DAY, BEING_WRITTEN if partial else 0)
+        if time.time() - entry.modified >= oldest and (partial or not unfinished):
+            with suppress(OSError):  # another process was faster, or it is another user's
+                entry.path.unlink()
+                freed.append(entry.bytes)
+    return len(freed), sum(freed)
+
+
+def _length(path: Path) -> int | None:
+    with suppress(Exception):  # a damaged header fails in many ways
+        return len(np.lib.format.open_memmap(path, mode="r"))
+    return None

@@ -5,13 +5,13 @@ from __future__ import annotations
 import os
 import re
 from collections import Counter
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import NamedTuple, NoReturn
 
-from ..messages import note, printable
+from ..messages import did_you_mean, note, printable
 from .images import SUFFIXES
-from .names import composed
+from .names import composed, plain_words, same
 
 PARTS = {
     "train": ("train", "training"),
@@ -38,6 +38,24 @@ class Listing(NamedTuple):
     names: Mapping[str, str] | None = None  # key -> class name, if the source has any
 
 
+def chosen_keys(wanted: Sequence[str], listing: Listing) -> list[str]:
+    """The keys of the wanted classes, each given by its key or its name.
+
+    :raises ValueError: on a class that is not there, or is given twice.
+    """
+    names = listing.names or {}
+    found = {same(names.get(key, plain_words(key))): key for key in listing.keys}
+    found |= {same(key): key for key in listing.keys}
+    chosen = [found.get(same(name), "") for name in wanted]
+    if "" in chosen:
+        name = wanted[chosen.index("")]
+        near = did_you_mean(name, listing.keys) or f"; it has {_some(listing.keys)} ..."
+        raise ValueError(f"{listing.source} has no class {name!r}{near}")
+    if len({*chosen}) < len(chosen):
+        raise ValueError(f"the classes {', '.join(wanted)} name one twice; name each once")
+    return chosen
+
+
 def part_of(name: str) -> str | None:
     """The part that a folder or column means: "Train", "training_set" and "train2017" are one."""
     word = re.sub(r"[^a-z]", "", name.lower())
@@ -54,12 +72,7 @@ def read_folder(root: Path) -> Listing:
     :raises ValueError: on a folder that is not there or can't be read, a class folder without
         images, two folders for one part, or sub-folders that can't be classes.
     """
-    if not root.is_dir():
-        raise ValueError(
-            f"there is no folder {printable(root)}; give one with a sub-folder of images "
-            "for each class"
-        )
-    images = {folder.name: list_images(folder) for folder in _subfolders(root)}
+    images = {name: list_images(root / name) for name in _subfolders(root)}
     filled = [name for name, found in images.items() if found]
     nested = [name for name in filled if any(path.parent.parent != root for path in images[name])]
     if len(filled) == 1 and filled == nested:
@@ -97,14 +110,13 @@ def list_images(folder: str | Path) -> list[Path]:
 
 def walk(folder: Path) -> Iterator[Path]:
     """All files below a folder and what it links to, but no linked folder twice."""
-    if not folder.is_dir():
-        return
-    seen = {_identity(parent) for parent in folder.resolve().parents}
+    seen = {*folder.resolve().parents}
     for place, folders, files in os.walk(folder, followlinks=True, onerror=_unlisted):
-        if _identity(place) in seen:  # a link that goes round in circles
+        real = Path(place).resolve()
+        if real in seen:  # a link that goes round in circles
             folders.clear()
             continue
-        seen.add(_identity(place))
+        seen.add(real)
         folders[:] = [name for name in folders if not _hidden(name)]
         yield from (Path(place, name) for name in files if not _hidden(name))
 
@@ -132,7 +144,7 @@ def _class_photos(base: Path, images: list[Path], part: str | None) -> list[Phot
                 f"{printable(base / key)} has a folder {min(twice)!r}, which is a class, too; "
                 "move it, or remove it if it is a copy"
             )
-    empty = {folder.name for folder in _subfolders(base)} - inside.keys()
+    empty = {*_subfolders(base)} - inside.keys()
     if empty and part in (None, "train"):
         raise ValueError(
             f"the class {min(empty)!r} has no images in {printable(base)}; add some or remove it"
@@ -140,13 +152,9 @@ def _class_photos(base: Path, images: list[Path], part: str | None) -> list[Phot
     return [Photo(p, composed(tail[0]), part) for p, tail in zip(images, tails) if len(tail) > 1]
 
 
-def _subfolders(root: Path) -> list[Path]:
-    """Folders, and links to nothing that look like folders."""
-    try:
-        entries = sorted(entry for entry in root.iterdir() if not _hidden(entry.name))
-    except OSError as error:
-        _unlisted(error)
-    return [e for e in entries if os.path.isdir(e) or not (e.suffix or os.path.exists(e))]
+def _subfolders(root: Path) -> list[str]:
+    _, folders, _ = next(os.walk(root, onerror=_unlisted))
+    return sorted(name for name in folders if not _hidden(name))
 
 
 def _some(names: Iterable[str]) -> str:
@@ -155,11 +163,6 @@ def _some(names: Iterable[str]) -> str:
 
 def _hidden(name: str) -> bool:
     return name.startswith(".") or name in LITTER
-
-
-def _identity(folder: str | Path) -> tuple[int, int]:
-    status = os.stat(folder)
-    return status.st_dev, status.st_ino
 
 
 def _unlisted(error: OSError) -> NoReturn:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import io
 import os
+import re
 import stat
 import warnings
 from abc import ABC, abstractmethod
@@ -23,11 +24,10 @@ with suppress(ImportError):
 
     register_heif_opener()
 Image.init()
-FORMATS: list[str] = [
-    name
-    for name in ("JPEG", "PNG", "WEBP", "BMP", "GIF", "TIFF", "PPM", "AVIF", "HEIF")
-    if name in Image.OPEN
-]  # Pillow knows others, among them EPS, which it hands to Ghostscript
+warnings.filterwarnings("ignore", module=r"PIL\.")  # of damaged files, which are read or refused
+# Pillow knows more formats, among them EPS, which it hands to Ghostscript
+KNOWN = re.compile("JPEG|PNG|WEBP|BMP|GIF|TIFF|PPM|AVIF|HEIF")
+FORMATS = [name for name in Image.OPEN if KNOWN.fullmatch(name)]
 SUFFIXES = {suffix for suffix, name in Image.registered_extensions().items() if name in FORMATS}
 SUFFIXES |= {".heic", ".heif"}  # known, even where they can't be read
 MAX_BYTES, MAX_PIXELS, MAX_RATIO, MAX_SCANS = 1 << 30, 150_000_000, 100, 200
@@ -77,14 +77,9 @@ class FolderImages(Images):
 
         :raises ValueError: naming a file that can't be read.
         """
-        digest = hashlib.sha256()
-        for path in self.paths:
-            try:
-                status = _regular(path)
-                digest.update(_digest(path, status.st_ino, status.st_size, status.st_mtime_ns))
-            except (OSError, ValueError) as error:
-                raise _unreadable(path, error) from None
-        return digest.hexdigest()
+        return hashlib.sha256(
+            b"".join(map(_digest, self.paths, map(file_version, self.paths)))
+        ).hexdigest()
 
     def subset(self, indices: Sequence[int]) -> FolderImages:
         return FolderImages([self.paths[i] for i in indices], self.labels[list(indices)])
@@ -103,8 +98,9 @@ def read_image(path: str | Path, *, side: int | None = None) -> Image.Image:
         150 megapixels or 1 GiB, or is a hundred times as long as wide (resizing by the shorter
         side would make it huge).
     """
+    size = file_version(path)[1]
     try:
-        with warnings.catch_warnings(action="ignore"), _opened(path) as file:
+        with _opened(path, size) as file:
             if side:
                 file.draft(None, (2 * side, 2 * side))
             file.load()
@@ -124,60 +120,62 @@ def read_image(path: str | Path, *, side: int | None = None) -> Image.Image:
 def random_view(image: Image.Image, side: int, seed: tuple[int, int]) -> Image.Image:
     """A random resized crop, mirrored half of the time: the augmentation of CLIP and CoOp.
 
-    As torchvision's RandomResizedCrop: 8 to 100 % of the area, at 3:4 to 4:3; but not drawn from
-    the generator that all threads share.
+    As torchvision's RandomResizedCrop: 8 to 100 % of the area, at 3:4 to 4:3; the first of ten
+    draws that fits into the image, or else its largest part.
 
     :param seed: of the run, and the number of the view; with the pixels, they decide the crop.
     :return: ``side`` x ``side``.
     """
     digest = hashlib.sha256(f"{seed} {image.size}".encode() + image.tobytes()).digest()
-    rng = np.random.default_rng(int.from_bytes(digest))
-    width, height = image.size
-    for _ in range(10):
-        area = width * height * rng.uniform(0.08, 1)
-        ratio = np.exp(rng.uniform(np.log(3 / 4), np.log(4 / 3)))
-        w, h = round(np.sqrt(area * ratio)), round(np.sqrt(area / ratio))
-        if w <= width and h <= height:
-            left, top = rng.integers(width - w + 1), rng.integers(height - h + 1)
-            break
-    else:  # too narrow for all ten: its middle
-        w, h = min(width, round(height * 4 / 3)), min(height, round(width * 4 / 3))
-        left, top = (width - w) // 2, (height - h) // 2
-    box = (left, top, left + max(w, 1), top + max(h, 1))
+    rng, (width, height) = np.random.default_rng(int.from_bytes(digest)), image.size
+    area = rng.uniform(0.08, 1, 10) * width * height
+    ratio = (4 / 3) ** rng.uniform(-1, 1, 10)
+    w = np.ceil([*np.sqrt(area * ratio), min(width, height * 4 / 3)])
+    h = np.ceil([*np.sqrt(area / ratio), min(height, width * 4 / 3)])
+    first = np.argmax((w <= width) & (h <= height))
+    left, top = rng.integers(width - w[first] + 1), rng.integers(height - h[first] + 1)
+    box = (left, top, left + w[first], top + h[first])
     view = image.resize((side, side), Image.Resampling.BICUBIC, box=box)
     return ImageOps.mirror(view) if rng.random() < 0.5 else view
 
 
-def _opened(path: str | Path) -> Image.Image:
+def _opened(path: str | Path, size: int) -> Image.Image:
     """The image before it is decoded, if that takes bounded time and memory."""
-    if _regular(path).st_size > MAX_BYTES:
+    if size > MAX_BYTES:
         raise ValueError("it is larger than 1 GiB")
     content = Path(path).read_bytes()
     if content.startswith(b"\xff\xd8") and content.count(b"\xff\xda") > MAX_SCANS:
         raise ValueError(f"it is a JPEG of more than {MAX_SCANS} scans")
     image = Image.open(io.BytesIO(content), formats=FORMATS)
-    size = f"{image.width} x {image.height} pixels"
+    pixels = f"{image.width} x {image.height} pixels"
     if image.width * image.height > MAX_PIXELS:
-        raise ValueError(f"{size} are too many")
+        raise ValueError(f"{pixels} are too many")
     if max(image.size) > MAX_RATIO * min(image.size):
-        raise ValueError(f"{size} are too narrow a strip")
+        raise ValueError(f"{pixels} are too narrow a strip")
     return image
 
 
 @cache
-def _digest(path: Path, *version: int) -> bytes:
-    with open(path, "rb") as file:
-        return hashlib.file_digest(file, "sha256").digest()
+def _digest(path: Path, version: tuple[int, ...]) -> bytes:
+    try:
+        with open(path, "rb") as file:
+            return hashlib.file_digest(file, "sha256").digest()
+    except OSError as error:
+        raise _unreadable(path, error) from None
 
 
-def _regular(path: str | Path) -> os.stat_result:
-    """The file's status; refuses what would block or never end, such as a pipe or a device."""
-    status = os.stat(path)
-    if stat.S_ISDIR(status.st_mode):
-        raise ValueError("it is a folder")
-    if not stat.S_ISREG(status.st_mode):
-        raise ValueError("it is a pipe, a device or a socket")
-    return status
+def file_version(path: str | Path) -> tuple[int, int, int]:
+    """What changes with a file's content.
+
+    :raises ValueError: if it is not there, or would block or never end, as a pipe does.
+    """
+    try:
+        status = os.stat(path)
+        if not stat.S_ISREG(status.st_mode):
+            raise ValueError("it is a folder, a pipe, a device or a socket")
+    except (OSError, ValueError) as error:
+        raise _unreadable(path, error) from None
+    return status.st_ino, status.st_size, status.st_mtime_ns
 
 
 def _unreadable(path: str | Path, error: Exception) -> ValueError:

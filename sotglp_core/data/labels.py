@@ -7,7 +7,7 @@ import io
 import json
 import os
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -41,14 +41,12 @@ def read_list(file: Path, base: Path | None = None) -> Listing:
     if isinstance(content, dict) and all(isinstance(content.get(part), list) for part in PARTS):
         return _community(content, base, printable(file))
     rows = _rows(content, "path", "label", file)
-    has_splits = any(HEADS["split"].fullmatch(head) for head in rows[0])
-    splits = _column(rows, "split", file) if has_splits else [""] * len(rows)
-    entries = zip(_column(rows, "path", file), _column(rows, "label", file), splits)
-    return listed(entries, base, printable(file))
+    columns = [_column(rows, kind, file) for kind in ("path", "label", "split")]
+    return listed(zip(*columns), base, printable(file))
 
 
 def listed(
-    entries: Iterable[tuple[str, str, str]],
+    entries: Iterable[Sequence[str]],
     base: Path,
     source: str,
     names: Mapping[str, str] | None = None,
@@ -90,15 +88,14 @@ def read_text(file: Path) -> str:
 
     :raises ValueError: if it can't be read.
     """
+    if not os.path.isfile(file):
+        raise ValueError(f"can't read {printable(file)}: there is no such file")
     try:
-        if not file.is_file():
-            raise ValueError("there is no such file")
         return file.read_text(encoding="utf-8-sig")
     except UnicodeDecodeError:
         raise ValueError(f"{printable(file)} is not UTF-8 text; save it as that") from None
-    except (OSError, ValueError) as error:
-        reason = getattr(error, "strerror", None) or error
-        raise ValueError(f"can't read {printable(file)}: {reason}") from None
+    except OSError as error:
+        raise ValueError(f"can't read {printable(file)}: {error.strerror}") from None
 
 
 def _read(file: Path) -> Any:
@@ -106,7 +103,7 @@ def _read(file: Path) -> Any:
     text, suffix = read_text(file), file.suffix.lower()
     try:
         if suffix == ".json":
-            return json.loads(text, object_pairs_hook=_unique)
+            return json.loads(text)
         if suffix in LISTS[3:]:
             return [json.loads(line) for line in text.split("\n") if line.strip()]
         head, _, rest = text.partition("\n")
@@ -117,12 +114,6 @@ def _read(file: Path) -> Any:
     except (csv.Error, ValueError, RecursionError) as error:
         reason = " ".join(str(error).split())[:120]
         raise ValueError(f"{printable(file)} is not {suffix[1:].upper()}: {reason}") from None
-
-
-def _unique(pairs: list[tuple[str, Any]]) -> dict:
-    if len(dict(pairs)) < len(pairs):
-        raise ValueError("an object has one key twice")
-    return dict(pairs)
 
 
 def _community(content: dict, base: Path, source: str) -> Listing:
@@ -156,14 +147,12 @@ def _rows(records: Any, key: str, value: str, file: Path) -> list[dict]:
     """Records with heads in lower case; an object of many is one of ``key``: ``value`` each."""
     if isinstance(records, dict):
         records = [{key: k, value: v} for k, v in records.items()]
-    if not (isinstance(records, list) and records):
-        raise ValueError(f"{printable(file)} lists nothing")
-    for number, record in enumerate(records, 1):
-        if not isinstance(record, dict) or None in record:
-            raise ValueError(
-                f"{printable(file)}, entry {number} is not a row of as many columns as the header"
-            )
-    return [{str(k).strip().lower(): v for k, v in record.items()} for record in records]
+    whole = isinstance(records, list) and all(isinstance(row, dict) for row in records)
+    if not (whole and records) or any(None in row for row in records):
+        raise ValueError(
+            f"{printable(file)} is not a table: each row needs as many columns as the header"
+        )
+    return [{str(head).strip().lower(): v for head, v in row.items()} for row in records]
 
 
 def _column(rows: list[dict], kind: str, file: Path) -> list[str]:
@@ -172,6 +161,8 @@ def _column(rows: list[dict], kind: str, file: Path) -> list[str]:
     for head in filter(HEADS[kind].fullmatch, rows[0]):
         values = [row.get(head) for row in rows]
         columns.append([str(v).strip() if type(v) in (str, int) else "" for v in values])
+    if kind == "split" and not columns:
+        return [""] * len(rows)
     if not columns:
         raise ValueError(f"{printable(file)} has no column {kind!r}")
     column = min(columns, key=lambda texts: all(map(CODE.fullmatch, texts)))

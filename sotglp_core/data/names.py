@@ -6,8 +6,6 @@ import re
 import unicodedata
 from collections.abc import Mapping, Sequence
 
-from ..messages import did_you_mean, printable
-
 JOINERS = "\u200c\u200d"  # invisible, but part of how some scripts and emoji are written
 CODE = re.compile(r"n\d{8}|[\d.,]+")  # a WordNet id or a bare number
 
@@ -53,22 +51,3 @@ def class_names(keys: Sequence[str], names: Mapping[str, str] | None = None) -> 
             raise ValueError(f"{other!r} and {key!r} have the same class name {name!r}")
         tidy.append(name)
     return tuple(tidy)
-
-
-def chosen_keys(
-    wanted: Sequence[str], keys: Sequence[str], names: Mapping[str, str] | None, where: str
-) -> list[str]:
-    """The keys of the wanted classes, each given by its key or its name.
-
-    :raises ValueError: on a class that is not there, or is given twice.
-    """
-    found = {same(names[key] if names and key in names else plain_words(key)): key for key in keys}
-    found |= {same(key): key for key in keys}
-    for name in wanted:
-        if same(name) not in found:
-            near = did_you_mean(name, keys) or f"; it has {', '.join(map(printable, keys[:8]))} ..."
-            raise ValueError(f"{where} has no class {name!r}{near}")
-    chosen = [found[same(name)] for name in wanted]
-    if len(set(chosen)) < len(chosen):
-        raise ValueError(f"the classes {', '.join(wanted)} name one twice; name each once")
-    return chosen

@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import random
 from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
 
@@ -39,33 +40,29 @@ def few_shot(
         raise ValueError(
             f"shots is {shots} and draw {draw!r}; give at least 1 of {', '.join(DRAWS)}"
         )
-    own = [np.flatnonzero(labels == label) for label in range(len(class_names))]
-    wanted = len(labels) if shots is None else shots
-    fewer = allow_fewer or shots is None
-    for name, indices in zip(class_names, own):
-        if len(indices) == 0:
-            raise ValueError(f"class {name!r} has no image to train on; add some or leave it out")
-        if len(indices) < wanted and not fewer and draw != "stratified":
-            raise ValueError(
-                f"class {name!r} has {len(indices)} images to train on (test and validation images "
-                f"are set aside), fewer than {shots} shots; add photos, ask for fewer shots, or "
-                "allow fewer"
-            )
-    if shots is None or (draw == "stratified" and fewer and wanted * len(own) >= len(labels)):
+    own = [np.flatnonzero(labels == label).tolist() for label in range(len(class_names))]
+    fewest = min(range(len(own)), key=lambda label: len(own[label]))
+    wanted = 1 if shots is None or allow_fewer or draw == "stratified" else shots
+    if len(own[fewest]) < wanted:
+        raise ValueError(
+            f"class {class_names[fewest]!r} has {len(own[fewest])} images to train on (test and "
+            f"validation images are set aside), fewer than {wanted} shots; add photos, ask for "
+            "fewer shots, or allow fewer"
+        )
+    if shots is None or (draw == "stratified" and allow_fewer and shots * len(own) >= len(labels)):
         return np.arange(len(labels))
     if draw == "stratified":
-        return _stratified(labels, wanted * len(own), seed)
+        return _stratified(labels, shots * len(own), seed)
     if draw == "coop":
         generator = random.Random(seed)
-        drawn = [
-            generator.sample(own[label].tolist(), wanted)
-            if len(own[label]) >= wanted
-            else own[label]
+        few: list[Any] = [
+            generator.sample(own[label], shots) if len(own[label]) >= shots else own[label]
             for label in dict.fromkeys(labels.tolist())
         ]
-        return np.concatenate(drawn)
-    rng = np.random.default_rng(seed)
-    return np.concatenate([rng.permutation(indices)[:wanted] for indices in own])
+    else:
+        rng = np.random.default_rng(seed)
+        few = [rng.permutation(indices)[:shots] for indices in own]
+    return np.concatenate(few)
 
 
 def draw_parts(images: FolderImages) -> dict[str, FolderImages]:
@@ -79,10 +76,10 @@ def draw_parts(images: FolderImages) -> dict[str, FolderImages]:
     for label in np.unique(images.labels):
         own = np.flatnonzero(images.labels == label).tolist()
         own.sort(key=digests.__getitem__)
-        test, val = max(1, int(0.3 * len(own))), int(0.2 * len(own))
-        parts["test"] += sorted(own[:test])
-        parts["val"] += sorted(own[test : test + val])
-        parts["train"] += sorted(own[test + val :])
+        test = max(1, int(0.3 * len(own)))
+        val = test + int(0.2 * len(own))
+        for part, few in (("test", own[:test]), ("val", own[test:val]), ("train", own[val:])):
+            parts[part] += sorted(few)
     return {part: images.subset(indices) for part, indices in parts.items()}
 
 

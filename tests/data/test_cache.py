@@ -14,8 +14,7 @@ import torch
 from test_cli import run
 
 from sotglp_core.data import FolderImages
-from sotglp_core.data.cache import cache_entries, cache_folder, clear_cache
-from sotglp_core.data.features import encode
+from sotglp_core.data.features import cache_entries, cache_folder, clear_cache, encode
 
 WARM = """
 import os, random, signal, sys, time
@@ -23,7 +22,7 @@ from pathlib import Path
 import torch
 from sotglp_core.clip.backbone import load_backbone
 from sotglp_core.data import FolderImages
-from sotglp_core.data.cache import cache_entries
+from sotglp_core.data.features import cache_entries
 from sotglp_core.data.features import encode
 
 torch.set_num_threads(1)
@@ -201,14 +200,14 @@ def test_what_is_kept_is_shown_and_cleared(tiny, images, monkeypatch, capsys):
     encode(tiny, images)
     encode(tiny, images.subset([1]))
     foreign = [cache_folder() / name for name in ("notes.npy", "0123.safetensors", ".other.tmp")]
-    names = "0" * 32 + ".safetensors", f".x-{'1' * 32}.npy.ab.tmp", f".x-{'2' * 32}.npy.cd.tmp"
+    names = f"x-{'0' * 32}.npy", f".x-{'1' * 32}.npy.ab.tmp", f".x-{'2' * 32}.npy.cd.tmp"
     old, dead, live = (cache_folder() / name for name in names)
     for path in (*foreign, old, dead, live):
         path.write_bytes(b"12345")
     for path in (old, dead):
         os.utime(path, (0, time.time() - 10 * 86_400))
     found = {(e.backbone, e.images) for e in cache_entries()}
-    assert found == {("pocket", 12), ("pocket", 1), ("older version", None), ("unfinished", None)}
+    assert found == {("pocket", 12), ("pocket", 1), ("x", None), ("unfinished", None)}
     code, out, _ = run(monkeypatch, capsys, "cache", "show")
     assert (
         code == 0

@@ -6,9 +6,8 @@ import torch
 
 from sotglp_core import load_task
 from sotglp_core.data import FolderImages
-from sotglp_core.data.cache import cache_folder
 from sotglp_core.data.embedded import ood_images, species_images
-from sotglp_core.data.features import encode, pixel_batches
+from sotglp_core.data.features import cache_folder, encode, pixel_batches
 from sotglp_core.pocket.traits import PARTS, SPECIES
 
 

@@ -12,8 +12,7 @@ from PIL import Image
 from sotglp_core import SOTGLP, fit, preset
 from sotglp_core.clip.backbone import ImageFeatures
 from sotglp_core.data import FolderImages, Images
-from sotglp_core.data.cache import cache_entries, cache_folder
-from sotglp_core.data.features import encode
+from sotglp_core.data.features import cache_entries, cache_folder, encode
 from sotglp_core.data.images import random_view
 
 CALTECH = Path(__file__).parents[3] / "shared" / "data" / "caltech-101" / "101_ObjectCategories"

@@ -142,12 +142,12 @@ def test_corrupt_files_stop_or_are_skipped(folder, capsys):
 @pytest.mark.parametrize(
     "arguments, message",
     [
-        (dict(source="/no/such/folder"), "there is no folder"),
+        (dict(source="/no/such/folder"), "can't list the folder /no/such/folder: No such"),
         (dict(classes=["owl", "bat"]), "has no class 'bat'"),
         (dict(classes=["owl"]), "at least 2"),
         (dict(classes=["owl", "Owl"]), "name one twice"),
         (dict(shots=9), "class 'Grey-Wolf' has 4 images to train on .*fewer than 9 shots"),
-        (dict(ood="/no/such/folder"), "there are no images"),
+        (dict(ood="/no/such/folder"), "can't list the folder /no/such/folder: No such"),
     ],
 )
 def test_errors(folder, arguments, message):
@@ -189,7 +189,7 @@ def test_test_folder_is_needed(folder, tmp_path):
     with pytest.raises(ValueError, match=r"has no test images; add some"):
         load_task(tmp_path / "half", shots=1)
     (tmp_path / "half" / "train").rename(tmp_path / "half" / "test")
-    with pytest.raises(ValueError, match=r"has no train images; add some"):
+    with pytest.raises(ValueError, match=r"class 'Grey-Wolf' has 0 images to train on"):
         load_task(tmp_path / "half", shots=1)
 
 

@@ -35,7 +35,7 @@ def test_too_few_images(draw):
         few_shot(labels, "ab", 6, seed=1, draw=draw)
     fewer = few_shot(labels, "ab", 6, seed=1, allow_fewer=True, draw=draw)
     assert np.bincount(labels[fewer]).tolist() == [5, 6]
-    with pytest.raises(ValueError, match="class 'c' has no image"):
+    with pytest.raises(ValueError, match="class 'c' has 0 images"):
         few_shot(labels, "abc", 1, seed=1, allow_fewer=True, draw=draw)
     with pytest.raises(ValueError, match="at least 1"):
         few_shot(labels, "ab", 0, seed=1, draw=draw)
@@ -91,4 +91,4 @@ def test_stratified_draws_that_do_not_work(tmp_path, capsys):
         for i in range(number):
             Image.new("RGB", (8, 8)).save(tmp_path / name / f"{i}.png")
     load_task(tmp_path, shots=1, draw="stratified")
-    assert "no training images of 1 classes: few" in capsys.readouterr().err
+    assert "there are no training images of 1 classes, such as few" in capsys.readouterr().err
