@@ -47,10 +47,9 @@ def resolve_short_name(app, env, node, contnode):
     ``sotglp_core.sinkhorn`` means the public name, wherever its room is.
     """
     target = node.get("reftarget", "")
-    name = target.removeprefix("sotglp_core.")
-    if name in sotglp_core.__all__:
-        public = getattr(sotglp_core, name)
-        target = f"{public.__module__}.{name}"
+    public = getattr(sotglp_core, target.removeprefix("sotglp_core."), None)
+    if callable(public):
+        target = f"{public.__module__}.{public.__name__}".removeprefix("sotglp_core.")
     if node.get("refdomain") != "py" or not target:
         return None
     domain = env.get_domain("py")
