@@ -1,7 +1,5 @@
 """Several processes as one: rows sharded by rank, results gathered in order, gradients averaged."""
 
-from __future__ import annotations
-
 from collections.abc import Callable, Iterable
 from typing import Any
 

@@ -1,7 +1,5 @@
 """What is said to the user: progress, names on one line, and the nearest name to a mistaken one."""
 
-from __future__ import annotations
-
 import difflib
 import sys
 from collections.abc import Iterable

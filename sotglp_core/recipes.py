@@ -1,7 +1,5 @@
 """Settings that suit a method, a dataset and a backbone together."""
 
-from __future__ import annotations
-
 import json
 from pathlib import Path
 from typing import Any

@@ -2,8 +2,6 @@
 and rows too many for memory.
 """
 
-from __future__ import annotations
-
 import io
 import json
 import os

@@ -1,7 +1,5 @@
 """The ``sotglp`` command."""
 
-from __future__ import annotations
-
 import io
 import signal
 import sys

@@ -1,7 +1,5 @@
 """``sotglp bench``: how fast this machine is, and how long a task would take on it."""
 
-from __future__ import annotations
-
 import json
 
 from .common import show_table, usable

@@ -1,7 +1,5 @@
 """``sotglp cache``: what the feature cache holds, and room again."""
 
-from __future__ import annotations
-
 import json
 import time
 

@@ -1,7 +1,5 @@
 """What the commands share: the console, devices and saved models."""
 
-from __future__ import annotations
-
 import csv
 import shlex
 from collections.abc import Iterable

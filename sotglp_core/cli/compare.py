@@ -1,7 +1,5 @@
 """``sotglp compare``: presets on one task, each trained alike, as a table and plots."""
 
-from __future__ import annotations
-
 import json
 from pathlib import Path
 

@@ -1,7 +1,5 @@
 """``sotglp data``: the catalogue of benchmarks, what of it is on this machine, how to get it."""
 
-from __future__ import annotations
-
 import json
 from collections.abc import Iterable
 from dataclasses import asdict

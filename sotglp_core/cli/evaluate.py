@@ -1,7 +1,5 @@
 """``sotglp evaluate``, and the tables that ``train`` ends with."""
 
-from __future__ import annotations
-
 import json
 from pathlib import Path
 from typing import Any

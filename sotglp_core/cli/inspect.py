@@ -1,7 +1,5 @@
 """``sotglp inspect``."""
 
-from __future__ import annotations
-
 from pathlib import Path
 
 from rich.filesize import decimal

@@ -1,7 +1,5 @@
 """The meaning of the commands' options, out of ``options.toml``."""
 
-from __future__ import annotations
-
 import tomllib
 from collections.abc import Callable
 from dataclasses import fields

@@ -1,7 +1,5 @@
 """``sotglp predict``."""
 
-from __future__ import annotations
-
 import os
 import sys
 from collections.abc import Iterator

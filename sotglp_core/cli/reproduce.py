@@ -1,7 +1,5 @@
 """``sotglp reproduce``: the tables measured again, ours beside the book's or the published ones."""
 
-from __future__ import annotations
-
 import json
 from collections.abc import Collection, Iterable
 from pathlib import Path

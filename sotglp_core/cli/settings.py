@@ -1,7 +1,5 @@
 """What a run was asked for: a file of settings, and the command line over it."""
 
-from __future__ import annotations
-
 import json
 import os
 import tomllib

@@ -1,7 +1,5 @@
 """``sotglp train``."""
 
-from __future__ import annotations
-
 import atexit
 import json
 import os

@@ -1,7 +1,5 @@
 """How the answers of ``sotglp predict`` are written: a table, CSV, or JSON lines."""
 
-from __future__ import annotations
-
 import csv
 import json
 import sys

@@ -1,7 +1,5 @@
 """A frozen open_clip ViT: images to global features and patch tokens, texts to text features."""
 
-from __future__ import annotations
-
 import hashlib
 import logging
 from functools import cache, cached_property

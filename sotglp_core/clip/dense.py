@@ -1,7 +1,5 @@
 """The dense stream of an image tower: what the patch tokens say, block by block."""
 
-from __future__ import annotations
-
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any, NamedTuple

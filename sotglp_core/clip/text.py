@@ -1,7 +1,5 @@
 """A causal text tower on packed sequences: no padding, and a common beginning encoded once."""
 
-from __future__ import annotations
-
 from typing import Any
 
 import torch

@@ -1,7 +1,5 @@
 """Read the weights of a CLIP from a file, as data: nothing in the file is ever run."""
 
-from __future__ import annotations
-
 from pathlib import Path
 from typing import Any, NamedTuple
 

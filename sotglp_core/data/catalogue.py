@@ -3,8 +3,6 @@
 A split is the community's file, or the official lists where CoOp uses those.
 """
 
-from __future__ import annotations
-
 import os
 import tomllib
 from collections import Counter

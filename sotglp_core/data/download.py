@@ -1,7 +1,5 @@
 """Get a dataset: an interrupted download goes on where it stopped, is verified and unpacked."""
 
-from __future__ import annotations
-
 import hashlib
 import shutil
 import tarfile

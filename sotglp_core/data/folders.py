@@ -1,7 +1,5 @@
 """Folders of photos: a sub-folder for each class, or train/, val/ and test/ of such."""
 
-from __future__ import annotations
-
 import os
 import re
 from collections import Counter

@@ -1,7 +1,5 @@
 """CSV and JSON files: photos and labels, CoOp's split files, and what classes are called."""
 
-from __future__ import annotations
-
 import csv
 import io
 import json

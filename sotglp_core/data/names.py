@@ -1,7 +1,5 @@
 """What classes are called: names that a prompt can use, and which spellings are the same name."""
 
-from __future__ import annotations
-
 import re
 import unicodedata
 from collections.abc import Mapping, Sequence

@@ -1,7 +1,5 @@
 """Draws: few training images of each class, and parts of a source that has none."""
 
-from __future__ import annotations
-
 import hashlib
 import random
 from collections.abc import Sequence

@@ -1,7 +1,5 @@
 """A task: class names; training, validation and test images; shifted and OOD sets."""
 
-from __future__ import annotations
-
 import os
 from collections import Counter
 from collections.abc import Container, Mapping, Sequence

@@ -1,7 +1,5 @@
 """One style and one colour-blind-safe palette for the whole book."""
 
-from __future__ import annotations
-
 import textwrap
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager

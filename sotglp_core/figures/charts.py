@@ -1,7 +1,5 @@
 """Methods compared: by epoch, by setting, by set of images, accuracy against OOD detection."""
 
-from __future__ import annotations
-
 from collections.abc import Mapping, Sequence
 
 import numpy as np

@@ -1,7 +1,5 @@
 """A model's answers: confusion, calibration, and OOD scores."""
 
-from __future__ import annotations
-
 from collections.abc import Mapping, Sequence
 from itertools import cycle
 

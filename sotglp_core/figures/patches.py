@@ -1,7 +1,5 @@
 """Images, and what lies over their patches: which prompt leads, and by how much."""
 
-from __future__ import annotations
-
 from collections.abc import Mapping, Sequence
 from typing import Any
 

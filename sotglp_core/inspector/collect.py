@@ -1,7 +1,5 @@
 """What a model knows of some images, reduced to what the inspector's page computes with."""
 
-from __future__ import annotations
-
 import base64
 import io
 from collections.abc import Sequence

@@ -1,7 +1,5 @@
 """The inspector with a kernel behind it. The only importer of anywidget."""
 
-from __future__ import annotations
-
 from pathlib import Path
 
 from anywidget import AnyWidget

@@ -1,7 +1,5 @@
 """Evaluate a model: accuracy, calibration, OOD detection, and how prompts share the patches."""
 
-from __future__ import annotations
-
 from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import partial

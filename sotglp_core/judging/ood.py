@@ -1,7 +1,5 @@
 """Out-of-distribution scores, higher for in-distribution images, and the metrics of detection."""
 
-from __future__ import annotations
-
 import numpy as np
 import torch
 from numpy.typing import ArrayLike

@@ -1,7 +1,5 @@
 """How a class's prompts divide its patches: do they look at different places, at parts?"""
 
-from __future__ import annotations
-
 import math
 
 import torch

@@ -1,7 +1,5 @@
 """What training leaves on disk: the learned prompts, and the checkpoint from which it goes on."""
 
-from __future__ import annotations
-
 import hashlib
 import json
 import reprlib

@@ -1,7 +1,5 @@
 """Training within the memory of a GPU."""
 
-from __future__ import annotations
-
 import warnings
 from collections.abc import Callable
 from typing import Any

@@ -1,7 +1,5 @@
 """Learn the prompts from few-shot features."""
 
-from __future__ import annotations
-
 import warnings
 from collections.abc import Callable
 from contextlib import nullcontext

@@ -1,7 +1,5 @@
 """Similarity -> support -> plan -> score: how a class's local prompts share an image's patches."""
 
-from __future__ import annotations
-
 from collections.abc import Callable
 from typing import Any, NamedTuple
 

@@ -1,7 +1,5 @@
 """What training minimises; a new term is a function here, and its weight a setting."""
 
-from __future__ import annotations
-
 import torch
 from torch import Tensor
 from torch.nn.functional import cross_entropy

@@ -1,7 +1,5 @@
 """Prompts with learnable contexts: [start][context][class name][end] to a text feature."""
 
-from __future__ import annotations
-
 from collections.abc import Callable
 from functools import partial
 from itertools import groupby

@@ -1,7 +1,5 @@
 """Birds drawn from a body and its traits."""
 
-from __future__ import annotations
-
 from dataclasses import replace
 from typing import Any
 

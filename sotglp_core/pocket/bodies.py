@@ -1,7 +1,5 @@
 """The bodies of the four families of birds (``bodies.json``)."""
 
-from __future__ import annotations
-
 from dataclasses import dataclass
 from typing import Any
 

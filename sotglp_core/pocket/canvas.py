@@ -1,7 +1,5 @@
 """A supersampled sheet that is painted and labelled in one stroke."""
 
-from __future__ import annotations
-
 from functools import cache
 
 import numpy as np

@@ -1,7 +1,5 @@
 """English for pictures: the traits that are true of them, in varied grammar."""
 
-from __future__ import annotations
-
 import numpy as np
 
 from .foreground import perch

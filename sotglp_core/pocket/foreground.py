@@ -1,7 +1,5 @@
 """What a bird stands on and what stands in front of it."""
 
-from __future__ import annotations
-
 from typing import NamedTuple
 
 import numpy as np

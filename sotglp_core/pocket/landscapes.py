@@ -1,7 +1,5 @@
 """Landscapes with no animal and nothing man-made in them."""
 
-from __future__ import annotations
-
 from typing import Any
 
 import numpy as np

@@ -16,8 +16,6 @@ In most steps an image shows a fraction of its patches, animals before backgroun
 show them all. With ``--parts 0`` no mask is used, neither for a loss nor for the choice of patches.
 """
 
-from __future__ import annotations
-
 import json
 import math
 import os

@@ -1,7 +1,5 @@
 """Backgrounds out of focus: the habitats of birds, and rooms."""
 
-from __future__ import annotations
-
 import numpy as np
 from PIL import Image, ImageDraw, ImageFilter
 

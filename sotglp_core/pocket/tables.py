@@ -1,7 +1,5 @@
 """The data files of the embedded world."""
 
-from __future__ import annotations
-
 import csv
 import json
 from importlib.resources import files

@@ -1,7 +1,5 @@
 """Flat patterns in two colours."""
 
-from __future__ import annotations
-
 import numpy as np
 
 from .canvas import SIDE, as_bytes, noise, soft_noise

@@ -1,7 +1,5 @@
 """Animals that are no birds, and man-made objects."""
 
-from __future__ import annotations
-
 from collections.abc import Iterable, Mapping
 from typing import Any
 

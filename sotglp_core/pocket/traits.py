@@ -1,7 +1,5 @@
 """The vocabulary of the embedded field guide, and its species (``species.csv``)."""
 
-from __future__ import annotations
-
 from dataclasses import asdict, dataclass, replace
 from typing import NamedTuple
 

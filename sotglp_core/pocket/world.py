@@ -1,7 +1,5 @@
 """Pictures of the embedded world, with the part of every pixel."""
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 from typing import NamedTuple
 

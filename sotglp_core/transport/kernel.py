@@ -4,8 +4,6 @@ Importing this module needs Triton; :func:`~sotglp_core.transport.sinkhorn.sinkh
 it is of use.
 """
 
-from __future__ import annotations
-
 import os
 from functools import cache
 

@@ -9,8 +9,6 @@ log domain in float64, where Newton steps on the dual (Brauer, Clason, Lorenz an
 a decreasing temperature.
 """
 
-from __future__ import annotations
-
 import math
 import os
 from collections.abc import Callable

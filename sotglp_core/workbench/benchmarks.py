@@ -1,7 +1,5 @@
 """The published tables on real data: eleven benchmarks at 16 shots; ImageNet against OOD sets."""
 
-from __future__ import annotations
-
 from pathlib import Path
 
 from ..data.catalogue import CATALOGUE

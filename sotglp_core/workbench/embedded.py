@@ -4,8 +4,6 @@
 seed draws its training images and prompts, and the test images count.
 """
 
-from __future__ import annotations
-
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from dataclasses import replace

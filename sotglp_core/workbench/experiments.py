@@ -1,7 +1,5 @@
 """Experiments: settings at so many shots, once for each seed; finished runs are kept in a file."""
 
-from __future__ import annotations
-
 import hashlib
 import json
 import math

@@ -1,7 +1,5 @@
 """Image tower and head as one ONNX graph, from pixels to probabilities, checked against torch."""
 
-from __future__ import annotations
-
 import importlib.util
 import json
 import logging

@@ -1,7 +1,5 @@
 """What a model says of any number of image files, in the memory of one batch."""
 
-from __future__ import annotations
-
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple

@@ -1,7 +1,5 @@
 """A run's folder: what was asked for, on which machine, what came of it; whole whenever it ends."""
 
-from __future__ import annotations
-
 import json
 import os
 import platform

@@ -1,7 +1,5 @@
 """How fast this machine is: a few images, steps and transport problems timed on noise."""
 
-from __future__ import annotations
-
 import platform
 import statistics
 import sys

@@ -1,7 +1,5 @@
 """Other people's results, quoted with their sources and never measured here."""
 
-from __future__ import annotations
-
 import csv
 from pathlib import Path
 

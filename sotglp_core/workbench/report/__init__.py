@@ -1,7 +1,5 @@
 """A run as one page that stands alone: numbers, curves, confusions, calibration, OOD, images."""
 
-from __future__ import annotations
-
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 

@@ -1,7 +1,5 @@
 """The images at the ends of a run: surest right and wrong, least in-distribution, and OOD ones."""
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 from operator import itemgetter
 from pathlib import Path

@@ -1,7 +1,5 @@
 """The numbers of a report. Tables are rows that begin with their heading, percentages as floats."""
 
-from __future__ import annotations
-
 import textwrap
 from typing import Any
 

@@ -1,7 +1,5 @@
 """A page from a template: every value in it is shown as text, unless the template made it."""
 
-from __future__ import annotations
-
 import base64
 import hashlib
 import io
