@@ -133,7 +133,7 @@ def test_predict(trained, photos, monkeypatch, capsys, tmp_path):
 @pytest.mark.parametrize(
     "arguments, message",
     [
-        (["train", "--data", "/no/such/folder"], "there is no folder"),
+        (["train", "--data", "/no/such/folder"], "can't list the folder /no/such/folder: No such"),
         (
             ["train", "--data", "PHOTOS", "--shots", "9"],
             "class 'blue things' has 5 images to train on",
