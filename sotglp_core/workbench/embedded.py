@@ -44,7 +44,9 @@ class EmbeddedBench(Bench):
         super().__init__(backbone, results=folder / f"{name}.jsonl", shifts=shifts, **options)
         self.name = name
         if name == "rates":
-            self.task = replace(self.task, test=self.task.val, ood={})
+            self.task = replace(self.task, test=self.task.val)
+        if name in ("rates", "shots"):  # which show accuracy alone
+            self.task = replace(self.task, ood={})
 
     def experiments(self) -> list[Experiment]:
         """The rows of the table, each at the learning rate that was chosen for it."""
@@ -65,7 +67,7 @@ class EmbeddedBench(Bench):
 
     def test(self, model: SOTGLP) -> dict[str, Any]:
         row = {"lr": model.config.lr, **super().test(model)}
-        if self.name != "rates" and model.local_prompts is not None:
+        if self.task.ood and model.local_prompts is not None:
             row |= self.compare_parts(model)
         return row
 
