@@ -19,6 +19,7 @@ from sotglp_core import (
     fit_threshold,
     load,
     load_backbone,
+    ood,
     outputs,
     predict,
     recipe,
@@ -138,3 +139,10 @@ def test_shown_on_the_cpu(tiny):
     with pretend_cuda() as card:
         there, here = (np.asarray(tiny.to_image(x)) for x in (pixels.to(card), pixels))
     assert (there == here).all() and (here == 77).all()
+
+
+def test_metrics_of_scores_on_either_device():
+    id_scores, ood_scores = torch.tensor([0.9, 0.7, 0.6]), torch.tensor([0.8, 0.1])
+    with pretend_cuda() as card:
+        there = ood.metrics(id_scores.to(card), ood_scores.to(card))
+    assert there == ood.metrics(id_scores, ood_scores)

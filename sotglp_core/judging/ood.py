@@ -134,7 +134,7 @@ def metrics(id_scores: ArrayLike, ood_scores: ArrayLike) -> dict[str, float]:
 
 def _ranked(id_scores: ArrayLike, ood_scores: ArrayLike) -> tuple[np.ndarray, np.ndarray]:
     """Truth (1: in-distribution), and ranks in place of scores: infinite ones have a rank, too."""
-    pair = [np.asarray(x, dtype=float) for x in (id_scores, ood_scores)]
+    pair = [torch.as_tensor(x, dtype=torch.float64).cpu().numpy() for x in (id_scores, ood_scores)]
     sizes, values = [x.size for x in pair], np.concatenate(pair)
     if 0 in sizes or np.isnan(values).any():
         raise ValueError(
