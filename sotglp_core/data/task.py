@@ -273,8 +273,10 @@ class _Reader:
             label = dict.fromkeys({photo.key for photo in found} - {*exclude}, -1)
             unused -= {photo.key for photo in found}
             images = self.images(found, label)
+            if not len(images):
+                raise ValueError(f"the OOD set {place} has no images; give some of no class")
             taken = [name for name in images.names if os.path.abspath(name) in inside]
-            if taken or not len(images):
+            if taken:
                 raise ValueError(
                     f"the OOD set {place} has {len(images)} images, {len(taken)} of them the "
                     f"task's own {printable(taken[:1])}; give images that belong to no class"
