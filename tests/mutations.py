@@ -143,8 +143,8 @@ MUTATIONS = {
     ),
     "FPR95 has one convention": Mutation(
         ood,
-        "fpr_at_recall_ood_positive",
-        lambda original: ood.fpr_at_recall,
+        "fpr_at_recall",
+        with_argument(ood_positive=False),
         "judging/test_ood.py::test_the_two_conventions_differ",
     ),
 }
