@@ -19,7 +19,12 @@ HERE = Path(__file__).parent
 ABSENT = ("anywidget", "jinja2", "matplotlib", "onnx", "pandas", "rich", "seaborn", "typer", "yaml")
 WITHOUT = f"""
 import runpy, sys
-sys.modules |= dict.fromkeys({ABSENT})  # as if they were not installed
+class Installed:
+    finders = [*sys.meta_path]
+    def find_spec(name, *rest):
+        specs = (finder.find_spec(name, *rest) for finder in Installed.finders)
+        return None if name in {ABSENT} else next(filter(None, specs), None)
+sys.meta_path[:] = [Installed]
 sys.argv = ["gpu.py", "--dry-run", "--out", sys.argv[1]]
 runpy.run_path({str(HERE / "gpu.py")!r}, run_name="__main__")
 """
