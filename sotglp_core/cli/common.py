@@ -39,8 +39,7 @@ def show_table(
 
     :param right: the headings of columns that are justified to the right.
     """
-    justify = {True: "right", False: "left"}
-    columns = [Column(name, justify=justify[name in right]) for name in headings]  # type: ignore
+    columns = [Column(name, justify="right" if name in right else "left") for name in headings]
     table = Table(*columns, title=title or None)
     for row in rows:
         table.add_row(*map(str, row))
@@ -75,13 +74,14 @@ def usable(device: str) -> str:
     """
     import torch
 
-    if device == "auto":
-        return "cuda" if torch.cuda.is_available() else "cpu"
+    from ..clip.backbone import choose_device
+
     try:
-        torch.zeros(1, device=device).item()
+        chosen = choose_device(device)
+        torch.zeros(1, device=chosen).item()
     except (RuntimeError, AssertionError, ImportError):
         raise ValueError(f"torch can't use the device {device!r} here; try --device cpu") from None
-    return device
+    return str(chosen)
 
 
 def load_saved(
