@@ -15,7 +15,7 @@ export PIP_DISABLE_PIP_VERSION_CHECK = 1
 export PIP_ROOT_USER_ACTION = ignore
 
 .DEFAULT_GOAL := help
-.PHONY: install book test quick versions coverage pages links serve bench gpu lint clean help
+.PHONY: install book test quick versions coverage pages links serve bench gpu lint colab clean help
 
 $(STAMP): requirements.txt constraints.txt pyproject.toml
 	@command -v $(PYTHON) >/dev/null || { echo "$(PYTHON) was not found; install Python 3.11, 3.12 or 3.13, or name one with PYTHON=" >&2; exit 1; }
@@ -53,6 +53,9 @@ pages: $(STAMP) ## look at every page of the built book in Chromium, if there is
 links: $(STAMP) ## follow every link of the book into the network
 	$(PY) book/build.py --builder linkcheck
 
+colab: $(STAMP) ## write the notebooks for Google Colab to _build/colab
+	$(PY) book/colab.py
+
 serve: book ## build the book and show it on http://localhost:8000 (PORT=)
 	$(PY) -m http.server --bind localhost --directory _build/html $(PORT)
 
@@ -67,7 +70,6 @@ lint: $(STAMP) ## check style and types
 	$(PY) -m ruff format --check .
 	$(PY) -m ruff check .
 	$(PY) -m mypy sotglp_core
-	$(PY) book/setup_cell.py --check
 
 clean: ## remove what was built; the virtual environment stays
 	rm -rf _build book/_static/vendor build dist *.egg-info .pytest_cache .ruff_cache .hypothesis

@@ -1,4 +1,4 @@
-"""Sphinx extension of this book: vendored scripts, and docstrings as the package writes them."""
+"""Sphinx extension of this book: addresses, vendored scripts, the package's docstrings."""
 
 from __future__ import annotations
 
@@ -7,10 +7,34 @@ import re
 from dataclasses import is_dataclass
 from pathlib import Path
 
+import colab
+
 import sotglp_core
 
+COLAB = "https://colab.research.google.com"
 VENDOR = Path(__file__).resolve().parent / "_static" / "vendor"
 FIELD = re.compile(r"    (?P<name>\w+): [^#]+(?:#\s*(?P<text>.+))?")
+
+
+def use_address(app, config) -> None:
+    """All addresses follow from the repository's, which stands in ``_config.yml``."""
+    config.html_baseurl = config.ogp_site_url = colab.BOOK
+    config.ogp_image = f"{colab.BOOK}_static/cover.png"
+    config.linkcheck_ignore.append(
+        f"({colab.REPOSITORY}|{colab.BOOK}|{COLAB}/github/{colab.OWNER})/?.*"
+    )
+
+
+def write_address(app, docname, source: list[str]) -> None:
+    source[0] = source[0].replace("git+REPOSITORY", f"git+{colab.REPOSITORY}")
+
+
+def open_exported_notebook(app, pagename, templatename, context, doctree) -> None:
+    """Colab knows no MyST, so its button leads to the exported notebook."""
+    for group in context.get("header_buttons", ()):
+        for button in group.get("buttons", ()):
+            if str(button.get("url")).startswith(COLAB):
+                button["url"] = colab.address(f"{Path(pagename).name}.ipynb")
 
 
 def use_vendored_scripts(app, config) -> None:
@@ -78,6 +102,9 @@ def drop_unused_scripts(app, pagename, templatename, context, doctree) -> None:
 
 
 def setup(app) -> dict:
+    app.connect("config-inited", use_address)
+    app.connect("source-read", write_address)
+    app.connect("html-page-context", open_exported_notebook, priority=999)
     app.connect("config-inited", use_vendored_scripts)
     app.connect("html-page-context", drop_unused_scripts, priority=999)
     app.connect("autodoc-skip-member", skip_member)

@@ -70,34 +70,33 @@ def overlay(
     return drawn
 
 
-def partition(
-    image: np.ndarray | Image.Image, plan: np.ndarray, *, title: str = "", difference: bool = False
-) -> Figure:
-    """One image, the :func:`shares` of its patches, and one heatmap a prompt.
+def partition(image: np.ndarray | Image.Image, plan: np.ndarray, *, title: str = "") -> Figure:
+    """difference_n = plan_n / sum_m plan_m - 1 / N
+
+    One image, the :func:`shares` of its patches, and for each prompt what it holds of a patch
+    beyond an even share, in two rows.
 
     :param image: (H, W, 3).
     :param plan: (N, h, w) mass of each prompt on each patch.
-    :param difference: show plan_n / sum_m plan_m - 1 / N, what a prompt holds of a patch beyond an
-        even share, instead of its mass.
     """
-    maps, label = plan, "mass"
-    scale: dict[str, Any] = {"cmap": HEATMAP, "vmin": 0, "vmax": plan.max() or 1}
-    if difference:
-        mass = plan.sum(0)
-        maps = plan / np.where(mass > 0, mass, np.nan) - 1 / len(plan)
-        label, far = "share - even share", np.nanmax(abs(maps)) or 1
-        scale = {"cmap": DIVERGING, "vmin": -far, "vmax": far}
-    with canvas(1, len(plan) + 2, (1.75 * (len(plan) + 2), 2.25)) as (figure, axes):
-        first, second, *others = axes[0]
-        for ax in axes[0]:
-            show(ax, image)
-        first.set_title(wrapped(title))
+    prompts, mass = len(plan), plan.sum(0)
+    difference = plan / np.where(mass > 0, mass, np.nan) - 1 / prompts
+    far = np.nanmax(abs(difference)) or 1
+    columns = (prompts + 3) // 2
+    with canvas(2, columns, (2.25 * columns + 0.7, 5)) as (figure, axes):
+        first, second, *others = axes.flat
+        for ax in axes.flat:
+            ax.set_axis_off()
+        show(first, image)
+        first.set_title(wrapped(title, 30))
+        show(second, image)
         show(second, shares(plan), alpha=0.8)
-        second.set_title("largest share")
-        for n, ax in enumerate(others):
-            drawn = show(ax, maps[n], alpha=np.where(plan[n] > 0, 0.85, 0.25), **scale)
+        second.set_title("leading prompt")
+        for n, (ax, values) in enumerate(zip(others, difference)):
+            show(ax, image, alpha=0.45)
+            drawn = show(ax, values, cmap=DIVERGING, vmin=-far, vmax=far)
             ax.set_title(f"prompt {n + 1}", color=PALETTE[n % len(PALETTE)])
-        figure.colorbar(drawn, ax=others, shrink=0.8, label=label)
+        figure.colorbar(drawn, ax=axes, shrink=0.7, label=f"share of a patch - 1/{prompts}")
     return figure
 
 
@@ -110,28 +109,38 @@ def partitions(
 ) -> Figure:
     """One row an image, one column a method: the :func:`shares` of the patches.
 
+    The methods of one image alone are drawn three in a row.
+
     :param images: (H, W, 3) each.
     :param plans: method -> (images, N, h, w) mass of each prompt on each patch.
     :param parts: (images, H, W) part masks; the outline of what is not 0 is drawn over every panel.
     """
     prompts = max(plan.shape[1] for plan in plans.values())
-    extent = (size * (len(plans) + 1), size * len(images) + 0.7)
-    with canvas(len(images), len(plans) + 1, extent) as (figure, axes):
-        for row, (first, *others) in enumerate(axes):
-            show(first, images[row])
-            for ax, plan in zip(others, plans.values()):
+    alone = len(images) == 1
+    rows, columns = (-(-len(plans) // 3), 3) if alone else (len(images), len(plans) + 1)
+    with canvas(rows, columns, (size * columns, (size + 0.2 * alone) * rows + 0.7)) as (
+        figure,
+        axes,
+    ):
+        grid = axes.reshape(1, -1) if alone else axes[:, 1:]
+        for ax in axes.flat:
+            ax.set_axis_off()
+        for row, panels in enumerate(grid):
+            if not alone:
+                show(axes[row, 0], images[row])
+            for ax, plan in zip(panels, plans.values()):
                 show(ax, images[row], alpha=0.45)
                 show(ax, shares(plan[row]))
                 if parts is not None:
                     outline(ax, parts[row] > 0)
-        for ax, name in zip(axes[0], ("image", *plans)):
-            ax.set_title(wrapped(name, 11), fontsize=9)
+        for ax, name in zip(axes.flat, plans if alone else ("image", *plans)):
+            ax.set_title(wrapped(name, int(10 * size)), fontsize=9)
         handles = [
             Patch(color=PALETTE[n % len(PALETTE)], label=f"prompt {n + 1}") for n in range(prompts)
         ]
-        handles.append(Patch(color=EVEN, label="even shares"))
-        columns = min(len(handles), int(figure.get_figwidth() / 1.4))
-        figure.legend(handles=handles, loc="outside lower center", ncols=columns, fontsize=9)
+        handles.append(Patch(color=EVEN, label="divided evenly"))
+        width = min(len(handles), int(figure.get_figwidth() / 1.2))
+        figure.legend(handles=handles, loc="outside lower center", ncols=width, fontsize=9)
     return figure
 
 

@@ -5,6 +5,7 @@ from pathlib import Path
 
 import pytest
 from chromium import launch
+from exported import colab
 
 ROOT = Path(__file__).resolve().parents[2]
 HTML = ROOT / "_build" / "html"
@@ -131,10 +132,8 @@ def test_every_notebook_says_where_it_runs_and_opens_in_colab():
     for path in sorted((ROOT / "notebooks").glob("*.ipynb")):
         text = (HTML / "notebooks" / f"{path.stem}.html").read_text(encoding="utf-8")
         first = "".join(json.loads(path.read_text(encoding="utf-8"))["cells"][0]["source"])
-        assert "**Runs on**" in first, path.name
-        assert (
-            f"colab.research.google.com/github/ORG/sotglp/blob/main/notebooks/{path.name}" in text
-        )
+        assert "{admonition} You need" in first, path.name
+        assert text.count(colab.address(path.name)) == 1
         assert (
             text.count('class="admonition exercise"') >= 2 or text.count("exercise admonition") >= 2
         ), f"{path.name}: two exercises"

@@ -1,11 +1,7 @@
-"""The static contract of every notebook; only the set-up cell is executed, with pip replaced."""
+"""The static contract of every notebook; none is executed."""
 
 import ast
-import importlib.util
-import subprocess
-import sys
-import types
-from importlib import metadata
+import re
 from pathlib import Path
 
 import nbformat
@@ -23,10 +19,6 @@ NO_RUN = "no run"
 NO_FIGURES = {"outline", "show", "style", "DIVERGING", "HEATMAP", "PALETTE", "STYLE"}
 DRAWS = {f"figures.{name}" for name in {*sotglp_core.figures.__all__} - NO_FIGURES}
 DRAWS |= {"plt.subplots", "sns.relplot"}
-
-spec = importlib.util.spec_from_file_location("setup_cell", ROOT / "book" / "setup_cell.py")
-setup_cell = importlib.util.module_from_spec(spec)
-spec.loader.exec_module(setup_cell)
 
 
 @pytest.fixture(params=NOTEBOOKS, ids=lambda path: path.stem)
@@ -54,22 +46,34 @@ def test_there_are_notebooks():
 def test_format_is_valid(notebook):
     nbformat.validate(notebook)
     assert (notebook.nbformat, notebook.nbformat_minor) >= (4, 5)
-    assert notebook.cells[0].source.startswith("# ")
 
 
-def test_first_code_cell_is_the_setup_cell(notebook):
-    assert code_cells(notebook)[0].source == setup_cell.SETUP
+def test_title_is_a_number_and_a_short_noun_and_the_claim_follows_in_bold(path, notebook):
+    title, _, claim = notebook.cells[0].source.split("\n")[:3]
+    number, words = re.fullmatch(r"# (\d+)\. (.+)", title).groups()
+    assert int(number) == int(path.stem[:2]) and len(words.split()) <= 4
+    assert re.fullmatch(r"\*\*[^*]+\.\*\*", claim)
 
 
-def test_badge_points_at_this_file(path, notebook):
-    assert markdown(notebook).count("colab-badge.svg") == 1
-    assert f"/{setup_cell.REPOSITORY}/blob/{setup_cell.BRANCH}/notebooks/{path.name})" in markdown(
-        notebook
-    )
+def test_title_is_the_one_of_the_map(path, notebook):
+    title = notebook.cells[0].source.split("\n")[0].removeprefix("# ")
+    number, words = title.split(". ", 1)
+    index = (ROOT / "book" / "index.md").read_text(encoding="utf-8")
+    assert f"| {number} | {{doc}}`{words} <../notebooks/{path.stem}>` |" in index
 
 
-def test_setup_cell_and_badge_can_be_written_again(path, notebook):
-    assert setup_cell.with_setup(notebook, path) == notebook
+def test_there_are_boxes_of_what_is_needed_and_what_was_found(notebook):
+    text = markdown(notebook)
+    assert text.count("```{admonition} You need\n") == text.count("```{admonition} Summary\n") == 1
+
+
+def test_references_carry_words_and_the_right_number(notebook):
+    text = markdown(notebook)
+    assert not re.findall(r"\{(?:doc|ref)\}`[^`<]*`", text), "a bare reference inserts a title"
+    for word, number, target in re.findall(
+        r"\{doc\}`(\w+) ?(\d*) <(?:\.\./notebooks/)?(\d\d)_", text
+    ):
+        assert word.lower() == "chapter" and int(number) == int(target)
 
 
 def test_outputs_are_only_of_real_gpu_runs(path, notebook):
@@ -134,41 +138,3 @@ def test_code_is_plain_python_with_little_machinery(notebook):
 def test_last_cell_asserts_the_claim(notebook):
     last = ast.parse(code_cells(notebook)[-1].source)
     assert any(isinstance(node, ast.Assert) for node in ast.walk(last))
-
-
-@pytest.fixture
-def installs(monkeypatch):
-    calls = []
-    monkeypatch.setattr(subprocess, "check_call", lambda command, **_: calls.append(command))
-    monkeypatch.setattr(
-        metadata, "version", lambda name: {"torch": "2.11.0+cu128"}.get(name, "1.2.3")
-    )
-    monkeypatch.delitem(sys.modules, "google.colab", raising=False)
-    return calls
-
-
-def test_setup_cell_does_nothing_elsewhere(installs):
-    exec(setup_cell.SETUP, {})
-    assert installs == []
-
-
-def test_setup_cell_keeps_colabs_torch(installs, monkeypatch):
-    monkeypatch.setitem(sys.modules, "google.colab", types.ModuleType("google.colab"))
-    exec(setup_cell.SETUP, {})
-    (command,) = installs
-    assert command[:4] == [sys.executable, "-m", "pip", "install"]
-    constraints = Path(command[command.index("-c") + 1]).read_text().splitlines()
-    assert "torch==2.11.0+cu128" in constraints
-    assert {line.split("==")[0] for line in constraints} == {
-        "torch",
-        "torchvision",
-        "numpy",
-        "ipywidgets",
-        "matplotlib",
-    }
-    assert [
-        part
-        for part in command[4:]
-        if not part.startswith("-") and part != command[command.index("-c") + 1]
-    ] == [f"sotglp-core[book] @ git+https://github.com/{setup_cell.REPOSITORY}@{setup_cell.BRANCH}"]
-    assert not {"-U", "--upgrade", "--force-reinstall"} & set(command)

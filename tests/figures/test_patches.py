@@ -30,8 +30,7 @@ def sheet():
         sheet,
         lambda: figures.contact_sheet([IMAGE]),
         lambda: figures.partition(IMAGE, PLAN, title="red-crowned finch"),
-        lambda: figures.partition(IMAGE, PLAN, difference=True),
-        lambda: figures.partition(IMAGE, np.ones((1, 5, 7)), difference=True),
+        lambda: figures.partition(IMAGE, np.ones((1, 5, 7))),
         lambda: figures.partitions([IMAGE] * 2, {"a": np.stack([PLAN] * 2)}, PARTS),
         lambda: figures.partitions([IMAGE], {"a": PLAN[None]}, 0 * PARTS[:1]),
         lambda: figures.partitions([IMAGE], {"a": PLAN[None]}, 0 * PARTS[:1] + 1),
@@ -41,7 +40,6 @@ def sheet():
         "contact_sheet",
         "no titles",
         "partition",
-        "difference",
         "one prompt",
         "partitions",
         "no part",
@@ -90,17 +88,22 @@ def test_overlay_is_the_image_in_the_colours_of_the_plan():
     assert (np.asarray(figures.overlay(image, plan, strength=0))[1] == 255).all()
 
 
-def test_partition_shows_masses_or_the_difference_from_an_even_share():
-    mass, even = (figures.partition(IMAGE, PLAN, difference=d) for d in (False, True))
+def test_partition_shows_what_a_prompt_holds_beyond_an_even_share():
+    figure = figures.partition(IMAGE, PLAN)
     share = PLAN[:, 1:] / PLAN[:, 1:].sum(0) - 1 / 3
     for n in range(3):
-        shown = [figure.axes[n + 2].images[-1].get_array() for figure in (mass, even)]
-        np.testing.assert_allclose(shown[0], PLAN[n])
-        np.testing.assert_allclose(shown[1][1:], share[n])
-        assert np.ma.getmaskarray(shown[1])[0].all(), "no colour where there is no mass"
-    assert even.axes[2].images[-1].get_clim() == pytest.approx(
-        (-abs(share).max(), abs(share).max())
-    )
+        shown = figure.axes[n + 2].images[-1].get_array()
+        np.testing.assert_allclose(shown[1:], share[n])
+        assert np.ma.getmaskarray(shown)[0].all(), "no colour where there is no mass"
+    far = abs(share).max()
+    assert figure.axes[2].images[-1].get_clim() == pytest.approx((-far, far))
+
+
+def test_panels_of_a_partition_are_at_least_200_pixels_wide():
+    figure = figures.partition(IMAGE, np.concatenate([PLAN, PLAN[:1]]))
+    figure.draw_without_rendering()
+    shown = [ax.get_window_extent().width for ax in figure.axes if ax.images]
+    assert len(shown) >= 6 and min(shown) >= 200
 
 
 def test_partitions_are_images_by_methods():
@@ -120,3 +123,10 @@ def test_contact_sheet_titles_what_it_shows():
     axes = sheet().axes
     assert [bool(ax.images) for ax in axes] == [True] * 6 + [False] * 2
     assert axes[5].get_title() == "a long species name 5"
+
+
+def test_methods_of_one_image_are_three_in_a_row():
+    figure = figures.partitions([IMAGE], {str(i): PLAN[None] for i in range(7)}, PARTS[:1])
+    assert len(figure.axes) == 9
+    assert [ax.get_title() for ax in figure.axes] == [*"0123456", "", ""]
+    assert [len(ax.images) for ax in figure.axes] == [2] * 7 + [0, 0]
