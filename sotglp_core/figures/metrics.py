@@ -82,25 +82,24 @@ def score_histograms(
     score: str = "GL-MCM",
     threshold: float | None = None,
 ) -> Figure:
-    """Distribution of an OOD score over in-distribution images and over each OOD set.
+    """Density of an OOD score over in-distribution images and over each OOD set.
 
     :param threshold: a score to mark by a vertical line.
     """
     with canvas(1, 1, (6.5, 3)) as (figure, ((ax,),)):
-        sns.histplot(
+        sns.kdeplot(
             {"in-distribution": inside, **outside},
-            bins=40,
-            stat="density",
             common_norm=False,
-            element="step",
-            fill=False,
+            fill=True,
+            alpha=0.25,
+            cut=0,
             palette=["0.5", *(PALETTE[i % len(PALETTE)] for i in range(len(outside)))],
             ax=ax,
         )
         if threshold is not None:
             ax.axvline(threshold, color="black", linewidth=1.2)
             ax.text(threshold, 0.97, " accepted →", transform=ax.get_xaxis_transform(), va="top")
-        ax.set_xlabel(score)
+        ax.set(xlabel=score, ylabel="density")
     return figure
 
 
