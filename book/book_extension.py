@@ -8,12 +8,26 @@ from dataclasses import is_dataclass
 from pathlib import Path
 
 import colab
+from pybtex.plugin import register_plugin
+from pybtex.style.formatting.alpha import Style as AlphaStyle
+from pybtex.style.labels import BaseLabelStyle
 
 import sotglp_core
 
 COLAB = "https://colab.research.google.com"
 VENDOR = Path(__file__).resolve().parent / "_static" / "vendor"
 FIELD = re.compile(r"    (?P<name>\w+): [^#]+(?:#\s*(?P<text>.+))?")
+
+
+class AuthorsAndYear(BaseLabelStyle):
+    """Labels of the bibliography as the text cites."""
+
+    def format_labels(self, entries):
+        return [", ".join(colab.CITATIONS[entry.key]) for entry in entries]
+
+
+class Bibliography(AlphaStyle):
+    default_label_style = AuthorsAndYear
 
 
 def use_address(app, config) -> None:
@@ -102,6 +116,7 @@ def drop_unused_scripts(app, pagename, templatename, context, doctree) -> None:
 
 
 def setup(app) -> dict:
+    register_plugin("pybtex.style.formatting", "readable", Bibliography)
     app.connect("config-inited", use_address)
     app.connect("source-read", write_address)
     app.connect("html-page-context", open_exported_notebook, priority=999)

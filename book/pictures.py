@@ -28,7 +28,7 @@ from sotglp_core.workbench.embedded import MEASURED
 from sotglp_core.workbench.experiments import read_rows
 
 STATIC = Path(__file__).parent / "_static"
-ROWS, COLUMNS = 2, 6
+ROWS, COLUMNS = 2, 4
 
 
 def cover() -> Figure:
