@@ -2,7 +2,7 @@
 
 As on a GPU, an operation on tensors of both devices is a RuntimeError (but for scalars and indices
 on the CPU), and NumPy's view of a tensor on the card is a TypeError. Backward passes are not
-looked at.
+looked at. A pretend Apple GPU refuses float64, too.
 """
 
 from __future__ import annotations
@@ -17,8 +17,7 @@ from torch import Tensor
 from torch.overrides import TorchFunctionMode
 from torch.utils._pytree import tree_leaves, tree_map_only
 
-CARD, CPU = torch.device("cuda", 0), torch.device("cpu")
-ANSWERS = {Tensor.device.__get__: CARD, Tensor.is_cuda.__get__: True, Tensor.is_cpu.__get__: False}
+CARD, APPLE, CPU = torch.device("cuda", 0), torch.device("mps", 0), torch.device("cpu")
 PRINTS = (Tensor.__format__, Tensor.__repr__)
 COPIES = (Tensor.copy_, Tensor.__setitem__)  # from any device
 
@@ -37,6 +36,15 @@ class _Generator(torch.Generator):
 class _PretendCuda(TorchFunctionMode):
     """Sees each call of a function of torch that takes or makes tensors."""
 
+    def __init__(self, card: torch.device):
+        super().__init__()
+        self.card = card
+        self.answers = {
+            Tensor.device.__get__: card,
+            Tensor.is_cuda.__get__: card.type == "cuda",
+            Tensor.is_cpu.__get__: False,
+        }
+
     def __torch_function__(
         self, function: Any, types: Any, args: tuple = (), kwargs: dict | None = None
     ) -> Any:
@@ -44,8 +52,8 @@ class _PretendCuda(TorchFunctionMode):
         if function is torch._has_compatible_shallow_copy_type:
             return False  # so that a module that moves gets new parameters
         if args and isinstance(args[0], CardTensor):
-            if function in ANSWERS:
-                return ANSWERS[function]
+            if function in self.answers:
+                return self.answers[function]
             if function in (Tensor.numpy, Tensor.__array__):
                 raise TypeError("can't convert cuda:0 device type tensor to numpy; use .cpu()")
             if function in PRINTS:
@@ -54,6 +62,9 @@ class _PretendCuda(TorchFunctionMode):
             args, kwargs, wanted = _without_device(function, args, kwargs)
             device = wanted or _common_device(function, args, kwargs)
             result = function(*args, **kwargs)
+            dtypes = {x.dtype for x in tree_leaves(result) if isinstance(x, Tensor)}
+            if self.card == APPLE and device.type != "cpu" and torch.float64 in dtypes:
+                raise TypeError("the MPS framework doesn't support float64")
             return tree_map_only(Tensor, lambda x: _placed(x, device), result)
 
 
@@ -95,7 +106,7 @@ def _common_device(function: Any, args: tuple, kwargs: dict) -> torch.device:
 
 def _placed(x: Tensor, device: torch.device) -> Tensor:
     """The tensor as one of that device; a copy where it was one of the other."""
-    wanted = CardTensor if device.type == "cuda" else Tensor
+    wanted = Tensor if device.type == "cpu" else CardTensor
     if isinstance(x, CardTensor) == (wanted is CardTensor):
         return x
     if x.is_leaf and x.requires_grad:
@@ -119,5 +130,12 @@ def pretend_cuda(
         stack.enter_context(patch.object(torch, "Generator", _Generator))
         for name, answer in answers.items():
             stack.enter_context(patch.object(torch.cuda, name, return_value=answer))
-        stack.enter_context(_PretendCuda())
+        stack.enter_context(_PretendCuda(CARD))
         yield CARD
+
+
+@contextmanager
+def pretend_mps() -> Iterator[torch.device]:
+    """Inside, tensors can be on one Apple GPU, which has no float64."""
+    with patch.object(torch, "Generator", _Generator), _PretendCuda(APPLE):
+        yield APPLE

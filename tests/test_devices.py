@@ -8,7 +8,7 @@ import open_clip
 import pytest
 import torch
 from PIL import Image
-from pretend_cuda import pretend_cuda
+from pretend_cuda import pretend_cuda, pretend_mps
 
 from sotglp_core import (
     SOTGLP,
@@ -24,6 +24,7 @@ from sotglp_core import (
     predict,
     recipe,
     save,
+    sinkhorn,
 )
 from sotglp_core.clip.backbone import _choose_precision, choose_device
 
@@ -85,6 +86,31 @@ def test_training_and_evaluation_on_either_device(tiny, names, features, method)
         torch.testing.assert_close(logits, results[2][2], atol=1e-3, rtol=1e-4)
         assert metrics["accuracy"] == results[2][1]["accuracy"]
         assert threshold.at(0.95) == pytest.approx(results[2][3].at(0.95), abs=1e-4)
+
+
+def test_an_apple_gpu_needs_no_float64(tiny, names, features, photos):
+    """Training, evaluation, prediction and a transport problem that is hard."""
+    config = recipe("sotglp-proj", epochs=1, batch_size=4)
+    hard = 9 * torch.rand(3, 7, 5, generator=torch.Generator().manual_seed(0))
+    wanted = sinkhorn(hard, epsilon=0.01)
+    results = []
+    with pretend_mps() as card:
+        with pytest.raises(TypeError, match="float64"):
+            torch.zeros(2, device=card).double()
+        got = sinkhorn(hard.to(card), epsilon=0.01)
+        assert got.plan.device == card and bool(got.converged.all())
+        torch.testing.assert_close(got.plan.cpu(), wanted.plan)
+        on_card = load_backbone("pocket", "random", device="mps")
+        for backbone in (on_card, tiny):
+            model = SOTGLP(backbone, names, config)
+            losses = [epoch.loss for epoch in fit(model, features, progress=False)]
+            result = evaluate(model, features, {"far": features}, progress=False)
+            answers = list(predict(model, sorted(photos.iterdir())))
+            results.append((losses, result.to_dict(), [answer.score for answer in answers]))
+    there, here = results
+    torch.testing.assert_close(there[0], here[0], atol=1e-5, rtol=1e-4)
+    assert there[1]["accuracy"] == here[1]["accuracy"]
+    torch.testing.assert_close(there[2], here[2], atol=1e-4, rtol=1e-4)
 
 
 def test_photos_on_a_gpu(tiny, names, photos, images, tmp_path):

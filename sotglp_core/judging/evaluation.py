@@ -14,6 +14,7 @@ from ..data.features import Features, encode
 from ..distributed import Processes
 from ..messages import progress_bar
 from ..method.model import SOTGLP, Prediction
+from ..transport.sinkhorn import widened
 from .ood import SCORES, metrics, scores
 from .partition import sharing
 
@@ -94,7 +95,7 @@ def _row(prediction: Prediction) -> dict[str, Tensor]:
     if prediction.alignment is not None:
         predicted = prediction.logits.argmax(-1)
         plan = prediction.alignment.plan[torch.arange(len(predicted)), predicted]  # (B, K, N)
-        row |= sharing(plan.double())
+        row |= sharing(widened(plan))
     return row
 
 

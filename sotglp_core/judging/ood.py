@@ -7,6 +7,7 @@ from sklearn.metrics import average_precision_score, roc_auc_score, roc_curve
 from torch import Tensor
 
 from ..method.model import Prediction
+from ..transport.sinkhorn import widened
 
 SCORES = ("MCM", "L-MCM", "GL-MCM", "MaxLogit", "Energy", "Entropy")
 
@@ -27,7 +28,7 @@ def mcm(similarity: Tensor, *, tau: float = 1.0) -> Tensor:
 
     Source: Ming et al., NeurIPS 2022 (arXiv 2211.13445).
     """
-    return (similarity.double() / tau).softmax(-1).amax(-1)
+    return (widened(similarity) / tau).softmax(-1).amax(-1)
 
 
 def l_mcm(patch_similarity: Tensor, *, tau: float = 1.0) -> Tensor:
@@ -43,7 +44,7 @@ def l_mcm(patch_similarity: Tensor, *, tau: float = 1.0) -> Tensor:
     totals = []
     for cosines in patch_similarity:  # one image at a time, (C, P), to bound the memory
         below_best = (cosines - cosines.amax(0)) / tau
-        totals.append(below_best.exp().sum(0, dtype=torch.float64).amin())
+        totals.append(widened(below_best.exp()).sum(0).amin())
     return 1 / torch.stack(totals)
 
 
@@ -64,7 +65,7 @@ def max_logit(logits: Tensor) -> Tensor:
 
     Source: Hendrycks et al., ICML 2022 (arXiv 1911.11132).
     """
-    return logits.double().amax(-1)
+    return widened(logits).amax(-1)
 
 
 def energy(logits: Tensor) -> Tensor:
@@ -72,12 +73,12 @@ def energy(logits: Tensor) -> Tensor:
 
     Source: Liu et al., NeurIPS 2020 (arXiv 2010.03759).
     """
-    return logits.double().logsumexp(-1)
+    return widened(logits).logsumexp(-1)
 
 
 def negative_entropy(logits: Tensor) -> Tensor:
     """sum_c p_c log p_c with p = softmax(l), of (B, C) logits: (B,) float64."""
-    log_p = logits.double().log_softmax(-1)
+    log_p = widened(logits).log_softmax(-1)
     return (log_p.exp() * log_p).sum(-1)
 
 
@@ -134,7 +135,8 @@ def metrics(id_scores: ArrayLike, ood_scores: ArrayLike) -> dict[str, float]:
 
 def _ranked(id_scores: ArrayLike, ood_scores: ArrayLike) -> tuple[np.ndarray, np.ndarray]:
     """Truth (1: in-distribution), and ranks in place of scores: infinite ones have a rank, too."""
-    pair = [torch.as_tensor(x, dtype=torch.float64).cpu().numpy() for x in (id_scores, ood_scores)]
+    both = (x.cpu() if isinstance(x, Tensor) else x for x in (id_scores, ood_scores))
+    pair = [np.asarray(x, np.float64) for x in both]
     sizes, values = [x.size for x in pair], np.concatenate(pair)
     if 0 in sizes or np.isnan(values).any():
         raise ValueError(

@@ -77,7 +77,7 @@ def sinkhorn(
     *batch, K, N = cost.shape
     with torch.no_grad(), torch.autocast(cost.device.type, enabled=False):
         C = cost.detach().to(torch.promote_types(cost.dtype, torch.float32))
-        if not bool(C.sum(dtype=torch.float64).isfinite()):
+        if not bool(C.isfinite().all()):
             raise ValueError("the cost holds NaN or infinity; check what it was computed from")
         scale, epsilon = _first_stage(C, backend), max(epsilon, torch.finfo(C.dtype).tiny)
         budget = min(max_iterations, SCALING_ITERATIONS)
@@ -88,8 +88,9 @@ def sinkhorn(
         hard = (~(violation <= tolerance)).nonzero()[:, 0]  # also where there is NaN
         for rest in hard.split(NEWTON_BATCH) if len(hard) else ():
             left = max_iterations - budget
-            refined, steps = _newton(C[rest], a[rest], b[rest], epsilon, tolerance, left)
-            refined = refined.to(plan.dtype)
+            wide, rows, columns = (widened(x[rest]) for x in (C, a, b))
+            refined, steps = _newton(wide, rows, columns, epsilon, tolerance, left)
+            refined, steps = refined.to(plan), steps.to(plan.device)
             new_violation = marginal_violation(refined, a[rest], b[rest])
             better = ~(violation[rest] <= new_violation)
             plan[rest[better]], violation[rest[better]] = refined[better], new_violation[better]
@@ -128,6 +129,11 @@ def marginal_violation(plan: Tensor, a: Tensor, b: Tensor) -> Tensor:
     :return: (...).
     """
     return (plan.sum(-1) - a).abs().sum(-1) + (plan.sum(-2) - b).abs().sum(-1)
+
+
+def widened(x: Tensor) -> Tensor:
+    """The tensor in float64; on the CPU where its device has no such numbers, as Apple's."""
+    return (x.cpu() if x.device.type == "mps" else x).double()
 
 
 def _marginal(name: str, value: Tensor | None, C: Tensor, size: int) -> Tensor:
@@ -188,7 +194,7 @@ def _scale(
     """
     kernel = (C.amin(-1, keepdim=True) - C).div_(epsilon).exp_()  # at once: exp takes all threads
     S, K, N = C.shape
-    size = max(1, S if C.is_cuda else SERIAL // (K * N))  # problems
+    size = max(1, SERIAL // (K * N) if C.device.type == "cpu" else S)  # problems
     pieces = zip(kernel.split(size), a.split(size), b.split(size))
     solved = [_iterate(G, rows, columns, tolerance, budget) for G, rows, columns in pieces]
     return tuple(torch.cat(parts) for parts in zip(*solved))
@@ -198,7 +204,7 @@ def _iterate(
     kernel: Tensor, a: Tensor, b: Tensor, tolerance: float, budget: int
 ) -> tuple[Tensor, ...]:
     """p and q in turn; problems come last, so that every operation is one long vector."""
-    check_every = 12 if kernel.is_cuda else 4  # iterations; a check makes the host wait for the GPU
+    check_every = 4 if kernel.device.type == "cpu" else 12  # iterations; a check waits for the GPU
     kernel = kernel.permute(1, 2, 0).contiguous()  # (K, N, S)
     a, b = a.T.contiguous(), b.T.contiguous()  # (K, S), (N, S)
     p, q, iterations = a / kernel.sum(1), b, 0
@@ -226,7 +232,6 @@ def _newton(
     Rows are exact for every g, so that r = b - P^T 1 is the dual's gradient and H / T its Hessian;
     of the damped Newton steps and Sinkhorn's own the one that leaves the smallest |r| is taken.
     """
-    C, a, b = C.double(), a.double(), b.double()
     b = _balanced(a, b)
     log_b, g = b.log(), torch.zeros_like(b).masked_fill(b == 0, -torch.inf)
     span = C.amax((-2, -1)) - C.amin((-2, -1))  # (S,)
@@ -269,11 +274,11 @@ def _schur_solve(plan: Tensor, a: Tensor, b: Tensor, right: Tensor) -> Tensor:
 
 def _differentiable(plan: Tensor, cost: Tensor, epsilon: float) -> Tensor:
     """The plan with its first derivative: dP = P (dx + dy - dC / eps), at fixed marginals."""
-    P, change = plan.double(), (cost.detach() - cost).double() / epsilon  # 0, with a gradient
+    P, change = widened(plan), widened(cost.detach() - cost) / epsilon  # 0, with a gradient
     a, b = P.sum(-1), P.sum(-2)
     row_weight = 1 / a.clamp_min(torch.finfo(a.dtype).tiny)
     moved = P * change
     per_row = moved.sum(-1) * row_weight
     y = _schur_solve(P, a, b, (P * per_row[..., None]).sum(-2) - moved.sum(-2))
     x = -per_row - (P @ y[..., None])[..., 0] * row_weight
-    return (P + P * (x[..., None] + y[..., None, :] + change)).to(plan.dtype)
+    return (P + P * (x[..., None] + y[..., None, :] + change)).to(plan)

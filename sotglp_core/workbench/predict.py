@@ -15,6 +15,7 @@ from ..judging.ood import scores
 from ..judging.threshold import score_of
 from ..messages import progress_bar
 from ..method.model import SOTGLP, Prediction
+from ..transport.sinkhorn import widened
 
 
 class Answer(NamedTuple):
@@ -36,7 +37,7 @@ class Batch(NamedTuple):
     def answers(self, model: SOTGLP, *, top: int = 1) -> list[Answer]:
         """The ``top`` most probable classes of each image, and its score."""
         seen, names = self.prediction, model.class_names
-        best = seen.logits.double().softmax(-1).topk(min(top, len(names)))
+        best = widened(seen.logits).softmax(-1).topk(min(top, len(names)))
         values = scores(seen)[score_of(model)]
         rows = zip(self.paths, best.indices.tolist(), best.values.tolist(), values.tolist())
         return [
