@@ -34,5 +34,6 @@ def did_you_mean(name: object, known: Iterable[str]) -> str:
     """ "; did you mean 'x'?" for the known name that is nearest to a mistaken one; empty where none
     is near.
     """
-    near = difflib.get_close_matches(str(name), list(known), 1)
-    return f"; did you mean {near[0]!r}?" if near else ""
+    by_letters = {word.casefold(): word for word in known}
+    near = difflib.get_close_matches(str(name).casefold(), by_letters, 1)
+    return f"; did you mean {by_letters[near[0]]!r}?" if near else ""

@@ -10,11 +10,13 @@ import torch
 from PIL import Image
 from torch import Tensor, nn
 
+from ..messages import did_you_mean
 from .dense import recorded, vv_stream
 from .text import project
 from .weights import read_weights
 
 POCKET = Path(__file__).parents[1] / "pocket"
+EMBEDDED, HUB = "embedded", "hf-hub:"  # weights that come with a model; where others are kept
 PRECISIONS = ("auto", "fp32", "bf16", "fp16", "fp64")
 DENSE = ("vv", "plain")
 SUPPORTED = (
@@ -169,12 +171,12 @@ def load_backbone(
 ) -> Backbone:
     """A frozen CLIP by name and weights.
 
-    :param name: "pocket" (the embedded default, no download) or any native open_clip ViT, such as
-        "ViT-B-16".
+    :param name: "pocket" (the embedded default, no download), any native open_clip ViT, such as
+        "ViT-B-16", or "hf-hub:owner/model", a repository with open_clip's files at Hugging Face.
     :param pretrained: an open_clip tag ("laion2b_s34b_b88k": downloads), a checkpoint file
         (safetensors or a state dictionary of torch), or "random" for untrained weights. Not needed
-        for "pocket". A file does not say which activation it was trained with: name the right
-        model yourself.
+        for "pocket" and "hf-hub:...", which have their own. A file does not say which activation it
+        was trained with: name the right model yourself.
     :param device: where the weights go; "auto" is the GPU that CUDA finds, or the CPU.
     :param precision: of both towers: "fp32", "bf16", "fp16", or "fp64", in which training comes out
         the same on processors that round differently. "auto" is fp32 on the CPU and for "pocket",
@@ -185,12 +187,13 @@ def load_backbone(
     device = choose_device(device)
     precision = _choose_precision(precision, name, device)
     tag, path = _find(name, pretrained)
-    pretrained = pretrained or "embedded"
+    pretrained = pretrained or EMBEDDED
     if tag:
         _check_activation(name, bool(tag.get("quick_gelu")), f"the weights {pretrained!r}")
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(0)
-        model = _create(name, pretrained if tag else None)
+        own = _is_elsewhere(name) and pretrained == EMBEDDED
+        model = _create(name, pretrained if tag else None, own=own)
     if path is not None:
         _load_file(model, path, name)
         pretrained = pretrained if path.parent == POCKET else str(path.resolve())
@@ -216,6 +219,8 @@ def weights_here(name: str, pretrained: str | None = None) -> bool:
     from huggingface_hub import try_to_load_from_cache
 
     tag, _ = _find(name, pretrained)
+    if name.startswith(HUB):
+        tag = {"hf_hub": name.removeprefix(HUB) + "/"}
     repository, _, file = tag.get("hf_hub", "").rpartition("/")
     stem = file.rpartition(".")[0] or "open_clip_model"
     files = (file or "open_clip_pytorch_model.bin", f"{stem}.safetensors")
@@ -241,8 +246,8 @@ def _find(name: str, pretrained: str | None) -> tuple[dict, Path | None]:
     library = _open_clip()
     _check_supported(name)
     tags = ", ".join(library.list_pretrained_tags_by_model(name)) or "none"
-    if name == "pocket" and pretrained in (None, "embedded"):
-        return {}, POCKET / "weights.safetensors"
+    if pretrained in (None, EMBEDDED) and (name == "pocket" or _is_elsewhere(name)):
+        return {}, POCKET / "weights.safetensors" if name == "pocket" else None
     if pretrained is None:
         raise ValueError(
             f"{name} needs weights: give as pretrained one of open_clip's tags ({tags}), "
@@ -258,9 +263,16 @@ def _find(name: str, pretrained: str | None) -> tuple[dict, Path | None]:
 
 def _check_supported(name: str) -> None:
     """Refuse by its configuration what has no V-V stream or no packed text tower."""
-    config = None if ":" in name else _open_clip().get_model_config(name)  # hf-hub:... downloads
+    try:
+        config = _open_clip().get_model_config(name)  # hf-hub:... downloads
+    except (OSError, ValueError) as error:
+        raise ValueError(
+            f"there is no configuration of {name!r} ({_first_line(error)}); go online, or check "
+            "that the repository has an open_clip_config.json"
+        ) from None
     if config is None:
-        raise ValueError(f"open_clip has no model {name!r}; {SUPPORTED}")
+        near = did_you_mean(name.replace("/", "-"), _open_clip().list_models())
+        raise ValueError(f"open_clip has no model {name!r}{near or '; ' + SUPPORTED}")
     image, text = config["vision_cfg"], config["text_cfg"]
     reasons = {
         "its image tower is not a native ViT": "timm_model_name" in image
@@ -268,6 +280,7 @@ def _check_supported(name: str) -> None:
         "its image tower pools by attention or averaging": image.get("attentional_pool")
         or image.get("pool_type", "tok") != "tok",
         "its text tower is not open_clip's own": "hf_model_name" in text,
+        "its tokenizer is not CLIP's": text.get("hf_tokenizer_name"),
         "its text tower is not causal": text.get("no_causal_mask"),
         "its text feature is not read at the end token": text.get("embed_cls")
         or text.get("pool_type", "argmax") != "argmax",
@@ -300,17 +313,26 @@ def _convert(model: Any, precision: str) -> None:
     _open_clip().convert_weights_to_lp(model, dtype)
 
 
-def _create(name: str, tag: str | None) -> Any:
+def _is_elsewhere(name: str) -> bool:
+    """Whether the model is a repository or a folder with weights of its own."""
+    return ":" in name
+
+
+def _first_line(error: Exception) -> str:
+    return (str(error).splitlines() or [type(error).__name__])[0][:120]
+
+
+def _create(name: str, tag: str | None, *, own: bool) -> Any:
     level = logging.root.manager.disable
     logging.disable(logging.ERROR)  # open_clip warns of random weights that are replaced later
     try:
-        return _open_clip().create_model(name, pretrained=tag, device="cpu")
+        options = {"load_weights": own or tag is not None, "require_pretrained": own}
+        return _open_clip().create_model(name, pretrained=tag, device="cpu", **options)
     except (RuntimeError, OSError) as error:
-        if tag is None:
+        if tag is None and not own:
             raise
-        reason = str(error).splitlines()[0][:120]
         raise ValueError(
-            f"the weights {tag!r} of {name} could not be downloaded ({reason}); "
+            f"the weights {tag or ''} of {name} could not be downloaded ({_first_line(error)}); "
             "go online, or give a checkpoint file as pretrained"
         ) from None
     finally:
@@ -321,11 +343,17 @@ def _load_file(model: Any, path: Path, name: str) -> None:
     weights = read_weights(path, model.vocab_size)
     if weights.openai:
         _check_activation(name, True, f"{path.name} is in OpenAI's own format: its weights")
-    try:
-        model.load_state_dict(weights.state)
-    except RuntimeError as error:
-        reason = str(error).splitlines()[1].strip()[:200]
-        raise ValueError(f"{path.name} does not hold the weights of {name}: {reason}") from None
+    shapes = {key: value.shape for key, value in model.state_dict().items()}
+    given = {key: value.shape for key, value in weights.state.items()}
+    wrong = sorted(key for key in shapes | given if shapes.get(key) != given.get(key))
+    if wrong:
+        huggingface = any(key.startswith(("text_model.", "vision_model.")) for key in given)
+        advice = "; they have Hugging Face's names: convert them, or name a tag of open_clip"
+        raise ValueError(
+            f"{path.name} does not hold the weights of {name}: {len(wrong)} names or shapes "
+            f"of tensors differ, such as {wrong[0]!r}{advice if huggingface else ''}"
+        )
+    model.load_state_dict(weights.state)
 
 
 def _check_activation(name: str, quick: bool, whose: str) -> None:

@@ -1,6 +1,7 @@
 """Read the weights of a CLIP from a file, as data: nothing in the file is ever run."""
 
 from pathlib import Path
+from pickle import UnpicklingError
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -41,10 +42,14 @@ def read_weights(path: Path, vocabulary: int) -> Weights:
         if not all(isinstance(value, Tensor) for value in state.values()):
             raise TypeError("it holds more than tensors")
     except Exception as error:
-        reason = (str(error) or type(error).__name__).splitlines()[0][:200]
+        reason = (str(error) or type(error).__name__).splitlines()[0]
         if "TorchScript" in reason:
             reason = (
                 "it is a TorchScript program; save its state_dict(), or name a tag of open_clip"
+            )
+        elif isinstance(error, UnpicklingError):  # torch explains at length
+            reason = (
+                "it holds other things than tensors, or is damaged; save the state_dict() alone"
             )
         raise ValueError(f"{path} can't be read as weights: {reason}") from None
     integers = [state.pop(key) for key in OPENAI_KEYS if key in state]

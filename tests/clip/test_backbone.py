@@ -10,6 +10,7 @@ import numpy as np
 import open_clip
 import pytest
 import torch
+from safetensors.torch import save_file
 
 from sotglp_core import load_backbone
 from sotglp_core.clip.backbone import weights_here
@@ -147,6 +148,7 @@ def test_errors(name, pretrained, message):
             "its image tower pools by attention or averaging",
         ),
         ("text_cfg", {"no_causal_mask": True}, "its text tower is not causal"),
+        ("text_cfg", {"hf_tokenizer_name": "bert"}, "its tokenizer is not CLIP's"),
         ("text_cfg", {"pool_type": "last"}, "its text feature is not read at the end token"),
     ],
 )
@@ -177,6 +179,50 @@ def test_damaged_and_foreign_files(tmp_path):
     save_tensors(tmp_path / "other.safetensors", {"weight": torch.zeros(2)}, {})
     with pytest.raises(ValueError, match="does not hold the weights of pocket"):
         load_backbone("pocket", str(tmp_path / "other.safetensors"))
+
+
+def test_huggingface_names_are_told(tmp_path):
+    torch.save({"text_model.final_layer_norm.bias": torch.zeros(2)}, tmp_path / "x.pt")
+    with pytest.raises(ValueError, match="differ, such as .*Hugging Face's names: convert them"):
+        load_backbone("pocket", str(tmp_path / "x.pt"))
+
+
+@pytest.mark.parametrize(
+    "name, near",
+    [("ViT-L/14@336px", "ViT-L-14-336"), ("vit-b-16", "ViT-B-16"), ("pokcet", "pocket")],
+)
+def test_the_nearest_name(name, near):
+    with pytest.raises(ValueError, match=f"no model '{name}'; did you mean '{near}'"):
+        load_backbone(name, "random")
+
+
+@pytest.fixture
+def hub(tmp_path, monkeypatch):
+    """A repository in the hub's cache that holds the embedded model: the folder of its files."""
+    monkeypatch.setattr("huggingface_hub.constants.HF_HUB_CACHE", str(tmp_path))
+    repository, commit = tmp_path / "models--them--clip", "0" * 40
+    files = repository / "snapshots" / commit
+    files.mkdir(parents=True)
+    (repository / "refs").mkdir()
+    (repository / "refs" / "main").write_text(commit)
+    config = {"model_cfg": open_clip.get_model_config("pocket"), "preprocess_cfg": {}}
+    (files / "open_clip_config.json").write_text(json.dumps(config))
+    return files
+
+
+def test_a_repository_of_the_hub(pocket, hub):
+    with pytest.raises(ValueError, match="weights .* could not be downloaded .*go online"):
+        load_backbone("hf-hub:them/clip")
+    assert not weights_here("hf-hub:them/clip")
+    save_file(pocket.model.state_dict(), hub / "open_clip_model.safetensors")
+    assert weights_here("hf-hub:them/clip")
+    ours = load_backbone("hf-hub:them/clip")
+    assert ours.fingerprint == pocket.fingerprint
+    assert load_backbone(ours.name, ours.pretrained).fingerprint == pocket.fingerprint
+    assert load_backbone(ours.name, "random").fingerprint != pocket.fingerprint
+    assert torch.equal(ours.encode_text(["a bird"]), pocket.encode_text(["a bird"]))
+    with pytest.raises(ValueError, match="no configuration of 'hf-hub:them/other' .*go online"):
+        load_backbone("hf-hub:them/other")
 
 
 @pytest.mark.parametrize(
