@@ -4,6 +4,7 @@ import atexit
 import json
 import os
 from contextlib import nullcontext
+from hashlib import sha256
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -98,10 +99,12 @@ def train(
     if not as_json:
         say(describe(task))
         say(_compact({name: value for name, value in everything.items() if value}), "dim")
-    recording = run.recording(everything, where, resume=resume) if first else nullcontext("")
+    recording: Any = nullcontext("")
+    if first:
+        recording = run.recording(everything, where, _digests(task), resume=resume)
     with recording as changed:
         if changed:
-            warn(f"{run} goes on, but its last digits may come out differently: {changed}")
+            warn(f"{run} goes on, but {changed}")
         try:
             _learn(model, task, run, as_json, accelerator)
         except Stopped as stop:
@@ -149,6 +152,13 @@ def load_own_task(options: dict) -> Any:
     )
 
 
+def _digests(task: Any) -> dict[str, str]:
+    """Of what the run is tested on; the checkpoint knows the training images."""
+    sets = {"validation": task.val, "test": task.test, **task.shifts, **task.ood}
+    contents = {x: images.fingerprint() + str(images.labels.tolist()) for x, images in sets.items()}
+    return {name: sha256(content.encode()).hexdigest()[:16] for name, content in contents.items()}
+
+
 def _learn(model: Any, task: Any, run: Any, as_json: bool, accelerator: Any) -> None:
     from ..judging.threshold import fit_threshold
     from ..learning.checkpoint import save
@@ -175,6 +185,7 @@ def _learn(model: Any, task: Any, run: Any, as_json: bool, accelerator: Any) -> 
         run.log(f"tested: accuracy {result.accuracy:.4f}")
         machine = run.read_json("environment.json")
         command, settings = machine.pop("command", ""), run.read_json("config.json")
+        machine.pop("images", None)
         record = {"command": command, "settings": settings, "environment": machine}
         write_report(run / "report.html", model, task, result, history, record)
         run.finish()

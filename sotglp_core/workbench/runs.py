@@ -6,7 +6,7 @@ import platform
 import shlex
 import subprocess
 import sys
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from datetime import datetime
 from importlib.metadata import version
@@ -86,12 +86,16 @@ class Run:
         return {}
 
     @contextmanager
-    def recording(self, settings: dict, device: str, *, resume: bool) -> Iterator[str]:
+    def recording(
+        self, settings: dict, device: str, images: Mapping[str, str], *, resume: bool
+    ) -> Iterator[str]:
         """Write down settings and machine, and then how the block ends; one process at a time.
 
+        :param images: set that the run is tested on -> digest of it.
         :param resume: keep what is there, and bring metrics.jsonl to where the checkpoint is;
             otherwise what another run has left is removed.
-        :return: how the machine has changed since the run began, in words; empty if it has not.
+        :return: how machine and images have changed since the run began, in words; empty if they
+            have not.
         :raises ValueError: if the folder can't be written to, or another process trains in it.
         """
         with writing(self.folder):
@@ -112,7 +116,8 @@ class Run:
                     (self / name).unlink(missing_ok=True)
         try:
             self.log(shlex.join(["sotglp", *sys.argv[1:]]))
-            yield self._resume(device) if resume else self._begin(settings, device)
+            now = environment(device) | {"images": dict(images)}
+            yield self._resume(now) if resume else self._begin(settings, now)
         except BaseException as error:
             self.log(f"stopped: {str(error) or type(error).__name__}")
             raise
@@ -142,27 +147,32 @@ class Run:
         (self / "checkpoint.safetensors").unlink(missing_ok=True)
         self.log("finished")
 
-    def _begin(self, settings: dict, device: str) -> str:
+    def _begin(self, settings: dict, now: dict) -> str:
         made = {"command": shlex.join(["sotglp", *sys.argv[1:]])}
         self.write_metrics([])
-        write_text(self / "environment.json", json.dumps(made | environment(device), indent=1))
+        write_text(self / "environment.json", json.dumps(made | now, indent=1))
         write_text(self / "config.json", json.dumps(settings, indent=1))
         return ""
 
-    def _resume(self, device: str) -> str:
+    def _resume(self, now: dict) -> str:
         if (self / "checkpoint.safetensors").exists():
             history, _ = read_history(self / "checkpoint.safetensors")
             self.write_metrics(history)
             self.log(f"resumed after {len(history)} epochs")
-        before, now = self.read_json("environment.json"), environment(device)
+        before, said = self.read_json("environment.json"), []
+        digests = before.pop("images", {})
+        other = [name for name, digest in now["images"].items() if digests.get(name) != digest]
+        if digests and other:
+            said.append(f"these images are others than when it began: {', '.join(other)}")
         changed = [
             f"{key} was {before[key]}, is {now[key]}"
             for key in now
             if key != CURRENT and key in before and before[key] != now[key]
         ]
         if changed:
-            self.log("the machine has changed: " + "; ".join(changed))
-        return "; ".join(changed)
+            said.append(f"its last digits may come out differently: {'; '.join(changed)}")
+        self.log("; ".join(said) or "nothing has changed")
+        return "; ".join(said)
 
 
 def environment(device: str) -> dict:

@@ -4,6 +4,7 @@ import inspect
 import json
 import os
 import re
+import shutil
 import signal
 import subprocess
 import sys
@@ -15,7 +16,7 @@ import yaml
 from commands import run
 from PIL import Image
 
-from sotglp_core import SOTGLP
+from sotglp_core import SOTGLP, load_task
 from sotglp_core.cli import settings
 from sotglp_core.cli.train import TASK, known_settings
 from sotglp_core.cli.train import train as train_command
@@ -532,7 +533,23 @@ def test_resumed_on_a_changed_machine(train, stop_at, tmp_path):
         f"is {torch.get_num_threads()}\n"
         in err
     )
-    assert "the machine has changed: threads was 999" in (tmp_path / "log.txt").read_text()
+    assert "come out differently: threads was 999" in (tmp_path / "log.txt").read_text()
+
+
+def test_resumed_with_other_test_images(train, stop_at, photos, tmp_path):
+    """The training images are the checkpoint's concern; these only change the metrics."""
+    moved = shutil.copytree(photos, tmp_path / "photos")
+    shown = load_task(moved, shots=2).test.names[0]
+    for replaced in (False, True):
+        out = tmp_path / f"run-{replaced}"
+        stop_at(3)
+        assert train("--out", out, "--data", moved)[0] == 130
+        if replaced:
+            Image.new("RGB", (60, 60), "white").save(shown)
+        stop_at(0)
+        code, _, err = train("--out", out, "--resume", data=False)
+        assert code == 0, err
+        assert ("goes on, but these images are others than when it began: test" in err) == replaced
 
 
 TOML = """
