@@ -8,11 +8,11 @@ from typing import Annotated, Any
 import typer
 
 from .. import __version__
-from ..messages import printable
 from . import cache, data
 from .bench import bench
 from .common import Stopped, errors, say
 from .compare import compare
+from .embed import embed
 from .evaluate import evaluate
 from .export import export
 from .inspect import inspect
@@ -30,7 +30,7 @@ app = typer.Typer(
     rich_markup_mode="markdown",
     help="Few-shot image classification with local and global prompts on a frozen CLIP.",
 )
-for command in (train, evaluate, predict, inspect, compare, export, reproduce, bench):
+for command in (train, evaluate, predict, inspect, compare, export, embed, reproduce, bench):
     app.command()(with_help(command))
 app.add_typer(data.app, name="data")
 app.add_typer(cache.app, name="cache")
@@ -106,5 +106,5 @@ def _offers(option: str) -> bool:
 
 
 def _leave(message: str, code: int = 2) -> None:
-    say(f"sotglp: {printable(message)}", "red", errors)
+    say(f"sotglp: {message}", "red", errors)
     sys.exit(code)

@@ -23,8 +23,8 @@ class Stopped(BaseException):
 
 
 def say(text: str, style: str | None = None, to: Console = console) -> None:
-    """A line as it is, on standard output by default."""
-    to.print(text, style=style, markup=False, highlight=False, soft_wrap=True)
+    """A line that every terminal can print, on standard output by default."""
+    to.print(printable(text), style=style, markup=False, highlight=False, soft_wrap=True)
 
 
 def warn(text: str) -> None:
@@ -35,14 +35,15 @@ def warn(text: str) -> None:
 def show_table(
     headings: Iterable[str], rows: Iterable[Iterable], right: Iterable[str] = (), title: str = ""
 ) -> None:
-    """A table on standard output.
+    """A table on standard output; its cells may have rich's markup.
 
     :param right: the headings of columns that are justified to the right.
     """
     columns = [Column(name, justify="right" if name in right else "left") for name in headings]
     table = Table(*columns, title=title or None)
     for row in rows:
-        table.add_row(*map(str, row))
+        lines = (map(printable, str(cell).split("\n")) for cell in row)
+        table.add_row(*map("\n".join, lines))
     console.print(table)
 
 

@@ -4,6 +4,8 @@ import json
 from pathlib import Path
 from typing import Any
 
+from rich.markup import escape
+
 from .common import load_saved, say, show_table, split_names
 from .settings import absolute, read_settings
 
@@ -85,7 +87,7 @@ def test(model: Any, task: Any, as_json: bool, accelerator: Any = None) -> Any:
     for name, accuracy in result.shifts.items():
         say(f"shift {name}: {accuracy:.1%} on {len(task.shifts[name])} images")
     rows = [
-        [name, *(f"{100 * scores[score][metric.lower()]:.1f}" for score, metric in SHOWN)]
+        [escape(name), *(f"{100 * scores[score][metric.lower()]:.1f}" for score, metric in SHOWN)]
         for name, scores in result.ood.items()
     ]
     if rows:

@@ -36,4 +36,4 @@ def inspect(
     inspector = PatchInspector.from_model(model, images, top=top, alt=list(map(printable, files)))
     inspector.save(out, title=f"Who looks where: {printable(run)}")
     size = decimal(out.stat().st_size)
-    say(f"wrote {printable(out)}, {count(len(files), 'photo')}, {size}")
+    say(f"wrote {out}, {count(len(files), 'photo')}, {size}")

@@ -51,7 +51,7 @@ def predict(
     threshold = fitted.at(tpr) if fitted else None
     if not fitted:
         warn(
-            f"{printable(run)} has no OOD threshold, so nothing is called known or unknown; train "
+            f"{run} has no OOD threshold, so nothing is called known or unknown; train "
             "it again to have one"
         )
     files = listed_images(photos)
@@ -83,7 +83,7 @@ def predict(
                     name = f"{number:05}-{answer.path.stem}.png"
                     save_figure(batch.partition(model, i), heatmaps / name)
     if out and not as_json:
-        say(f"wrote {printable(out)}, {count(number, 'photo')}")
+        say(f"wrote {out}, {count(number, 'photo')}")
     if fitted and (form is Format.table or (out and not as_json)):
         say(
             f"{known} of {number} known: {score} of at least {threshold:.5g}, which {100 * tpr:.4g}"

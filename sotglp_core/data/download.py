@@ -96,15 +96,22 @@ def fetch(url: str, path: str | Path, *, digest: str | None = None, progress: bo
 def unpack(archive: Path, target: Path, *, verified: bool = False) -> None:
     """Write the files of a tar (compressed or not) or zip below ``target``; remove the archive.
 
-    No name or link of the archive leads out of ``target``: Python's own filters see to that.
+    No name or link of the archive leads out of ``target``: Python's own filters see to that, which
+    came with Python 3.11.4.
 
     :param verified: the archive is known to be whole; others are removed if they turn out damaged.
-    :raises ValueError: on a damaged archive, or one with names that lead out.
+    :raises ValueError: on a damaged archive, one with names that lead out, or an unverified tar
+        before Python 3.11.4.
     :raises WriteError: if there is no room or no permission.
     """
     options: dict[str, Any] = {} if archive.suffix == ".zip" else {"filter": "data"}
-    if not hasattr(tarfile, "data_filter") and verified:
-        options = {}  # Python before 3.11.4
+    if options and not hasattr(tarfile, "data_filter"):
+        if not verified:
+            raise ValueError(
+                f"{archive} came without a digest, and this Python can't unpack it safely; use "
+                "Python 3.11.4 or newer, or unpack it by hand and remove it"
+            )
+        options = {}
     try:
         shutil.unpack_archive(archive, target, **options)
     except (shutil.ReadError, tarfile.TarError, zipfile.BadZipFile, EOFError, OSError) as error:

@@ -9,6 +9,7 @@ import torch
 from torch import Tensor
 
 from .. import figures
+from ..clip.backbone import Backbone
 from ..data import FolderImages
 from ..data.features import pixel_batches
 from ..judging.ood import scores
@@ -64,6 +65,33 @@ def predict(
     """
     for batch in batches(model, paths, **options):
         yield from batch.answers(model, top=top)
+
+
+@torch.no_grad()
+def embed(
+    backbone: Backbone,
+    paths: Sequence[Path],
+    *,
+    batch_size: int = 32,
+    on_unreadable: Callable[[str], None] | None = None,
+) -> tuple[list[Path], Tensor]:
+    """CLIP's image features of n files: those that could be read, and (n, D) float32 on the CPU.
+
+    The features are not normalised; divide by their norm for cosines.
+
+    :param on_unreadable: as in :func:`batches`.
+    :raises ValueError: naming the image that can't be read; if none can.
+    """
+    images, read, features = FolderImages(paths, [-1] * len(paths)), [], []
+    stream = pixel_batches(backbone, images, batch_size=batch_size, on_unreadable=on_unreadable)
+    with progress_bar(total=len(paths), desc="embed", unit="image", delay=2) as bar:
+        for indices, pixels in stream:
+            read += [paths[i] for i in indices]
+            features.append(backbone.encode_image(pixels, dense="plain").image.float().cpu())
+            bar.update(len(indices))
+    if not read:
+        raise ValueError("none of the images can be read")
+    return read, torch.cat(features)
 
 
 @torch.no_grad()

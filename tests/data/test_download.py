@@ -8,6 +8,7 @@ import io
 import json
 import os
 import random
+import shutil
 import stat
 import sys
 import tarfile
@@ -227,6 +228,23 @@ def test_damaged_archives(kind, cut, tmp_path):
         with pytest.raises(ValueError, match="can't be unpacked"):
             unpack(path, tmp_path / "out", verified=verified)
         assert path.exists() == verified
+
+
+@pytest.mark.parametrize("kind, verified", [("w:gz", True), ("w:gz", False), ("zip", False)])
+def test_pythons_without_filters(kind, verified, tmp_path, monkeypatch):
+    """Before 3.11.4 there is no filter, and unpack_archive does not know the word."""
+    path = tmp_path / f"archive{SUFFIX[kind]}"
+    path.write_bytes(archive(kind, [("a", b"one")]))
+    original = shutil.unpack_archive
+    monkeypatch.delattr("tarfile.data_filter")
+    monkeypatch.setattr("shutil.unpack_archive", lambda name, target: original(name, target))
+    if kind == "zip" or verified:
+        unpack(path, tmp_path / "out", verified=verified)
+        assert (tmp_path / "out" / "a").read_bytes() == b"one"
+    else:
+        with pytest.raises(ValueError, match="without a digest.* Python 3.11.4 or newer"):
+            unpack(path, tmp_path / "out")
+        assert path.exists()
 
 
 def test_a_full_disk_costs_no_archive(tmp_path, monkeypatch):
