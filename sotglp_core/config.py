@@ -7,8 +7,8 @@ import reprlib
 from dataclasses import asdict, dataclass, replace
 from functools import cache
 from numbers import Integral, Real
-from types import NoneType
-from typing import Any, Literal, get_args, get_origin, get_type_hints
+from types import NoneType, UnionType
+from typing import Any, Literal, Union, get_args, get_origin, get_type_hints
 
 from .messages import did_you_mean
 
@@ -18,9 +18,9 @@ KINDS: dict[type, tuple[str, float]] = {  # in words, and the largest
     bool: ("true or false", True),
     str: ("a string", 0),
 }
-POSITIVE = ("epsilon", "lr", "batch_size", "views")
-DROPOUTS = ("global_dropout", "local_dropout")
-Start = Literal["template", "random"]  # of a context: the template's words with noise, or noise
+POSITIVE = ("epsilon", "lr", "batch_size")
+Dense = Literal["vv", "vv-shared", "value", "plain"]  # names of clip.dense.DENSE
+Start = Literal["template", "perturbed", "normal", "xavier"]  # laws of method.prompts.START
 
 
 @dataclass(frozen=True)
@@ -35,30 +35,32 @@ class Config:
     local_context: int = 4
     global_class_specific: bool = False  # CoOp's CSC: contexts for each class, not for all
     local_class_specific: bool = True
-    template: str = "a photo of a {}."  # the words before {} initialise the context
+    template: str = "a photo of a {}"  # the words before {} initialise the context
     global_init: Start = "template"
-    local_init: Start = "template"
-    global_dropout: float = 0.75  # chance that a step leaves a prompt out of an image's score
-    local_dropout: float = 0.0
+    local_init: Start = "perturbed"
+    global_dropout: float = 0.75  # M - int(0.75 M) global prompts count for an image and step
     # local alignment
+    dense: Dense = "vv"  # feature of a patch
     allocation: str = "ot"  # a name of method.alignment.ALLOCATIONS
     support: int | None = 10  # K patches shared by a class's prompts; None: all of them
     top_k: tuple[int, ...] = (10,)  # patches of each prompt under "topk", cycled over the prompts
     epsilon: float = 0.1
     differentiable_plan: bool = False  # let gradients flow through the plan, too
     projection: bool = False  # learnable linear map on the patch tokens
-    shared_first_block: bool = False  # the released code's aliasing of both streams in block 1
+    pooled_global: bool = False  # PLOT on ImageNet: cosine with the mean prompt on top
     divide_by_prompts: bool = False  # the released code's hidden temperature: local score / N
     # loss and optimisation
     local_weight: float = 1.0  # lambda
+    local_loss: Literal["mean", "by_prompt"] = "mean"  # of the mean score, or mean over prompts
     entropy_weight: float = 0.0  # of LoCoOp's entropy term on irrelevant patches
-    entropy_rank: float = 0.2  # irrelevant: the true class ranks below this fraction of classes
+    entropy_rank: int | None = None  # irrelevant: the true class is not among so many; None: C // 5
     epochs: int = 50
     batch_size: int = 32
     lr: float = 0.002
     momentum: float = 0.9
     weight_decay: float = 0.01
-    views: int = 1  # of each training image: the plain one and views - 1 random crops
+    warmup: int = 0  # epochs at lr 1e-5 before the cosine begins
+    crops: int | Literal["fresh"] = 0  # random ones beside the plain image; "fresh": each epoch new
     seed: int = 1
 
     def __post_init__(self) -> None:
@@ -68,7 +70,8 @@ class Config:
             raise ValueError("global_prompts and local_prompts are both 0; give at least one")
         rules = [
             *((name, getattr(self, name), "must be positive") for name in POSITIVE),
-            *((name, getattr(self, name) < 1, "must be less than 1") for name in DROPOUTS),
+            ("global_dropout", self.global_dropout < 1, "must be less than 1"),
+            ("entropy_rank", self.entropy_rank != 0, "must be positive, or None for a fifth"),
             ("support", self.support != 0, "must be positive, or None for all patches"),
             ("top_k", min(self.top_k, default=0), "needs positive integers"),
             ("template", self.template.count("{}") == 1, "needs one {} for the class name"),
@@ -92,7 +95,15 @@ class Config:
 
 
 COOP = dict(
-    global_prompts=1, global_context=16, local_prompts=0, global_init="random", global_dropout=0.0
+    global_prompts=1,
+    global_context=16,
+    global_init="normal",
+    global_dropout=0.0,
+    local_prompts=0,
+    template="a photo of a {}.",
+    dense="value",
+    weight_decay=5e-4,
+    warmup=1,
 )
 PRESETS: dict[str, dict] = {
     # arXiv 2603.08347: balanced OT on a shared sparse support, class-specific local prompts
@@ -101,26 +112,45 @@ PRESETS: dict[str, dict] = {
     "sotglp-proj": dict(projection=True),
     # what the released code (Deniz2304988/SOT-GLP, 1c124e8) computes
     "reference": dict(
-        projection=True, shared_first_block=True, divide_by_prompts=True, local_init="random"
+        projection=True, dense="vv-shared", divide_by_prompts=True, local_init="xavier"
     ),
     # Lafon et al., ECCV 2024 (arXiv 2407.01400): shared prompts, each with its number of patches
     "gallop": dict(
         global_prompts=4,
         local_class_specific=False,
+        local_init="template",
+        dense="value",
         allocation="topk",
         top_k=(5, 10, 15, 20),
         support=None,
         projection=True,
-        local_dropout=0.5,
+        local_loss="by_prompt",
     ),
     # Chen et al., ICLR 2023 (arXiv 2210.01253): shared prompts, OT over all patches, no global ones
-    "plot": dict(global_prompts=0, local_class_specific=False, support=None),
+    "plot": dict(
+        global_prompts=0,
+        local_context=16,
+        local_class_specific=False,
+        local_init="normal",
+        template="a photo of a {}.",
+        dense="plain",
+        support=None,
+        weight_decay=5e-4,
+        warmup=1,
+    ),
     # Zhou et al., IJCV 2022 (arXiv 2109.01134): one shared context of 16 tokens
     "coop": COOP,
     # Miyai et al., NeurIPS 2023 (arXiv 2306.01293): CoOp, and entropy on patches not of the class
     "locoop": {**COOP, "entropy_weight": 0.25},
     # Radford et al., ICML 2021 (arXiv 2103.00020): the template, nothing learned
-    "zeroshot": dict(global_prompts=1, local_prompts=0, epochs=0, global_dropout=0.0),
+    "zeroshot": dict(
+        global_prompts=1,
+        global_dropout=0.0,
+        local_prompts=0,
+        template="a photo of a {}.",
+        dense="value",
+        epochs=0,
+    ),
 }
 
 
@@ -144,7 +174,8 @@ def kinds(record: Any) -> dict[str, Any]:
 def checked(name: str, value: Any, kind: Any) -> Any:
     """The value as what an annotation says: an integer for a float, one item for a tuple of them.
 
-    :param kind: int, float, bool, str or a Literal; a tuple or list of one of these; any | None.
+    :param kind: int, float, bool, str or a Literal; a tuple or list of one of these; int or one of
+        these | another.
     :raises ValueError: on any other value, saying what is needed.
     """
     inner = get_args(kind)
@@ -152,8 +183,15 @@ def checked(name: str, value: Any, kind: Any) -> Any:
         if value in inner:
             return value
         raise ValueError(f"{name} is {reprlib.repr(value)}; it is one of {', '.join(inner)}")
-    if NoneType in inner:
-        return None if value is None else checked(name, value, inner[0])
+    if get_origin(kind) in (Union, UnionType):
+        first, other = inner
+        choices = get_args(other)
+        if (value is None and other is NoneType) or value in choices:
+            return value
+        try:
+            return checked(name, value, first)
+        except ValueError as error:
+            raise ValueError(" or ".join([str(error), *map(repr, choices)])) from None
     if inner:
         items = value if isinstance(value, list | tuple) else [value]
         return kind.__origin__(checked(name, item, inner[0]) for item in items)

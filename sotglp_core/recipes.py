@@ -1,4 +1,4 @@
-"""Settings that suit a method, a dataset and a backbone together."""
+"""Published recipes: settings that suit a method, a dataset, a backbone and a number of shots."""
 
 import json
 from pathlib import Path
@@ -6,25 +6,71 @@ from typing import Any
 
 from .config import Config, preset
 
-EMBEDDED = {"lr": 0.5, "batch_size": 64}  # chosen on validation images of the embedded task
-RELEASED = json.loads((Path(__file__).parent / "recipes.json").read_text(encoding="utf-8"))
+# Chosen on validation images of the embedded task.
+EMBEDDED = {"lr": 0.5, "batch_size": 64}
+RECIPES: dict[str, dict] = json.loads(
+    (Path(__file__).parent / "recipes.json").read_text(encoding="utf-8")
+)
+BENCHMARKS = tuple(RECIPES["sotglp"]["datasets"])  # the eleven of the papers
+SAME = {"sotglp-proj": "sotglp", "reference": "sotglp"}  # preset -> whose recipe it has
 
 
 def recipe(
-    method: str, dataset: str | None = None, *, backbone: str = "pocket", **changes: Any
+    method: str,
+    dataset: str | None = None,
+    *,
+    backbone: str = "pocket",
+    shots: int = 16,
+    **changes: Any,
 ) -> Config:
-    """The named method's settings as they suit a dataset and a backbone, with some changed.
+    """The method's settings as published for a dataset, with some changed.
 
-    On real weights, SOT-GLP has the settings of its released code for each of the benchmarks.
+    The embedded backbone has a learning rate and batch size of its own; on another backbone, a
+    dataset that is none of the eleven benchmarks has the preset's settings.
 
     :param method: a name of :data:`~sotglp_core.config.PRESETS`.
-    :param dataset: a name of the catalogue; None: no dataset in particular.
+    :param dataset: a name of :data:`BENCHMARKS`; any other, or None: no dataset in particular.
     :param backbone: the name of the backbone that the settings are for.
+    :param shots: training images of each class.
     :raises ValueError: on an unknown method or setting, with the nearest name.
     """
-    suited: dict = {}
-    if backbone == "pocket":
-        suited = EMBEDDED
-    elif method in RELEASED["methods"]:
-        suited = RELEASED["datasets"].get(dataset, {})
+    suited, _ = _suited(method, dataset, backbone, shots)
     return preset(method, **{**suited, **changes})
+
+
+def recipe_sources(
+    method: str,
+    dataset: str | None = None,
+    *,
+    backbone: str = "pocket",
+    shots: int = 16,
+    **changes: Any,
+) -> dict[str, str]:
+    """Where :func:`recipe` has each setting from: the preset, a source, or "given"."""
+    suited, source = _suited(method, dataset, backbone, shots)
+    sources = dict.fromkeys(preset(method, **changes).to_dict(), f"preset {method}")
+    return sources | dict.fromkeys(suited, source) | dict.fromkeys(changes, "given")
+
+
+def published(method: str) -> dict:
+    """The method's entry of ``recipes.json``: "source", "draw", "precision", "settings", ..."""
+    return RECIPES.get(SAME.get(method, method), {})
+
+
+def draw_of(method: str) -> str:
+    """How the method's authors draw the training images: a name of data.sampling.DRAWS."""
+    return published(method).get("draw", "exact")
+
+
+def _suited(
+    method: str, dataset: str | None, backbone: str, shots: int
+) -> tuple[dict[str, Any], str]:
+    """The settings that are not the preset's, and their source."""
+    if backbone == "pocket":
+        return EMBEDDED, "validation images of the embedded task"
+    entry = published(method)
+    if dataset not in BENCHMARKS or not entry:
+        return {}, ""
+    by_shots = entry.get("shots", {}).get(str(shots), {})
+    by_dataset = entry.get("datasets", {}).get(dataset, {})
+    return {**entry["settings"], **by_shots, **by_dataset}, entry["source"]

@@ -31,8 +31,8 @@ SANE = {
 CHOICES = {
     "preset": list(PRESETS),
     "allocation": ["ot", "uniform", "topk", "max"],
-    "local_init": ["random"],
-    "global_init": ["random"],
+    "local_init": ["normal"],
+    "global_init": ["normal"],
     "device": [
         "cpu",
         "cpu:0",

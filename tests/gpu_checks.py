@@ -132,11 +132,8 @@ def alignment_is_the_same(card: Card) -> None:
 def both_towers_are_the_same(card: Card) -> None:
     images, texts = pixels(5), [f"a photo of a {name}." for name in NAMES]
     on_card, on_cpu = backbone(card.device), backbone(CPU)
-    for shared_first_block in (False, True):
-        ours, wanted = (
-            one.encode_image(images, shared_first_block=shared_first_block)
-            for one in (on_card, on_cpu)
-        )
+    for dense in ("vv", "vv-shared", "value", "plain"):
+        ours, wanted = (one.encode_image(images, dense=dense) for one in (on_card, on_cpu))
         same(direction(ours.image), direction(wanted.image), CLOSE)
         same(direction(ours.patches), direction(wanted.patches), CLOSE)
     plain = on_card.model.encode_image(images.to(card.device))

@@ -17,7 +17,7 @@ from unittest import mock
 import pytest
 import torch
 
-from sotglp_core.clip import backbone, text
+from sotglp_core.clip import dense, text
 from sotglp_core.config import PRESETS
 from sotglp_core.judging import ood
 from sotglp_core.method import alignment, model
@@ -64,16 +64,22 @@ MUTATIONS = {
         "method/test_alignment.py::test_balanced_ot_on_the_support",
     ),
     "the support is of the least similar patches": Mutation(
-        alignment,
-        "_support",
-        lambda original: lambda patches, prompt, *rest: original(patches, -prompt, *rest),
+        torch.Tensor,
+        "topk",
+        with_argument(largest=False),
         "method/test_alignment.py::test_support_is_the_largest_mean_cosine_and_shared_by_the_prompts",
     ),
     "the support is of another class": Mutation(
-        alignment,
-        "_support",
-        lambda original: lambda patches, prompt, *rest: original(patches, prompt.roll(1, 0), *rest),
-        "method/test_alignment.py::test_equals_the_dense_formula",
+        torch.Tensor,
+        "topk",
+        lambda original: lambda x, *args, **named: original(x.roll(1, 1), *args, **named),
+        "method/test_alignment.py::test_support_is_the_largest_mean_cosine_and_shared_by_the_prompts",
+    ),
+    "no global prompt is dropped": Mutation(
+        model,
+        "one_hot",
+        lambda original: lambda *args: torch.ones_like(original(*args)),
+        "method/test_model.py::test_global_dropout_draws_with_replacement_and_only_while_training",
     ),
     "the gradient flows through the plan": Mutation(
         alignment.ALLOCATIONS,
@@ -113,16 +119,6 @@ MUTATIONS = {
         with_argument(attn_mask=None),
         "method/test_prompts.py::test_first_prompt_is_the_template",
     ),
-    "similarities are of the support in another order": Mutation(
-        alignment,
-        "_similarity",
-        lambda original: (
-            lambda patches, prompts, index, memory: original(
-                patches, prompts, index.flip(-1), memory
-            )
-        ),
-        "method/test_alignment.py::test_equals_the_dense_formula",
-    ),
     "losses in fp16 are not scaled": Mutation(
         torch.amp,
         "GradScaler",
@@ -136,9 +132,9 @@ MUTATIONS = {
         "transport/test_kernel.py::test_equals_pot",
     ),
     "the first block is not shared": Mutation(
-        backbone,
-        "vv_stream",
-        with_argument(shared_first_block=False),
+        dense.DENSE,
+        "vv-shared",
+        lambda original: dense.vv,
         "method/test_reference.py::test_patch_tokens",
     ),
     "FPR95 has one convention": Mutation(

@@ -10,7 +10,7 @@ from sotglp_core.config import PRESETS, Config, preset, seed_everything
 def test_presets_are_short_differences():
     assert preset("sotglp") == Config()
     for name, changes in PRESETS.items():
-        assert preset(name).preset == name and len(changes) <= 8
+        assert preset(name).preset == name and len(changes) <= 10
         assert all(
             getattr(Config(), key) != value
             for key, value in changes.items()
@@ -33,7 +33,7 @@ def test_frozen():
         (dict(template="a photo"), "needs one {}"),
         (dict(support=0), "support is 0"),
         (dict(global_dropout=1.0), "must be less than 1"),
-        (dict(local_init="xavier"), "is one of template, random"),
+        (dict(local_init="random"), "is one of template, perturbed, normal, xavier"),
         (dict(top_k=()), "top_k"),
         (dict(epochs=-1), "from 0 to"),
         (dict(momentum=-0.5), "momentum is -0.5; it needs a number from 0"),
@@ -47,6 +47,8 @@ def test_frozen():
         (dict(seed=-1), "from 0 to"),
         (dict(top_k=(5, 2.5)), "top_k is 2.5; it needs an integer"),
         (dict(support=10.0), "support is 10.0; it needs an integer"),
+        (dict(crops="new"), "crops is 'new'; it needs an integer from 0 to 999,999,999 or 'fresh'"),
+        (dict(entropy_rank=0), "entropy_rank is 0; it must be positive"),
     ],
 )
 def test_errors(changes, message):
@@ -61,6 +63,7 @@ def test_values_become_what_their_setting_is():
     assert (
         preset("sotglp", top_k=7).top_k == (7,) and preset("sotglp", support=None).support is None
     )
+    assert [preset("sotglp", crops=crops).crops for crops in (0, 3, "fresh")] == [0, 3, "fresh"]
 
 
 def test_unknown_preset():

@@ -11,14 +11,13 @@ from PIL import Image
 from torch import Tensor, nn
 
 from ..messages import did_you_mean
-from .dense import recorded, vv_stream
+from .dense import DENSE, recorded
 from .text import project
 from .weights import read_weights
 
 POCKET = Path(__file__).parents[1] / "pocket"
 EMBEDDED, HUB = "embedded", "hf-hub:"  # weights that come with a model; where others are kept
 PRECISIONS = ("auto", "fp32", "bf16", "fp16", "fp64")
-DENSE = ("vv", "plain")
 SUPPORTED = (
     "supported are open_clip's ViTs with class-token pooling and a causal text transformer, "
     "such as ViT-B-16 or ViT-L-14"
@@ -78,26 +77,19 @@ class Backbone(nn.Module):
             digest.update(value.float().cpu().numpy().tobytes())
         return digest.hexdigest()[:16]
 
-    def encode_image(
-        self, images: Tensor, *, shared_first_block: bool = False, dense: str = "vv"
-    ) -> ImageFeatures:
-        """z = plain CLIP's image feature; d = ln_post(tokens of the dense stream, but the first).
+    def encode_image(self, images: Tensor, *, dense: str = "vv") -> ImageFeatures:
+        """z = plain CLIP's image feature; d = ln_post(dense tokens, but the first).
 
         :param images: (B, 3, H, W), preprocessed.
-        :param shared_first_block: let the V-V stream also receive block 1's ordinary attention
-            output, as the released code does.
-        :param dense: "vv" for the stream of V-V attention, "plain" for the ordinary last tokens.
+        :param dense: a name of :data:`~sotglp_core.clip.dense.DENSE`.
         :raises ValueError: on another ``dense``.
         """
         if dense not in DENSE:
-            raise ValueError(f"dense is {dense!r}; choose {' or '.join(DENSE)}")
+            raise ValueError(f"dense is {dense!r}; choose one of {', '.join(DENSE)}")
         visual = self.model.visual
         with recorded(visual.transformer) as steps:
             image = self.model.encode_image(images.to(self.device, self.dtype))
-        tokens = steps[-1].after
-        if dense == "vv":
-            tokens = vv_stream(steps, shared_first_block=shared_first_block)
-        return ImageFeatures(image, visual.ln_post(tokens[:, 1:]), self.grid)
+        return ImageFeatures(image, visual.ln_post(DENSE[dense](steps)[:, 1:]), self.grid)
 
     def to_image(self, pixels: Tensor) -> Image.Image:
         """Preprocessed pixels (3, H, W) as an image, without their normalisation."""

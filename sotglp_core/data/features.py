@@ -38,12 +38,14 @@ class Features:
         of the file.
     :param labels: (n,) int64 class indices, -1 outside the classes.
     :param grid: rows and columns of the patches.
+    :param dense: what the patches are, as in :meth:`Backbone.encode_image`; None: not known.
     """
 
     image: Tensor
     patches: Tensor
     labels: Tensor
     grid: tuple[int, int]
+    dense: str | None = None
 
     def __len__(self) -> int:
         return len(self.labels)
@@ -77,11 +79,11 @@ class Features:
         """The images of these indices, in their order, with all their views."""
         rows = torch.as_tensor(list(indices), dtype=torch.int64)
         image, patches = (x[rows].flatten(0, 1) for x in self.by_image())
-        return Features(image, patches, self.labels[rows], self.grid)
+        return Features(image, patches, self.labels[rows], self.grid, self.dense)
 
     def to(self, device: torch.device) -> Features:
         image, patches = self.image.to(device), self.patches.to(device)
-        return Features(image, patches, self.labels.to(device), self.grid)
+        return Features(image, patches, self.labels.to(device), self.grid, self.dense)
 
 
 def pixel_batches(
@@ -138,7 +140,7 @@ def encode(
     backbone: Backbone,
     images: Images | Features,
     *,
-    shared_first_block: bool = False,
+    dense: str = "vv",
     views: int = 1,
     seed: int = 0,
     batch_size: int = 64,
@@ -149,14 +151,20 @@ def encode(
     """Global features and dense patch tokens of all images, on the CPU.
 
     :param images: anything that is already :class:`Features` is returned as it is.
-    :param shared_first_block: as in :meth:`Backbone.encode_image`.
+    :param dense: as in :meth:`Backbone.encode_image`.
     :param views: of each image, and ``seed``, as in :func:`pixel_batches`.
     :param cache: look the features up in :func:`cache_folder` and keep
         them there. They are written batch by batch and read as a map of the file, so that a set
         may be larger than memory.
-    :raises ValueError: naming an image that can't be read, or on fewer than one view.
+    :raises ValueError: naming an image that can't be read, on fewer than one view, or on features
+        with other patches than ``dense``.
     """
     if isinstance(images, Features):
+        if images.dense not in (None, dense):
+            raise ValueError(
+                f"the features have {images.dense!r} patches, and {dense!r} ones are needed; "
+                f"encode the images with dense={dense!r}"
+            )
         return images
     if views < 1:
         raise ValueError(f"views is {views}; give at least 1")
@@ -170,7 +178,7 @@ def encode(
         with progress_bar(total=len(images), desc=description, unit="image", show=show) as bar:
             for indices, pixels in stream:
                 with torch.no_grad():
-                    seen = backbone.encode_image(pixels, shared_first_block=shared_first_block)
+                    seen = backbone.encode_image(pixels, dense=dense)
                 batch = np.empty(len(pixels), row)
                 batch["image"] = seen.image.float().cpu().numpy()
                 batch["patches"] = seen.patches.half().cpu().numpy()
@@ -185,7 +193,7 @@ def encode(
             backbone.fingerprint,
             str(backbone.dtype),
             backbone.model.visual.preprocess_cfg,
-            shared_first_block,
+            dense,
             images.fingerprint(),
             (views, seed) if views > 1 else (),
         )
@@ -195,7 +203,8 @@ def encode(
     with warnings.catch_warnings(action="ignore"):  # torch's, on arrays that can't be written to
         patches = torch.from_numpy(np.asarray(rows["patches"]))
     image = torch.from_numpy(np.array(rows["image"]))
-    return Features(image, patches, torch.from_numpy(images.labels.copy()), backbone.grid)
+    labels = torch.from_numpy(images.labels.copy())
+    return Features(image, patches, labels, backbone.grid, dense)
 
 
 class Entry(NamedTuple):

@@ -30,9 +30,7 @@ def collect(
     records, stills = [], []
     for i, label in enumerate(labels):
         pixels = backbone.preprocess(images[i])
-        features = backbone.encode_image(
-            pixels[None], shared_first_block=model.config.shared_first_block
-        )
+        features = backbone.encode_image(pixels[None], dense=model.config.dense)
         learned, image = model(features, texts["learned"]), backbone.to_image(pixels)
         classes = learned.logits[0].topk(min(top, len(names))).indices.tolist()
         if label >= 0 and label not in classes:

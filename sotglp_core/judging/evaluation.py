@@ -73,7 +73,7 @@ def outputs(
     features = encode(
         model.backbone,
         processes.subset(images),
-        shared_first_block=model.config.shared_first_block,
+        dense=model.config.dense,
         progress=progress,
         description=f"encode {description}",
     )

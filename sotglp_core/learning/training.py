@@ -16,7 +16,7 @@ from ..distributed import Processes
 from ..judging.evaluation import labels_of
 from ..messages import progress_bar
 from ..method.losses import training_loss
-from ..method.model import SOTGLP, Prediction, PromptMask
+from ..method.model import SOTGLP, Prediction
 from .checkpoint import Checkpoint, Epoch
 from .memory import choose_text_chunk, with_less_memory
 
@@ -62,7 +62,7 @@ def fit(
     scaler = torch.amp.GradScaler(features.image.device.type, init_scale=1024, enabled=fp16)
     saved = Checkpoint(checkpoint, model, train, optimizer, schedule, scaler, processes)
 
-    def backward(batch: ImageFeatures, labels: Tensor, mask: PromptMask) -> Any:
+    def backward(batch: ImageFeatures, labels: Tensor, mask: Tensor | None) -> Any:
         with precision():
             prediction = model(batch, model.text_features(processes.encode_sharded), mask)
             loss = training_loss(prediction, labels, config)
@@ -112,13 +112,14 @@ def _encode(
     shard = encode(
         model.backbone,
         processes.subset(train),
-        shared_first_block=model.config.shared_first_block,
-        views=model.config.views,
+        dense=model.config.dense,
+        views=1 if model.config.crops == "fresh" else 1 + model.config.crops,
         seed=model.config.seed,
         progress=progress,
     ).to(model.backbone.device)
     image, patches = (processes.gather(x, len(train)).flatten(0, 1) for x in shard.by_image())
-    features = Features(image, patches, processes.gather(shard.labels, len(train)), shard.grid)
+    labels = processes.gather(shard.labels, len(train))
+    features = Features(image, patches, labels, shard.grid, shard.dense)
     labels_of(model, features)
     if not image.isfinite().all():
         raise ValueError(

@@ -5,7 +5,6 @@ from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor
-from torch.utils.checkpoint import checkpoint
 
 from ..messages import did_you_mean
 from ..transport.sinkhorn import Transport, sinkhorn
@@ -19,6 +18,12 @@ class Alignment(NamedTuple):
     plan: Tensor  # (B, C, K, N) of mass 1 per image and class, a constant for autograd
     score: Tensor  # (B, C) sum of plan * similarity
     converged: Tensor | None = None  # (B, C) bool; None where nothing was iterated
+
+    @property
+    def prompt_scores(self) -> Tensor:
+        """(B, C, N) mean cosine of each prompt with its patches, weighted as in the plan."""
+        mass = self.plan.sum(-2)
+        return (self.plan * self.similarity).sum(-2) / mass.clamp_min(torch.finfo(mass.dtype).tiny)
 
     def on_grid(self, patches: int) -> Tensor:
         """The plan spread over all patches: (B, C, P, N), zero off the support."""
@@ -87,10 +92,8 @@ def align(
     support: int | None = 10,
     top_k: tuple[int, ...] = (10,),
     epsilon: float = 0.1,
-    keep: Tensor | None = None,
     divide_by_prompts: bool = False,
     differentiable: bool = False,
-    memory: int = 16,
     solver: Callable[..., Transport] = sinkhorn,
 ) -> Alignment:
     """u_bc = sum_kn P_kn S_kn, with P the allocation's plan of a class on its K support patches.
@@ -102,70 +105,31 @@ def align(
         order, as always under ``topk``.
     :param top_k: patches of each prompt under ``topk``, cycled over the prompts.
     :param epsilon: regularisation of ``ot``.
-    :param keep: (B, N) bool, prompts that count in the score (prompt dropout); None: all.
     :param divide_by_prompts: divide the score by N, as the released code does.
     :param differentiable: let gradients flow through the plan of ``ot``; otherwise it is a constant
         (envelope theorem).
-    :param memory: MiB to spend beside the result while patches are ranked and gathered, class by
-        class; one class at the least.
     :param solver: anything with the signature of :func:`sotglp_core.sinkhorn`.
     :return: :class:`Alignment`.
     :raises ValueError: on an unknown allocation or a support larger than the image.
 
     Source: SOT-GLP (arXiv 2603.08347); ``topk``: GalLoP (arXiv 2407.01400).
     """
-    (B, P, _), (C, N, _) = patches.shape, prompts.shape
+    P, N = patches.shape[1], prompts.shape[1]
     if support is not None and support > P:
         raise ValueError(f"support is {support} patches, but an image has {P}; choose at most {P}")
     allocate = find_allocation(allocation)
+    similarity = torch.einsum("bpd,cnd->bcpn", patches, prompts)
     if support is None or allocation == "topk":
-        index = torch.arange(P, device=patches.device).expand(B, C, P)
-        similarity = torch.einsum("bpd,cnd->bcpn", patches, prompts)
+        index = torch.arange(P, device=patches.device).expand(similarity.shape[:3])
     else:
-        index = _support(patches.detach(), prompts.detach().mean(1), support, memory)
-        similarity = _similarity(patches, prompts, index, memory)
+        index = similarity.detach().mean(-1).topk(support, dim=-1).indices  # (B, C, K)
+        similarity = similarity.gather(2, index[..., None].expand(-1, -1, -1, N))
     found = allocate(
         similarity, epsilon=epsilon, top_k=top_k, differentiable=differentiable, solver=solver
     )
     plan: Any = getattr(found, "plan", found)
     converged = getattr(found, "converged", None)
-    by_prompt = (plan * similarity).sum(-2)  # (B, C, N)
-    if keep is not None:
-        by_prompt = by_prompt * (keep * (N / keep.sum(-1, keepdim=True)))[:, None]
-    score = by_prompt.sum(-1)
+    score = (plan * similarity).sum((-1, -2))
     if divide_by_prompts:
         score = score / N
     return Alignment(index, similarity, plan, score, converged)
-
-
-def _support(patches: Tensor, mean_prompt: Tensor, support: int, memory: int) -> Tensor:
-    """The patches of largest cosine with the mean prompt: (B, C, K)."""
-    classes = _classes_at_once(patches[..., 0], memory)
-    ranked = [
-        (some @ patches.mT).topk(support, dim=-1).indices for some in mean_prompt.split(classes)
-    ]
-    return torch.cat(ranked, 1)
-
-
-def _similarity(patches: Tensor, prompts: Tensor, index: Tensor, memory: int) -> Tensor:
-    """S_bckn = <x_(b, I_bck), t_cn>: (B, C, K, N).
-
-    The gathered patches exist for a few classes at a time, and once more in the backward pass.
-    """
-    B, C, K = index.shape
-    flat = patches.flatten(0, 1)  # (B P, D)
-    rows = index + torch.arange(B, device=index.device)[:, None, None] * patches.shape[1]
-
-    def some(prompts: Tensor, rows: Tensor) -> Tensor:
-        gathered = flat.index_select(0, rows.flatten()).unflatten(0, (len(prompts), B * K))
-        return (gathered @ prompts.mT).unflatten(1, (B, K))  # (c, B, K, N)
-
-    classes = _classes_at_once(patches[:, :1].expand(-1, K, -1), memory)
-    pieces = zip(prompts.split(classes), rows.transpose(0, 1).split(classes))
-    parts = [checkpoint(some, *x, use_reentrant=False, preserve_rng_state=False) for x in pieces]
-    return torch.cat(parts).transpose(0, 1)
-
-
-def _classes_at_once(per_class: Tensor, memory: int) -> int:
-    """How many tensors like this fit into so many MiB; at least one."""
-    return max(1, memory * 2**20 // max(1, per_class.numel() * per_class.element_size()))

@@ -10,7 +10,7 @@ from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor, nn
-from torch.nn.functional import normalize
+from torch.nn.functional import normalize, one_hot
 
 from ..clip.backbone import Backbone, ImageFeatures
 from ..config import Config
@@ -25,13 +25,7 @@ class TextFeatures(NamedTuple):
 
     global_text: Tensor | None  # (C, M, D) of the global prompts
     local_text: Tensor | None  # (C, N, D)
-
-
-class PromptMask(NamedTuple):
-    """Prompt dropout's draw for a batch: True counts; None where nothing is dropped."""
-
-    global_prompts: Tensor | None  # (B, M)
-    local_prompts: Tensor | None  # (B, N)
+    pooled: Tensor | None = None  # (C, D), of the mean local prompt before it was normalised
 
 
 @dataclass(frozen=True, eq=False)
@@ -70,6 +64,11 @@ class Prediction:
     def local_logits(self) -> Tensor | None:
         """(B, C)."""
         return None if self.alignment is None else self.scale * self.alignment.score
+
+    @property
+    def prompt_logits(self) -> Tensor | None:
+        """(B, C, N) of every local prompt."""
+        return None if self.alignment is None else self.scale * self.alignment.prompt_scores
 
     @cached_property
     def patch_similarity(self) -> Tensor:
@@ -110,7 +109,6 @@ class SOTGLP(nn.Module):
     :param solver: what solves the transport problems.
     :param text_chunk: prompts whose graph is held at once in training, to save memory; the backward
         pass encodes them again. None: all, encoded once.
-    :param local_memory: MiB that the local branch may use beside its result.
     :param text_free: hold fixed text features in place of prompts, see :func:`text_free`.
     :raises ValueError: on class names that are too few, not all different or too long for the text
         tower, or on an unknown allocation.
@@ -124,7 +122,6 @@ class SOTGLP(nn.Module):
         *,
         solver: Callable[..., Transport] = sinkhorn,
         text_chunk: int | None = None,
-        local_memory: int = 16,
         text_free: bool = False,
     ):
         super().__init__()
@@ -137,7 +134,7 @@ class SOTGLP(nn.Module):
             )
         find_allocation(config.allocation)
         self.class_names, self.config, self.solver = tuple(class_names), config, solver
-        self.text_chunk, self.local_memory, self.text_free = text_chunk, local_memory, text_free
+        self.text_chunk, self.text_free = text_chunk, text_free
         self._held = (backbone,)  # a tuple keeps the frozen weights out of state and parameters
         generator = torch.Generator().manual_seed(config.seed)
         self.global_prompts = self._prompts("global", generator)
@@ -192,33 +189,39 @@ class SOTGLP(nn.Module):
             :mod:`sotglp_core.distributed`.
         """
 
-        def encode(prompts: PromptLearner | FixedPrompts | None) -> Tensor | None:
-            settings = {"chunk": self.text_chunk, "encode_sharded": encode_sharded}
-            return None if prompts is None else prompts(self.backbone, **settings)
+        settings = {"chunk": self.text_chunk, "encode_sharded": encode_sharded}
+        global_text = local_text = pooled = None
+        if self.global_prompts is not None:
+            global_text = normalize(self.global_prompts(self.backbone, **settings), dim=-1)
+        if self.local_prompts is not None:
+            local_text = self.local_prompts(self.backbone, **settings)
+            if self.config.pooled_global:
+                pooled = normalize(local_text.mean(1), dim=-1)
+            local_text = normalize(local_text, dim=-1)
+        return TextFeatures(global_text, local_text, pooled)
 
-        return TextFeatures(encode(self.global_prompts), encode(self.local_prompts))
+    def sample_prompt_mask(self, images: int) -> Tensor | None:
+        """Prompt dropout: how much each of the global prompts counts for an image in training.
 
-    def sample_prompt_mask(self, images: int) -> PromptMask:
-        """Which prompts count for each image of a batch in training, from torch's CPU generator."""
-        config = self.config
+        max(M - int(dropout M), 1) prompts, drawn with replacement from torch's CPU generator, count
+        alike.
 
-        def sample(prompts: int, dropout: float) -> Tensor | None:
-            if not self.training or dropout == 0 or prompts <= 1:
-                return None
-            draw = torch.rand(images, prompts)
-            keep = (draw >= dropout) | (draw == draw.amax(-1, keepdim=True))  # at least one
-            return keep.to(self.backbone.device)
+        :return: (B, M), rows of sum 1; None where all count alike.
 
-        return PromptMask(
-            sample(config.global_prompts, config.global_dropout),
-            sample(config.local_prompts, config.local_dropout),
-        )
+        Source: GalLoP (arXiv 2407.01400), as in its released code.
+        """
+        number, dropout = self.config.global_prompts, self.config.global_dropout
+        if not self.training or dropout == 0 or number <= 1:
+            return None
+        drawn = torch.randint(number, (images, max(number - int(dropout * number), 1)))
+        counts = one_hot(drawn, number).sum(1).to(self.backbone.device, self.backbone.compute_dtype)
+        return counts / drawn.shape[1]
 
     def forward(
         self,
         x: Tensor | ImageFeatures,
         text: TextFeatures | None = None,
-        mask: PromptMask | None = None,
+        mask: Tensor | None = None,
     ) -> Prediction:
         """All that the model knows of a batch.
 
@@ -233,18 +236,22 @@ class SOTGLP(nn.Module):
         backbone = self.backbone
         device, dtype = backbone.device, backbone.compute_dtype
         if isinstance(x, Tensor):
-            x = backbone.encode_image(x, shared_first_block=self.config.shared_first_block)
-        global_text, local_text = text or self.text_features()
-        mask = mask or self.sample_prompt_mask(len(x.image))
+            x = backbone.encode_image(x, dense=self.config.dense)
+        global_text, local_text, pooled = text or self.text_features()
+        if mask is None and self.training:
+            mask = self.sample_prompt_mask(len(x.image))
         with torch.autocast(device.type, enabled=False):
             image = normalize(x.image.to(device, dtype), dim=-1)
             patches = backbone.project(x.patches.to(device, dtype), self.projection)
             patches = normalize(patches, dim=-1)
             global_similarity = alignment = None
             if global_text is not None:
-                global_similarity = _global_similarity(image, global_text, mask.global_prompts)
+                global_similarity = _global_similarity(image, global_text, mask)
             if local_text is not None:
-                alignment = self._align(patches, local_text, mask.local_prompts)
+                alignment = self._align(patches, local_text)
+                if pooled is not None:
+                    score = alignment.score + image @ pooled.mT
+                    alignment = alignment._replace(score=score)
             prompts: Any = global_text if local_text is None else local_text
             return Prediction(
                 scale=backbone.logit_scale,
@@ -255,7 +262,7 @@ class SOTGLP(nn.Module):
                 grid=x.grid,
             )
 
-    def _align(self, patches: Tensor, prompts: Tensor, keep: Tensor | None) -> Alignment:
+    def _align(self, patches: Tensor, prompts: Tensor) -> Alignment:
         config = self.config
         return align(
             patches,
@@ -264,20 +271,16 @@ class SOTGLP(nn.Module):
             support=config.support,
             top_k=config.top_k,
             epsilon=config.epsilon,
-            keep=keep,
             divide_by_prompts=config.divide_by_prompts,
             differentiable=config.differentiable_plan,
-            memory=self.local_memory,
             solver=self.solver,
         )
 
 
-def _global_similarity(image: Tensor, text: Tensor, keep: Tensor | None) -> Tensor:
+def _global_similarity(image: Tensor, text: Tensor, mask: Tensor | None) -> Tensor:
     """Mean over the prompts that count of (B, D) images' cosines with (C, M, D) prompts: (B, C)."""
     by_prompt = torch.einsum("bd,cmd->bcm", image, text)
-    if keep is None:
-        return by_prompt.mean(-1)
-    return (by_prompt * keep[:, None]).sum(-1) / keep.sum(-1, keepdim=True)
+    return by_prompt.mean(-1) if mask is None else torch.einsum("bcm,bm->bc", by_prompt, mask)
 
 
 @torch.no_grad()
@@ -290,13 +293,11 @@ def text_free(model: SOTGLP) -> SOTGLP:
     free = SOTGLP(
         model.backbone, model.class_names, model.config, solver=model.solver, text_free=True
     )
-    text = model.text_features()
-    state = {
-        "global_prompts.features": text.global_text,
-        "local_prompts.features": text.local_text,
-        "projection": model.projection,
-    }
-    free.load_state_dict({name: x for name, x in state.items() if x is not None})
+    state = {"projection": model.projection} if model.projection is not None else {}
+    for name in ("global_prompts", "local_prompts"):
+        if (prompts := getattr(model, name)) is not None:
+            state[f"{name}.features"] = prompts(model.backbone)
+    free.load_state_dict(state)
     return free.eval()
 
 

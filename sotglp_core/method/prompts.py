@@ -7,11 +7,12 @@ from typing import Any
 
 import torch
 from torch import Tensor, nn
-from torch.nn.functional import normalize
 from torch.utils.checkpoint import checkpoint
 
 from ..clip.backbone import Backbone
 from ..clip.text import KVCache, encode_packed
+
+FROM_TEMPLATE = ("template", "perturbed")
 
 # From a function of a slice of rows, and the number of rows, to all rows.
 EncodeSharded = Callable[[Callable[[slice], Tensor], int], Tensor]
@@ -23,9 +24,7 @@ class PromptLearner(nn.Module):
     :param class_specific: a context per class and prompt; otherwise the classes share them.
     :param length: context tokens T.
     :param template: the words before {} initialise the context, those after it follow the name.
-    :param init: "random" with the standard deviation of the word embeddings, or "template": the
-        first prompt is the template itself, the others add noise, without which they would be and
-        stay the same prompt.
+    :param init: as in :func:`initial_context`.
     :param generator: draws the random part, on the CPU.
     :raises ValueError: naming a class whose prompt is longer than the text tower's window, or if
         the template's length is not T.
@@ -63,20 +62,20 @@ class PromptLearner(nn.Module):
         self.register_buffer("start", words[:1, :1], persistent=False)  # (1, 1, W)
         self.register_buffer("names", words[order, 1:], persistent=False)  # (C, R, W), sorted
         self.register_buffer("order", order, persistent=False)  # (C,)
-        deviation = backbone.text.token_embedding.weight.to(dtype).std()
-        shape = (len(class_names) if class_specific else 1, number, length, backbone.text_width)
-        noise = torch.randn(shape, dtype=dtype, generator=generator).to(backbone.device)
-        context = deviation * noise
-        if init == "template":
-            given = backbone.embed(backbone.tokenize([before])[0, 1:-1]).to(dtype)
-            if len(given) != length:
-                raise ValueError(
-                    f"the template {template!r} has {len(given)} tokens before {{}}, the context "
-                    f"has {length}; make them equal, or start from random contexts"
-                )
-            context[:, 0] = 0
-            context = given + 0.5 * context
-        self.context = nn.Parameter(context)  # (C or 1, N, T, W)
+        given = backbone.embed(backbone.tokenize([before])[0, 1:-1]).to(dtype)  # (T, W)
+        if init in FROM_TEMPLATE and len(given) != length:
+            raise ValueError(
+                f"the template {template!r} has {len(given)} tokens before {{}}, the context "
+                f"has {length}; make them equal, or start from random contexts"
+            )
+        context = initial_context(
+            init,
+            (len(class_names) if class_specific else 1, number, length, backbone.text_width),
+            words=given.cpu(),
+            deviation=float(backbone.text.token_embedding.weight.std()),
+            generator=generator,
+        )
+        self.context = nn.Parameter(context.to(backbone.device))
 
     def forward(
         self,
@@ -85,7 +84,7 @@ class PromptLearner(nn.Module):
         chunk: int | None = None,
         encode_sharded: EncodeSharded | None = None,
     ) -> Tensor:
-        """Unit text features, (C, N, D).
+        """Text features (C, N, D), not normalised.
 
         :param chunk: prompts whose graph is in memory at once: each chunk is encoded without a
             graph, and again with one when its gradient has come. None: all, encoded once.
@@ -114,10 +113,42 @@ class PromptLearner(nn.Module):
                 [lengths[i : i + step] for i in range(0, len(lengths), step)],
             )
             features = [encode_piece(backbone.text, cache, *piece) for piece in pieces]
-            return normalize(torch.cat(features).to(backbone.compute_dtype), dim=-1)
+            return torch.cat(features).to(backbone.compute_dtype)
 
         features = encode_sharded(encode, C) if encode_sharded else encode(slice(None))
         return features[self.order.argsort()]
+
+
+def initial_context(
+    init: str,
+    shape: tuple[int, int, int, int],
+    *,
+    words: Tensor,
+    deviation: float,
+    generator: torch.Generator,
+) -> Tensor:
+    """Contexts (C or 1, N, T, W) before training.
+
+    "template": the template's words, all prompts equal (SOT-GLP's global prompts, GalLoP).
+    "perturbed": the same with noise in all prompts but the first, so that they can part.
+    "normal": N(0, 0.02^2) (CoOp, LoCoOp, PLOT).
+    "xavier": uniform, of variance 2 / ((C + N) T W) (the local prompts of SOT-GLP's released code).
+
+    :param shape: (C or 1, N, T, W).
+    :param words: (T, W) embeddings of the template's words.
+    :param deviation: of all word embeddings; the noise has half of it.
+    :param generator: of the CPU.
+    """
+    context = torch.zeros(shape, dtype=words.dtype)
+    if init == "xavier":
+        nn.init.xavier_uniform_(context, generator=generator)
+    elif init != "template":
+        std = 0.02 if init == "normal" else deviation / 2
+        nn.init.normal_(context, std=std, generator=generator)
+    if init in FROM_TEMPLATE:
+        context[:, 0] = 0
+        context += words
+    return context
 
 
 class FixedPrompts(nn.Module):

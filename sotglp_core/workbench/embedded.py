@@ -89,7 +89,7 @@ class EmbeddedBench(Bench):
         "on bird" is the fraction of assigned patches that show the bird; the others are over these
         patches. "purity by chance" assigns them at random, as many to each prompt.
         """
-        test = self.encode(self.task.test, shared_first_block=model.config.shared_first_block)
+        test = self.encode(self.task.test, dense=model.config.dense)
         text, generator = model.text_features(), torch.Generator().manual_seed(0)
         found = defaultdict(list)
         for c in range(len(model.class_names)):

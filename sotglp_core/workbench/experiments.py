@@ -119,11 +119,8 @@ class Bench:
 
     def test(self, model: SOTGLP) -> dict[str, Any]:
         """Accuracy, calibration error, detection of every OOD set, shifts, partition."""
-        shared = model.config.shared_first_block
-        sets = {
-            name: self.encode(images, shared_first_block=shared)
-            for name, images in self.test_sets.items()
-        }
+        dense = model.config.dense
+        sets = {name: self.encode(images, dense=dense) for name, images in self.test_sets.items()}
         ood, shifts = ({name: sets[name] for name in x} for x in (self.task.ood, self.task.shifts))
         result = evaluate(model, sets["test"], ood, shifts, progress=False)
         row = {"top-1": result.accuracy, "ECE": result.calibration_error}

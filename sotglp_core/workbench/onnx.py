@@ -14,7 +14,7 @@ from PIL import Image
 from torch import Tensor, nn
 
 from ..judging.threshold import score_of, threshold_of
-from ..method.model import SOTGLP, Prediction, PromptMask, text_free
+from ..method.model import SOTGLP, Prediction, text_free
 from ..storage import atomic_path
 from ..transport.sinkhorn import Transport, log_sinkhorn, marginal_violation
 
@@ -141,7 +141,7 @@ class _Pixels(nn.Module):
         self.model, self.backbone = model, model.backbone  # whose weights are the graph's
 
     def forward(self, pixels: Tensor) -> tuple[Tensor, ...]:
-        return tuple(_outputs(self.model(pixels, mask=PromptMask(None, None))).values())
+        return tuple(_outputs(self.model(pixels)).values())
 
 
 def _outputs(prediction: Prediction) -> dict[str, Tensor]:

@@ -120,7 +120,7 @@ def batches(
         total=len(paths), desc="predict", unit="image", show=progress, delay=2
     ) as bar:
         for indices, pixels in stream:
-            seen = backbone.encode_image(pixels, shared_first_block=model.config.shared_first_block)
+            seen = backbone.encode_image(pixels, dense=model.config.dense)
             prediction = model(seen._replace(patches=seen.patches.half()), text)
             yield Batch([paths[i] for i in indices], pixels, prediction)
             bar.update(len(indices))

@@ -166,8 +166,8 @@ def test_precision_error():
         load_backbone(precision="int8")
 
 
-def test_dense_features_are_of_two_kinds(tiny):
-    with pytest.raises(ValueError, match="dense is 'qkv'; choose vv or plain"):
+def test_dense_features_are_of_four_kinds(tiny):
+    with pytest.raises(ValueError, match="choose one of vv, vv-shared, value, plain"):
         tiny.encode_image(torch.zeros(1, 3, 112, 112), dense="qkv")
 
 

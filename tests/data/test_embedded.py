@@ -70,7 +70,7 @@ def test_features_are_cached_by_content(tiny, monkeypatch):
     with pytest.raises(pytest.fail.Exception):
         encode(tiny, images.subset([0, 1]))
     with pytest.raises(pytest.fail.Exception):
-        encode(tiny, images, shared_first_block=True)
+        encode(tiny, images, dense="value")
 
 
 def test_a_damaged_cache_is_made_again(tiny):

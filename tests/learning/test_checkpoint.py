@@ -26,7 +26,7 @@ CASES = {
     "projection": dict(name="sotglp-proj"),
     "entropy loss": dict(name="locoop"),
     "no momentum": dict(name="coop", momentum=0.0),
-    "views": dict(name="sotglp", views=3),
+    "views": dict(name="sotglp", crops=2),
     "fp16": dict(name="sotglp", precision="fp16"),
 }
 

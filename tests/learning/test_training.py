@@ -30,7 +30,6 @@ def test_overfits_a_handful_of_images(tiny, names, features, name):
         epochs=40,
         lr=0.2,
         global_dropout=0.0,
-        local_dropout=0.0,
         weight_decay=0.0,
     )
     assert history[-1].loss < history[0].loss - 0.3
@@ -82,7 +81,7 @@ def test_leaves_the_global_generator_alone(tiny, names, features):
 
 def test_trains_on_drawn_views(tiny, names, images):
     first, again, plain = (
-        SOTGLP(tiny, names, preset("sotglp", epochs=2, views=views)) for views in (3, 3, 1)
+        SOTGLP(tiny, names, preset("sotglp", epochs=2, crops=crops)) for crops in (2, 2, 0)
     )
     losses = [
         [epoch.loss for epoch in fit(model, images, progress=False)]

@@ -5,6 +5,7 @@ from torch.nn.functional import normalize
 from sotglp_core import SOTGLP, preset, recipe
 from sotglp_core.config import PRESETS
 from sotglp_core.method.model import text_free
+from sotglp_core.transport.sinkhorn import marginal_violation
 
 B, C, P = 3, 5, 196
 
@@ -28,7 +29,7 @@ def test_every_preset_runs_and_learns(tiny, names, features, name):
 
 @torch.no_grad()
 def test_logits_average_the_branches(tiny, names, features):
-    model = SOTGLP(tiny, names, preset("sotglp")).eval()
+    model = SOTGLP(tiny, names, preset("sotglp", global_init="perturbed")).eval()
     batch, text = features.batch(slice(0, B)), model.text_features()
     seen, scale = model(batch), tiny.model.logit_scale.exp()
     g = torch.einsum("bd,cmd->bcm", normalize(batch.image, dim=-1), text.global_text).mean(-1)
@@ -74,15 +75,19 @@ def test_identity_projection_changes_nothing(tiny, names, features):
 
 
 @torch.no_grad()
-def test_global_dropout_keeps_some_prompts_and_only_while_training(tiny, names, features):
+def test_global_dropout_draws_with_replacement_and_only_while_training(tiny, names, features):
     batch = features.batch(slice(0, B))
     model = SOTGLP(tiny, names, preset("coop", global_prompts=7, global_dropout=0.75)).train()
-    kept, dropped = model.sample_prompt_mask(20_000)
-    assert dropped is None and kept.sum(-1).min() == 1
-    fraction = 0.25 + 0.75**7 / 7  # one prompt stays where all would go
-    assert abs(kept.float().mean() - fraction) < 0.01
+    mask = model.sample_prompt_mask(20_000)  # max(7 - int(5.25), 1) = 2 draws
+    assert set(mask.unique().tolist()) == {0.0, 0.5, 1.0} and (mask.sum(-1) == 1).all()
+    assert abs((mask == 1).any(-1).float().mean() - 1 / 7) < 0.01  # twice the same
+    torch.testing.assert_close(mask.mean(0), torch.full((7,), 1 / 7), atol=0.01, rtol=0)
+    for number, drawn in ((2, 1), (3, 1), (4, 1), (5, 2)):
+        few = SOTGLP(tiny, names, preset("sotglp", global_prompts=number)).train()
+        assert few.sample_prompt_mask(500).count_nonzero(-1).max() == drawn
     assert (model(batch).logits - model(batch).logits).abs().max() > 0
     model.eval()
+    assert model.sample_prompt_mask(3) is None
     assert (model(batch).logits - model(batch).logits).abs().max() == 0
 
 
@@ -129,9 +134,12 @@ def test_an_unknown_allocation_is_refused_at_once(tiny, names):
 )
 @torch.no_grad()
 def test_tells_whether_the_plans_have_converged(tiny, names, features, name, epsilon, converged):
-    seen = SOTGLP(tiny, names, preset(name, epsilon=epsilon)).eval()(features.batch(slice(0, B)))
-    assert seen.alignment.converged.shape == (B, C)
-    assert bool(seen.alignment.converged.all()) == converged
+    config = preset(name, epsilon=epsilon, local_init="xavier")
+    found = SOTGLP(tiny, names, config).eval()(features.batch(slice(0, B))).alignment
+    assert found.converged.shape == (B, C) and bool(found.converged.all()) == converged
+    K, N = found.plan.shape[-2:]
+    violation = marginal_violation(found.plan, torch.full((K,), 1 / K), torch.full((N,), 1 / N))
+    assert ((violation < 1e-3) == found.converged).all()
     gallop = SOTGLP(tiny, names, preset("gallop")).eval()(features.batch(slice(0, B)))
     assert gallop.alignment.converged is None
 
@@ -139,7 +147,7 @@ def test_tells_whether_the_plans_have_converged(tiny, names, features, name, eps
 def test_memory_bounds_change_no_result(tiny, names, features):
     """Neither in values nor in gradients."""
     results = []
-    for bounds in ({}, {"text_chunk": 3, "local_memory": 0}):
+    for bounds in ({}, {"text_chunk": 3}):
         model = SOTGLP(tiny, names, preset("sotglp-proj"), **bounds).eval()
         logits = model(features.batch(slice(0, B))).logits
         results.append(

@@ -2,7 +2,7 @@ import pytest
 import torch
 from torch.nn.functional import normalize
 
-from sotglp_core.method.prompts import PromptLearner
+from sotglp_core.method.prompts import PromptLearner, initial_context
 
 
 def learner(backbone, names, **changes):
@@ -19,13 +19,13 @@ def learner(backbone, names, **changes):
 
 @torch.no_grad()
 def test_first_prompt_is_the_template(tiny, names):
-    features = learner(tiny, names)(tiny)
+    features = normalize(learner(tiny, names, init="perturbed")(tiny), dim=-1)
     assert features.shape == (5, 3, 128)
     plain = normalize(tiny.encode_text([f"a photo of a {n}." for n in names]), dim=-1)
     torch.testing.assert_close(features[:, 0], plain, atol=1e-5, rtol=0)
-    assert (features[:, 1] - features[:, 0]).abs().max() > 1e-4, (
-        "copies of one prompt would stay copies"
-    )
+    assert (features[:, 1] - features[:, 0]).abs().max() > 1e-4
+    equal = normalize(learner(tiny, names, init="template")(tiny), dim=-1)
+    torch.testing.assert_close(equal, plain[:, None].expand(-1, 3, -1), atol=1e-5, rtol=0)
 
 
 @torch.no_grad()
@@ -46,7 +46,7 @@ def test_shared_context_moves_every_class(tiny, names):
 
 @pytest.mark.parametrize("length", [0, 2, 7, 16])
 def test_any_length_of_random_context(tiny, names, length):
-    assert learner(tiny, names, length=length, init="random")(tiny).shape == (5, 3, 128)
+    assert learner(tiny, names, length=length, init="normal")(tiny).shape == (5, 3, 128)
 
 
 @torch.no_grad()
@@ -56,25 +56,42 @@ def test_any_length_of_random_context(tiny, names, length):
 def test_any_template_of_the_right_length(tiny, names, template, length):
     plain = normalize(tiny.encode_text([template.format(n) for n in names]), dim=-1)
     torch.testing.assert_close(
-        learner(tiny, names, template=template, length=length)(tiny)[:, 0], plain, atol=1e-5, rtol=0
+        normalize(learner(tiny, names, template=template, length=length)(tiny)[:, 0], dim=-1),
+        plain,
+        atol=1e-5,
+        rtol=0,
     )
     with pytest.raises(ValueError, match=f"has {length} tokens before {{}}, the context has 7"):
         learner(tiny, names, template=template, length=7)
 
 
-def test_random_spread_does_not_depend_on_the_number_of_classes(tiny, names):
-    few = learner(
-        tiny, names[:2], init="random", class_specific=True, number=7, length=16
-    ).context.std()
-    many = learner(
-        tiny,
-        [f"class {i}" for i in range(97)],
-        init="random",
-        class_specific=True,
-        number=7,
-        length=16,
-    ).context.std()
-    torch.testing.assert_close(few, many, rtol=0.05, atol=0)
+@pytest.mark.parametrize(
+    "init, C, std",
+    [
+        ("normal", 2, 0.02),
+        ("normal", 53, 0.02),
+        ("xavier", 2, (2 / ((2 + 3) * 5 * 64)) ** 0.5),
+        ("xavier", 53, (2 / ((53 + 3) * 5 * 64)) ** 0.5),
+    ],
+)
+def test_spread_of_random_contexts(init, C, std):
+    generator = torch.Generator().manual_seed(0)
+    words = torch.ones(5, 64)
+    context = initial_context(init, (C, 3, 5, 64), words=words, deviation=7.0, generator=generator)
+    torch.testing.assert_close(context.std(), torch.tensor(std), rtol=0.05, atol=0)
+    assert context.mean().abs() < 0.1 * std
+    assert (init == "xavier") == bool(context.abs().max() <= 3**0.5 * std)
+
+
+def test_perturbed_contexts():
+    """The first prompt is the template; the others have noise of half the words' deviation."""
+    generator, words = torch.Generator().manual_seed(0), torch.randn(5, 64)
+    context = initial_context(
+        "perturbed", (53, 3, 5, 64), words=words, deviation=0.4, generator=generator
+    )
+    assert (context[:, 0] == words).all()
+    noise = context[:, 1:] - words
+    torch.testing.assert_close(noise.std(), torch.tensor(0.2), rtol=0.05, atol=0)
 
 
 def test_too_long_a_name_is_named(tiny):
@@ -100,7 +117,7 @@ def padded(backbone, names, context):
         )
         @ text.text_projection
     )
-    return normalize(x, dim=-1).unflatten(0, (len(names), -1))
+    return x.unflatten(0, (len(names), -1))
 
 
 @pytest.mark.parametrize("name", ["pocket", pytest.param("ViT-B-16", marks=pytest.mark.slow)])

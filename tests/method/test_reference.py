@@ -58,7 +58,7 @@ def model(tiny, names):
 @torch.no_grad()
 def test_patch_tokens(model):
     images = torch.randn(3, 3, 112, 112, generator=torch.Generator().manual_seed(1))
-    ours = model.backbone.encode_image(images, shared_first_block=True)
+    ours = model.backbone.encode_image(images, dense="vv-shared")
     torch.testing.assert_close(
         ours.patches,
         released_dense_stream(model.backbone.model.visual, images),
