@@ -11,7 +11,7 @@ from matplotlib.figure import Figure
 from matplotlib.patches import Patch
 from PIL import Image, ImageDraw, ImageFont
 
-from .base import DIVERGING, HEATMAP, PALETTE, canvas, wrapped
+from .base import DIVERGING, PALETTE, canvas, wrapped
 
 EVEN = "#737373"  # the colour of a patch that all prompts hold alike
 
@@ -33,21 +33,32 @@ def shares(plan: np.ndarray) -> np.ndarray:
     return np.concatenate([mixed.clip(0, 1), (mass > 0)[..., None]], -1)
 
 
+def beyond_even(plan: np.ndarray) -> np.ndarray:
+    """d_n = plan_n / sum_m plan_m - 1 / N, what prompt n holds of a patch beyond an even share.
+
+    :param plan: (N, h, w) mass of each prompt on each patch.
+    :return: (N, h, w), nan where there is no mass.
+    """
+    mass = plan.sum(0)
+    return plan / np.where(mass > 0, mass, np.nan) - 1 / len(plan)
+
+
 def overlay(
     image: Image.Image, plan: np.ndarray, prompt: int | None = None, strength: float = 0.7
 ) -> Image.Image:
-    """The image under the partition (:func:`shares`, with the leaders' numbers) or a heatmap.
+    """The image under the partition (:func:`shares`, with the leaders' numbers), or a heatmap.
 
     :param plan: (N, h, w).
-    :param prompt: None: the partition.
+    :param prompt: of the heatmap of :func:`beyond_even`; None: the partition.
     :param strength: opacity from 0 to 1.
     """
     h, w = plan.shape[1:]
     if prompt is None:
         colours = shares(plan)
     else:
-        colours = colormaps[HEATMAP](plan[prompt] / (plan.max() or 1))
-        colours[..., 3] = np.where(plan.sum(0) > 0, 1, 0.3)
+        difference = beyond_even(plan)
+        far = np.nanmax(abs(difference)) or 1
+        colours = colormaps[DIVERGING](0.5 + difference[prompt] / (2 * far))
     colours[..., 3] *= strength
     layer = Image.fromarray((255 * colours).round().astype(np.uint8), "RGBA")
     layer = layer.resize(image.size, Image.Resampling.NEAREST)
@@ -71,16 +82,12 @@ def overlay(
 
 
 def partition(image: np.ndarray | Image.Image, plan: np.ndarray, *, title: str = "") -> Figure:
-    """difference_n = plan_n / sum_m plan_m - 1 / N
-
-    One image, the :func:`shares` of its patches, and for each prompt what it holds of a patch
-    beyond an even share, in two rows.
+    """One image, the :func:`shares` of its patches, and :func:`beyond_even` of each prompt.
 
     :param image: (H, W, 3).
     :param plan: (N, h, w) mass of each prompt on each patch.
     """
-    prompts, mass = len(plan), plan.sum(0)
-    difference = plan / np.where(mass > 0, mass, np.nan) - 1 / prompts
+    prompts, difference = len(plan), beyond_even(plan)
     far = np.nanmax(abs(difference)) or 1
     columns = (prompts + 3) // 2
     with canvas(2, columns, (2.25 * columns + 0.7, 5)) as (figure, axes):

@@ -76,15 +76,16 @@ def test_shares_are_grey_where_even_pure_where_one_holds_all_and_clear_where_nob
 
 def test_overlay_is_the_image_in_the_colours_of_the_plan():
     plan = np.zeros((2, 2, 2))
-    plan[0, 0, 0], plan[1, 0, 1] = 0.75, 0.25
+    plan[0, 0, 0], plan[:, 0, 1], plan[1, 1, 0] = 0.75, (0.1, 0.4), 0.2
     image = Image.new("RGB", (40, 40), "white")
     heat = np.asarray(figures.overlay(image, plan, 1, 1))
-    expected = 255 * np.array(colormaps[figures.HEATMAP](1 / 3)[:3])
-    np.testing.assert_allclose(heat[5, 25], expected, atol=1)
+    for y, x, difference in ((5, 5, -0.5), (5, 25, 0.3), (25, 5, 0.5)):  # all, 1 to 4, nothing
+        expected = 255 * np.array(colormaps[figures.DIVERGING](0.5 + difference)[:3])
+        np.testing.assert_allclose(heat[y, x], expected, atol=1)
     led = np.asarray(figures.overlay(image, plan, strength=1))
-    for x, colour in ((1, figures.PALETTE[0]), (21, figures.PALETTE[1])):
-        np.testing.assert_allclose(led[1, x], 255 * np.array(to_rgb(colour)), atol=1)
-    assert (led[30] == 255).all()
+    for y, colour in ((1, figures.PALETTE[0]), (21, figures.PALETTE[1])):
+        np.testing.assert_allclose(led[y, 1], 255 * np.array(to_rgb(colour)), atol=1)
+    assert (heat[30, 30] == 255).all() and (led[30, 30] == 255).all()
     assert (np.asarray(figures.overlay(image, plan, strength=0))[1] == 255).all()
 
 
