@@ -8,12 +8,13 @@ import os
 import re
 import time
 import warnings
-from collections.abc import Callable, Iterator, Sequence
+from collections import deque
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 import torch
@@ -25,8 +26,12 @@ from ..storage import WriteError, map_rows, save_rows
 from .images import Images, random_view
 
 ENTRY = re.compile(r"\.?(?P<backbone>[\w.-]+)-[0-9a-f]{32}\.npy(?P<unfinished>\..+\.tmp)?")
+AHEAD = 2  # batches that are made while the caller uses one
 DAY = 86_400
 BEING_WRITTEN = 600  # seconds for which an unfinished file may be waiting for its next batch
+
+
+View = tuple[int, int] | None  # the plain image, or the seed of a random view of it
 
 
 @dataclass(frozen=True)
@@ -54,11 +59,11 @@ class Features:
     def views(self) -> int:
         return len(self.image) // len(self) if len(self) else 1
 
-    def draw_views(self, number: int) -> Tensor:
-        """(number,) random views; a single view is no draw from torch's generator."""
-        if self.views == 1:
-            return torch.zeros(number, dtype=torch.int64)
-        return torch.randint(self.views, (number,))
+    def draw(self, index: Tensor) -> ImageFeatures:
+        """A random view of each of some images; a single view takes nothing from the generator."""
+        return self.batch(
+            index, view=torch.randint(self.views, index.shape) if self.views > 1 else 0
+        )
 
     def by_image(self) -> tuple[Tensor, Tensor]:
         """The image features as (n, views, D) and the patches as (n, views, P, V)."""
@@ -89,51 +94,72 @@ class Features:
 def pixel_batches(
     backbone: Backbone,
     images: Images,
+    batches: Iterable[Tensor],
     *,
-    batch_size: int,
+    views: Sequence[View] = (None,),
     workers: int | None = None,
     on_unreadable: Callable[[str], None] | None = None,
-    views: int = 1,
-    seed: int = 0,
 ) -> Iterator[tuple[list[int], Tensor]]:
-    """Decode and preprocess images; the next batch is made while the caller works on the last one.
+    """Decode, crop and preprocess; threads make the next batches while the caller uses this one.
 
-    :param workers: threads that decode; None: half the processors.
+    :param batches: (b,) indices of the images of each batch.
+    :param views: of each image: None for the plain one, or the seed of a
+        :func:`~sotglp_core.data.images.random_view`.
+    :param workers: threads that decode; None: one for each processor.
     :param on_unreadable: called with a message for each image that can't be read; those are left
         out. None: the first one ends the stream.
-    :param views: pixels of each image: the plain view, then
-        :func:`~sotglp_core.data.images.random_view` by ``seed``.
-    :return: the indices of b images that could be read, and their (b * views, 3, H, W) pixels.
+    :return: the indices of b images that could be read, and their (b * views, 3, H, W) pixels on
+        the backbone's device, those of an image side by side.
     :raises ValueError: naming the image that can't be read.
     """
-    size = backbone.model.visual.preprocess_cfg["size"]
-    side = size if isinstance(size, int) else max(size)
+    height, width = backbone.model.visual.image_size
+    side = max(height, width)
+    detail = side if tuple(views) == (None,) else 4 * side  # a crop may show little of the image
 
-    def prepare(index: int) -> Tensor | str:
-        try:
-            image = images.draft(index, side if views == 1 else 4 * side)
-        except ValueError as error:
-            return str(error)
-        crops = [random_view(image, side, (seed, view)) for view in range(1, views)]
-        return torch.stack([backbone.preprocess(view) for view in (image, *crops)])
+    def room(batch: Tensor) -> tuple[Tensor, Tensor]:
+        shape = (len(batch), len(views), 3, height, width)
+        return batch, torch.empty(shape, pin_memory=backbone.device.type == "cuda")
 
-    everything = range(len(images))
-    batches = [everything[start : start + batch_size] for start in everything[::batch_size]]
-    with ThreadPoolExecutor(workers or max(1, (os.cpu_count() or 2) // 2)) as pool:
-        batch, made = range(0), pool.map(prepare, ())
-        for following in (*batches, range(0)):
-            ahead = pool.map(prepare, following)  # which begins at once
-            pixels: dict[int, Tensor] = {}
-            for index, seen in zip(batch, made):
-                if isinstance(seen, Tensor):
-                    pixels[index] = seen
-                elif on_unreadable is None:
-                    raise ValueError(seen)
-                else:
-                    on_unreadable(seen)
-            if pixels:
-                yield list(pixels), torch.cat([*pixels.values()])
-            batch, made = following, ahead
+    def make(given: tuple[Tensor, Tensor]) -> tuple[list[int], Tensor, list[str]]:
+        batch, pixels = given
+
+        def prepare(row: int) -> str:
+            try:
+                image = images.draft(int(batch[row]), detail)
+            except ValueError as error:
+                return str(error)
+            for seen, view in zip(pixels[row], views):
+                crop = image if view is None else random_view(image, side, view)
+                seen.copy_(backbone.preprocess(crop))
+            return ""
+
+        errors = list(decoders.map(prepare, range(len(batch))))
+        good = [row for row, error in enumerate(errors) if not error]
+        pixels = pixels if len(good) == len(batch) else pixels[good]
+        return batch[good].tolist(), pixels.flatten(0, 1), [*filter(None, errors)]
+
+    with (
+        ThreadPoolExecutor(workers or os.cpu_count()) as decoders,
+        ThreadPoolExecutor(AHEAD) as pool,
+    ):
+        for indices, pixels, errors in _ahead(pool, make, map(room, batches)):
+            for error in errors:
+                if on_unreadable is None:
+                    raise ValueError(error)
+                on_unreadable(error)
+            if indices:
+                yield indices, pixels.to(backbone.device, non_blocking=True)
+
+
+def _ahead(pool: ThreadPoolExecutor, make: Callable[[Any], Any], given: Iterable) -> Iterator:
+    """make(x) of each x in order, where those of the next ``AHEAD`` are being made."""
+    made: deque = deque()
+    for x in given:
+        made.append(pool.submit(make, x))
+        if len(made) > AHEAD:
+            yield made.popleft().result()
+    while made:
+        yield made.popleft().result()
 
 
 def encode(
@@ -141,7 +167,7 @@ def encode(
     images: Images | Features,
     *,
     dense: str = "vv",
-    views: int = 1,
+    crops: int = 0,
     seed: int = 0,
     batch_size: int = 64,
     cache: bool = True,
@@ -152,12 +178,12 @@ def encode(
 
     :param images: anything that is already :class:`Features` is returned as it is.
     :param dense: as in :meth:`Backbone.encode_image`.
-    :param views: of each image, and ``seed``, as in :func:`pixel_batches`.
+    :param crops: random views of each image beside the plain one, drawn by ``seed``.
     :param cache: look the features up in :func:`cache_folder` and keep
         them there. They are written batch by batch and read as a map of the file, so that a set
         may be larger than memory.
-    :raises ValueError: naming an image that can't be read, on fewer than one view, or on features
-        with other patches than ``dense``.
+    :raises ValueError: naming an image that can't be read, or on features with other patches than
+        ``dense``.
     """
     if isinstance(images, Features):
         if images.dense not in (None, dense):
@@ -166,15 +192,15 @@ def encode(
                 f"encode the images with dense={dense!r}"
             )
         return images
-    if views < 1:
-        raise ValueError(f"views is {views}; give at least 1")
+    views = (None, *((seed, number) for number in range(1, crops + 1)))
     shape = (math.prod(backbone.grid), backbone.patch_width)
     row = np.dtype([("image", "<f4", (backbone.joint_width,)), ("patches", "<f2", shape)])
-    number, per_batch = len(images) * views, max(1, batch_size // views)
+    number = len(images) * len(views)
+    chunks = torch.arange(len(images)).split(max(1, batch_size // len(views)))
 
     def batches() -> Iterator[np.ndarray]:
         show = progress and len(images) >= 64
-        stream = pixel_batches(backbone, images, batch_size=per_batch, views=views, seed=seed)
+        stream = pixel_batches(backbone, images, chunks, views=views)
         with progress_bar(total=len(images), desc=description, unit="image", show=show) as bar:
             for indices, pixels in stream:
                 with torch.no_grad():
@@ -188,14 +214,14 @@ def encode(
     rows = None
     if cache and len(images):
         depends_on = (
-            "v3",
+            "v4",
             torch.__version__,
             backbone.fingerprint,
             str(backbone.dtype),
             backbone.model.visual.preprocess_cfg,
             dense,
             images.fingerprint(),
-            (views, seed) if views > 1 else (),
+            views,
         )
         rows = _cached(backbone.name, depends_on, row, number, batches)
     if rows is None:

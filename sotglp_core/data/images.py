@@ -123,19 +123,20 @@ def random_view(image: Image.Image, side: int, seed: tuple[int, int]) -> Image.I
     As torchvision's RandomResizedCrop: 8 to 100 % of the area, at 3:4 to 4:3; the first of ten
     draws that fits into the image, or else its largest part.
 
-    :param seed: of the run, and the number of the view; with the pixels, they decide the crop.
+    :param seed: of the run, and the number of the view or epoch; with the pixels, they decide the
+        crop, whatever the order, the set, the threads or the processes.
     :return: ``side`` x ``side``.
     """
     digest = hashlib.sha256(f"{seed} {image.size}".encode() + image.tobytes()).digest()
     rng, (width, height) = np.random.default_rng(int.from_bytes(digest)), image.size
     area = rng.uniform(0.08, 1, 10) * width * height
     ratio = (4 / 3) ** rng.uniform(-1, 1, 10)
-    w = np.ceil([*np.sqrt(area * ratio), min(width, height * 4 / 3)])
-    h = np.ceil([*np.sqrt(area / ratio), min(height, width * 4 / 3)])
+    w = np.rint([*np.sqrt(area * ratio), min(width, height * 4 / 3)]).clip(1).astype(int)
+    h = np.rint([*np.sqrt(area / ratio), min(height, width * 4 / 3)]).clip(1).astype(int)
     first = np.argmax((w <= width) & (h <= height))
     left, top = rng.integers(width - w[first] + 1), rng.integers(height - h[first] + 1)
-    box = (left, top, left + w[first], top + h[first])
-    view = image.resize((side, side), Image.Resampling.BICUBIC, box=box)
+    crop = image.crop((left, top, left + w[first], top + h[first]))
+    view = crop.resize((side, side), Image.Resampling.BICUBIC)
     return ImageOps.mirror(view) if rng.random() < 0.5 else view
 
 

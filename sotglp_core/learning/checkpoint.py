@@ -103,7 +103,6 @@ class Checkpoint:
     model: SOTGLP
     train: Images | Features
     optimizer: torch.optim.SGD
-    schedule: torch.optim.lr_scheduler.LRScheduler
     scaler: torch.amp.GradScaler
     processes: Processes
 
@@ -161,11 +160,7 @@ class Checkpoint:
             self._compare(record["training"])
             self._restore(tensors)
             self.scaler.load_state_dict(record["scaler"])
-            history = _history(tensors)
-        self.optimizer.step()  # without gradients it changes nothing; the schedule asks for it
-        for _ in history:
-            self.schedule.step()
-        return history
+            return _history(tensors)
 
     def _compare(self, theirs: dict) -> None:
         differences = [

@@ -1,25 +1,29 @@
-"""Learn the prompts from few-shot features."""
+"""Learn the prompts from a few images of each class."""
 
+import math
 import warnings
 from collections.abc import Callable
 from contextlib import nullcontext
 from pathlib import Path
+from statistics import fmean
 from typing import Any
 
 import torch
 from torch import Tensor
 
 from ..clip.backbone import ImageFeatures
+from ..config import Config
 from ..data import Images
-from ..data.features import Features, encode
+from ..data.features import Features
 from ..distributed import Processes
-from ..judging.evaluation import labels_of
 from ..messages import progress_bar
 from ..method.losses import training_loss
 from ..method.model import SOTGLP, Prediction
 from .checkpoint import Checkpoint, Epoch
 from .memory import choose_text_chunk, with_less_memory
+from .source import Source
 
+WARMUP_LR = 1e-5
 LIMIT = 1e4  # no entry of a prompt that has learned anything comes near it
 
 
@@ -37,7 +41,7 @@ def fit(
     Epochs, batch size, learning rate and seed come from ``model.config``; the model learns in place
     and is left in evaluation mode.
 
-    :param train: the few-shot images, or their features.
+    :param train: the few-shot images; or their features, except for fresh crops.
     :param on_epoch: called with every :class:`Epoch` as it ends, after its checkpoint is written.
     :param checkpoint: a file for all that training needs to go on, written before the first epoch
         and after each one. Where it exists, training goes on from it, on one processor and as many
@@ -49,21 +53,18 @@ def fit(
         without bound, or ``checkpoint`` can't be written or belongs to another training.
     """
     config, processes = model.config, Processes(accelerator)
-    precision = accelerator.autocast if accelerator else nullcontext
     progress = progress and processes.rank == 0
-    features = _encode(model, train, processes, progress)
+    source = Source(model, train, processes, progress)
     model.train()
     model.text_chunk = model.text_chunk or choose_text_chunk(model)
     optimizer = torch.optim.SGD(
         model.parameters(), lr=config.lr, momentum=config.momentum, weight_decay=config.weight_decay
     )
-    schedule = torch.optim.lr_scheduler.CosineAnnealingLR(optimizer, max(1, config.epochs))
-    fp16 = "fp16" in (model.backbone.precision, getattr(accelerator, "mixed_precision", "no"))
-    scaler = torch.amp.GradScaler(features.image.device.type, init_scale=1024, enabled=fp16)
-    saved = Checkpoint(checkpoint, model, train, optimizer, schedule, scaler, processes)
+    scaler = _gradient_scaler(model, accelerator)
+    saved = Checkpoint(checkpoint, model, train, optimizer, scaler, processes)
 
     def backward(batch: ImageFeatures, labels: Tensor, mask: Tensor | None) -> Any:
-        with precision():
+        with accelerator.autocast() if accelerator else nullcontext():
             prediction = model(batch, model.text_features(processes.encode_sharded), mask)
             loss = training_loss(prediction, labels, config)
         optimizer.zero_grad(set_to_none=True)
@@ -73,60 +74,57 @@ def fit(
     with torch.random.fork_rng():
         torch.manual_seed(config.seed)
         history = saved.restore()
-        epochs = progress_bar(
-            range(len(history) + 1, config.epochs + 1),
-            initial=len(history),
-            total=config.epochs,
-            desc=f"train {config.preset}",
-            unit="epoch",
-            show=progress,
-        )
+        epochs = _progress(config, len(history), progress)
         for epoch in epochs:
-            total_loss, correct = 0.0, 0
-            for index in torch.randperm(len(features)).split(config.batch_size):
-                mask = model.sample_prompt_mask(len(index))
-                batch = features.batch(index, view=features.draw_views(len(index)))
-                labels = features.labels[index]
+            optimizer.param_groups[0]["lr"] = lr = learning_rate(config, epoch)
+            losses, accuracies = [], []
+            for labels, batch in source.epoch(epoch):
+                mask = model.sample_prompt_mask(len(labels))
                 loss, prediction = with_less_memory(model, backward, batch, labels, mask)
                 processes.average_gradients(model.parameters())
                 scaler.step(optimizer)
                 scaler.update()
                 _check(model, prediction, epoch)
-                total_loss += loss.item() * len(index)
-                correct += int((prediction.logits.argmax(-1) == labels).sum())
-            n, lr = len(features), optimizer.param_groups[0]["lr"]
-            history.append(Epoch(epoch, total_loss / n, correct / n, lr))
-            schedule.step()
+                losses.append(loss.item())
+                accuracies.append((prediction.logits.argmax(-1) == labels).double().mean().item())
+            history.append(Epoch(epoch, fmean(losses), fmean(accuracies), lr))
             saved.save(history)
-            epochs.set_postfix(loss=f"{total_loss / n:.3f}", accuracy=f"{correct / n:.3f}")
+            epochs.set_postfix(loss=f"{fmean(losses):.3f}", accuracy=f"{fmean(accuracies):.3f}")
             if on_epoch:
                 on_epoch(history[-1])
     model.eval()
     return history
 
 
-def _encode(
-    model: SOTGLP, train: Images | Features, processes: Processes, progress: bool
-) -> Features:
-    """The features of all images, each encoded by one process, on the model's device."""
-    shard = encode(
-        model.backbone,
-        processes.subset(train),
-        dense=model.config.dense,
-        views=1 if model.config.crops == "fresh" else 1 + model.config.crops,
-        seed=model.config.seed,
-        progress=progress,
-    ).to(model.backbone.device)
-    image, patches = (processes.gather(x, len(train)).flatten(0, 1) for x in shard.by_image())
-    labels = processes.gather(shard.labels, len(train))
-    features = Features(image, patches, labels, shard.grid, shard.dense)
-    labels_of(model, features)
-    if not image.isfinite().all():
-        raise ValueError(
-            "some image features are not finite; "
-            "try the backbone in fp32, and clear the feature cache"
-        )
-    return features
+def learning_rate(config: Config, epoch: int) -> float:
+    """lr_t = lr / 2 * (1 + cos(pi (t - warmup) / epochs)), and 1e-5 while t < warmup.
+
+    :param epoch: t + 1, counted from 1.
+
+    Source: Dassl's constant warm-up, after which the cosine begins at its beginning.
+    """
+    done = epoch - 1 - config.warmup
+    if done < 0:
+        return WARMUP_LR
+    return config.lr / 2 * (1 + math.cos(math.pi * done / config.epochs))
+
+
+def _gradient_scaler(model: SOTGLP, accelerator: Any) -> torch.amp.GradScaler:
+    """Scales the loss where half precision would round small gradients to zero."""
+    fp16 = "fp16" in (model.backbone.precision, getattr(accelerator, "mixed_precision", "no"))
+    return torch.amp.GradScaler(model.backbone.device.type, init_scale=1024, enabled=fp16)
+
+
+def _progress(config: Config, done: int, show: bool) -> Any:
+    """The epochs that are left, with a bar over all."""
+    return progress_bar(
+        range(done + 1, config.epochs + 1),
+        initial=done,
+        total=config.epochs,
+        desc=f"train {config.preset}",
+        unit="epoch",
+        show=show,
+    )
 
 
 def _check(model: SOTGLP, prediction: Prediction, epoch: int) -> None:

@@ -115,7 +115,8 @@ def batches(
     model.eval()
     text, backbone = model.text_features(), model.backbone
     images = FolderImages(paths, [-1] * len(paths))
-    stream = pixel_batches(backbone, images, batch_size=batch_size, on_unreadable=on_unreadable)
+    chunks = torch.arange(len(paths)).split(batch_size)
+    stream = pixel_batches(backbone, images, chunks, on_unreadable=on_unreadable)
     with progress_bar(
         total=len(paths), desc="predict", unit="image", show=progress, delay=2
     ) as bar:

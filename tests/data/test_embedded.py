@@ -86,10 +86,14 @@ def test_no_cache_on_request(tiny):
     assert not cache_folder().exists() or not list(cache_folder().iterdir())
 
 
+VIEWS = (None, (1, 1), (1, 2))
+
+
 def test_the_number_of_threads_changes_nothing(tiny):
     images = ood_images("textures", 7)
     one, three = (
-        list(pixel_batches(tiny, images, batch_size=3, workers=workers)) for workers in (1, 3)
+        list(pixel_batches(tiny, images, torch.arange(7).split(3), views=VIEWS, workers=workers))
+        for workers in (1, 3)
     )
     assert [rows for rows, _ in one] == [rows for rows, _ in three] == [[0, 1, 2], [3, 4, 5], [6]]
     assert all(torch.equal(a, b) for (_, a), (_, b) in zip(one, three))
@@ -98,14 +102,14 @@ def test_the_number_of_threads_changes_nothing(tiny):
 def test_images_that_can_not_be_read_are_left_out_of_the_stream(tiny, photos):
     (photos / "03.png").write_bytes(b"junk")
     images, said = FolderImages(sorted(photos.iterdir()), [0] * 12), []
-    stream = pixel_batches(tiny, images, batch_size=5, on_unreadable=said.append)
-    batches = [(rows, pixels.shape) for rows, pixels in stream]
-    assert [rows for rows, _ in batches] == [[0, 1, 2, 4], [5, 6, 7, 8, 9], [10, 11]]
-    assert batches[0][1] == (4, 3, 112, 112) and len(said) == 1 and "03.png" in said[0]
+    batches = torch.arange(12).split(5)
+    stream = pixel_batches(tiny, images, batches, on_unreadable=said.append)
+    seen = [(rows, pixels.shape) for rows, pixels in stream]
+    assert [rows for rows, _ in seen] == [[0, 1, 2, 4], [5, 6, 7, 8, 9], [10, 11]]
+    assert seen[0][1] == (4, 3, 112, 112) and len(said) == 1 and "03.png" in said[0]
     with pytest.raises(ValueError, match="can't read the image .*03.png"):
-        list(pixel_batches(tiny, images, batch_size=5))
-    only = images.subset([3])
-    assert not list(pixel_batches(tiny, only, batch_size=5, on_unreadable=said.append))
+        list(pixel_batches(tiny, images, batches))
+    assert not list(pixel_batches(tiny, images, [torch.tensor([3])], on_unreadable=said.append))
 
 
 def test_nothing_to_encode(tiny):

@@ -52,7 +52,8 @@ def test_patches_stay_on_disk(tiny, monkeypatch):
     monkeypatch.setattr(type(tiny), "encode_image", cheap)
     taken = []
     features = encode(tiny, Blank(1500), progress=False)  # 113 MB of patches
-    assert max(taken) - taken[0] < 60 and anonymous() - taken[0] < 40, (
+    half = len(taken) // 2  # before, threads take the memory that they will use again
+    assert max(taken[half:]) - taken[half] < 28 and anonymous() - taken[-1] < 28, (
         "MB: the rows gather in memory while they are written"
     )
     (path,) = cache_folder().iterdir()
@@ -68,7 +69,7 @@ def test_patches_stay_on_disk(tiny, monkeypatch):
 def test_views(tiny, images):
     plain, features = (
         encode(tiny, images, cache=False),
-        encode(tiny, images, views=3, seed=1, cache=False),
+        encode(tiny, images, crops=2, seed=1, cache=False),
     )
     assert (
         features.views == 3
@@ -87,7 +88,7 @@ def test_views(tiny, images):
 
 
 def test_a_subset_keeps_all_views(tiny, images):
-    features = encode(tiny, images, views=3, seed=1, cache=False)
+    features = encode(tiny, images, crops=2, seed=1, cache=False)
     some = features.subset([7, 2])
     assert (
         len(some) == 2
@@ -103,43 +104,41 @@ def test_a_subset_keeps_all_views(tiny, images):
 
 
 def test_views_depend_on_seed_and_content_alone(tiny, images, monkeypatch):
-    first = encode(tiny, images, views=2, seed=1, cache=False).image.unflatten(0, (12, 2))
-    turned = encode(tiny, images.subset([11, 4]), views=2, seed=1, cache=False).image.unflatten(
+    first = encode(tiny, images, crops=1, seed=1, cache=False).image.unflatten(0, (12, 2))
+    turned = encode(tiny, images.subset([11, 4]), crops=1, seed=1, cache=False).image.unflatten(
         0, (2, 2)
     )
     torch.testing.assert_close(turned, first[[11, 4]], atol=1e-4, rtol=1e-3)
-    other = encode(tiny, images, views=2, seed=2, cache=False).image.unflatten(0, (12, 2))
+    other = encode(tiny, images, crops=1, seed=2, cache=False).image.unflatten(0, (12, 2))
     assert (other[:, 1] != first[:, 1]).any()
-    encode(tiny, images, views=2, seed=1)
-    encode(tiny, images, views=2, seed=2)
+    encode(tiny, images, crops=1, seed=1)
+    encode(tiny, images, crops=1, seed=2)
     encode(tiny, images)
     assert len(cache_entries()) == 3
     monkeypatch.setattr(type(tiny), "encode_image", lambda *a, **k: pytest.fail("encoded again"))
-    assert encode(tiny, images, views=2, seed=2).views == 2
+    assert encode(tiny, images, crops=1, seed=2).views == 2
 
 
 def test_a_step_draws_one_view_of_each_image(tiny, images):
-    features, index = encode(tiny, images, views=3, cache=False), torch.tensor([5, 0, 5, 9] * 8)
+    features, index = encode(tiny, images, crops=2, cache=False), torch.tensor([5, 0, 5, 9] * 8)
     torch.manual_seed(0)
-    batch = features.batch(index, view=features.draw_views(32))
+    batch = features.draw(index)
     chosen = (batch.image[:, None] == features.image.unflatten(0, (12, 3))[index]).all(-1)
     assert (chosen.sum(1) == 1).all() and chosen.any(0).all(), (
         "each row is one of its image's views, and all views come up"
     )
     assert (batch.patches == features.patches.unflatten(0, (12, 3))[index][chosen]).all()
     torch.manual_seed(0)
-    assert (features.batch(index, view=features.draw_views(32)).image == batch.image).all()
+    assert (features.draw(index).image == batch.image).all()
     state = torch.random.get_rng_state()
     plain = encode(tiny, images, cache=False)
-    assert (plain.batch(index, view=plain.draw_views(32)).image == plain.image[index]).all()
+    assert (plain.draw(index).image == plain.image[index]).all()
     assert (torch.random.get_rng_state() == state).all(), "one view leaves the generator alone"
 
 
 def test_training_on_views(tiny, images, names):
     model = SOTGLP(tiny, names, preset("sotglp", epochs=2))
-    assert len(fit(model, encode(tiny, images, views=2), progress=False)) == 2
-    with pytest.raises(ValueError, match="views is 0"):
-        encode(tiny, images, views=0)
+    assert len(fit(model, encode(tiny, images, crops=1), progress=False)) == 2
 
 
 def test_random_views_are_crops_and_mirror_images():

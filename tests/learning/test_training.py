@@ -7,6 +7,7 @@ import torch
 
 from sotglp_core import SOTGLP, fit, preset, sinkhorn
 from sotglp_core.data.features import Features
+from sotglp_core.data.images import random_view
 
 
 def trained(backbone, names, features, **changes):
@@ -45,7 +46,7 @@ def test_same_seed_same_prompts(tiny, names, features):
 
 
 def test_equals_a_plain_loop(tiny, names):
-    """Of plain descent on the two cross-entropies; draws are the order, the masks, the views."""
+    """Of plain descent on the two cross-entropies; draws are the order, the views, the masks."""
     g = torch.Generator().manual_seed(0)
     image, patches = torch.randn(22, 128, generator=g), torch.randn(22, 196, 192, generator=g)
     features = Features(image, patches.half(), torch.arange(11) % 5, tiny.grid)  # two views
@@ -55,8 +56,8 @@ def test_equals_a_plain_loop(tiny, names):
     parameters, velocity = list(plain.parameters()), {}
     torch.manual_seed(config.seed)
     for lr in (0.05, 0.025):  # half of a cosine, at its start and in its middle
-        for index in torch.randperm(11).split(4):
-            mask, views = plain.sample_prompt_mask(len(index)), torch.randint(2, (len(index),))
+        for index in torch.randperm(11)[:8].split(4):  # the incomplete batch is dropped
+            views, mask = torch.randint(2, (len(index),)), plain.sample_prompt_mask(len(index))
             seen = plain(features.batch(index, view=views), mask=mask)
             loss = sum(
                 torch.nn.functional.cross_entropy(logits, features.labels[index])
@@ -80,14 +81,55 @@ def test_leaves_the_global_generator_alone(tiny, names, features):
 
 
 def test_trains_on_drawn_views(tiny, names, images):
-    first, again, plain = (
-        SOTGLP(tiny, names, preset("sotglp", epochs=2, crops=crops)) for crops in (2, 2, 0)
-    )
-    losses = [
-        [epoch.loss for epoch in fit(model, images, progress=False)]
-        for model in (first, again, plain)
-    ]
+    losses = []
+    for crops in (2, 2, 0):
+        model = SOTGLP(tiny, names, preset("sotglp", epochs=2, crops=crops))
+        losses.append([epoch.loss for epoch in fit(model, images, progress=False)])
     assert losses[0] == losses[1] != losses[2]
+
+
+def test_fresh_crops_are_the_random_views_of_each_epoch(tiny, names, images):
+    """The plain loop again, with every crop made by hand."""
+    config = preset("coop", epochs=2, batch_size=5, lr=0.05, momentum=0.0, weight_decay=0.0)
+    config = config.replace(crops="fresh", warmup=0)
+    model, plain = SOTGLP(tiny, names, config), SOTGLP(tiny, names, config)
+    fit(model, images, progress=False)
+    torch.manual_seed(config.seed)
+    (context,) = plain.parameters()
+    for epoch, lr in ((1, 0.05), (2, 0.025)):
+        for index in torch.randperm(12)[:10].split(5):
+            crops = [random_view(images[i], 112, (config.seed, epoch)) for i in index.tolist()]
+            with torch.no_grad():
+                seen = tiny.encode_image(torch.stack([*map(tiny.preprocess, crops)]), dense="value")
+            labels = torch.from_numpy(images.labels)[index]
+            loss = torch.nn.functional.cross_entropy(plain(seen).logits, labels)
+            with torch.no_grad():
+                context -= lr * torch.autograd.grad(loss, context)[0]
+    torch.testing.assert_close(next(model.parameters()), context, atol=1e-5, rtol=1e-5)
+
+
+def test_fresh_crops_need_images(tiny, names, features):
+    with pytest.raises(ValueError, match="crops is 'fresh', which needs images, not features"):
+        trained(tiny, names, features, crops="fresh")
+
+
+def test_one_incomplete_batch_is_used(tiny, names, features):
+    losses = [trained(tiny, names, features, batch_size=b)[1][0].loss for b in (11, 12, 999)]
+    assert losses[0] == losses[1] == losses[2]
+
+
+@pytest.mark.parametrize("warmup", [0, 1, 3])
+def test_learning_rates_are_torchs_schedules(tiny, names, features, warmup):
+    """Dassl's order: the constant one first, then the cosine from its beginning, not to its end."""
+    _, history = trained(tiny, names, features, epochs=7, lr=0.05, warmup=warmup)
+    optimizer = torch.optim.SGD([torch.zeros(1)], lr=0.05)
+    cosine = torch.optim.lr_scheduler.CosineAnnealingLR(optimizer, 7)
+    expected = [1e-5] * warmup
+    for _ in range(7 - warmup):
+        expected.append(optimizer.param_groups[0]["lr"])
+        optimizer.step()
+        cosine.step()
+    assert [epoch.lr for epoch in history] == pytest.approx(expected, rel=1e-12)
 
 
 def test_history_and_callback(tiny, names, features):
