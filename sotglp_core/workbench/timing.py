@@ -42,7 +42,7 @@ def seconds_per_step(
         torch.arange(number) % len(class_names),
         backbone.grid,
     )
-    model = SOTGLP(backbone, class_names, config.replace(epochs=1, lr=1e-9))
+    model = SOTGLP(backbone, class_names, config.replace(epochs=1, lr=1e-9, crops=0))
     step = timed(lambda: fit(model, features, progress=False)) if config.epochs else 0.0
     with torch.no_grad():
         text, batch = model.text_features(), features.batch(slice(None), backbone.device)

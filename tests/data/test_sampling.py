@@ -60,12 +60,20 @@ def test_coops_own_images(seed):
 
 
 @pytest.mark.skipif(not DATA.is_dir(), reason="the Caltech-101 photos are not on this machine")
-@pytest.mark.parametrize("seed", [1, 2, 3])
-def test_coops_sixteen_photos_of_caltech(seed):
+@pytest.mark.parametrize(
+    "seed, first, last",
+    [
+        (1, "Faces/image_0201.jpg", "yin_yang/image_0027.jpg"),
+        (2, "Faces/image_0102.jpg", "yin_yang/image_0002.jpg"),
+        (3, "Faces/image_0382.jpg", "yin_yang/image_0055.jpg"),
+    ],
+)
+def test_coops_sixteen_photos_of_caltech(seed, first, last):
     train = json.loads((DATA / "caltech-101/split_zhou_Caltech101.json").read_text())["train"]
     expected = [train[i][0] for i in coops([label for _, label, _ in train], 16, seed)]
     task = load_task("caltech101", root=DATA, shots=16, seed=seed, draw="coop")
     assert ["/".join(path.parts[-2:]) for path in task.train.paths] == expected
+    assert (expected[0], expected[-1]) == (first, last)  # known of these seeds
 
 
 @pytest.mark.parametrize(
