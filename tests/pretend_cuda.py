@@ -82,6 +82,8 @@ def _without_device(function: Any, args: tuple, kwargs: dict) -> tuple[tuple, di
             wanted, args = args[1], (args[0], CPU, *args[2:])
     if kwargs.get("device") is not None:
         kwargs = {**kwargs, "device": CPU}
+    if kwargs.get("pin_memory"):  # which needs a driver
+        kwargs = {**kwargs, "pin_memory": False}
     return args, kwargs, None if wanted is None else torch.device(wanted)
 
 

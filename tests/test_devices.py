@@ -124,6 +124,10 @@ def test_photos_on_a_gpu(tiny, names, photos, images, tmp_path):
             assert x.score == pytest.approx(y.score, abs=1e-4)
         seen = [encode(frozen, images, cache=False) for frozen in (on_card, tiny)]
         torch.testing.assert_close(seen[0].patches, seen[1].patches, atol=2e-3, rtol=1e-2)
+        config = recipe("coop", epochs=1, batch_size=4, crops="fresh")
+        learners = [SOTGLP(frozen, names, config) for frozen in (on_card, tiny)]
+        losses = [fit(model, images, progress=False)[0].loss for model in learners]
+        assert losses[0] == pytest.approx(losses[1], abs=1e-4)
         page = PatchInspector.from_model(models[0], Image.open(files[0])).to_html()
         assert "data:image" in page
         save(models[0], tmp_path / "prompts.safetensors")

@@ -86,7 +86,7 @@ def fit(
                 scaler.update()
                 _check(model, prediction, epoch)
                 losses.append(loss.item())
-                accuracies.append((prediction.logits.argmax(-1) == labels).double().mean().item())
+                accuracies.append((prediction.logits.argmax(-1) == labels).float().mean().item())
             history.append(Epoch(epoch, fmean(losses), fmean(accuracies), lr))
             saved.save(history)
             epochs.set_postfix(loss=f"{fmean(losses):.3f}", accuracy=f"{fmean(accuracies):.3f}")

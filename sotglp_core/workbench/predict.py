@@ -83,7 +83,8 @@ def embed(
     :raises ValueError: naming the image that can't be read; if none can.
     """
     images, read, features = FolderImages(paths, [-1] * len(paths)), [], []
-    stream = pixel_batches(backbone, images, batch_size=batch_size, on_unreadable=on_unreadable)
+    chunks = torch.arange(len(paths)).split(batch_size)
+    stream = pixel_batches(backbone, images, chunks, on_unreadable=on_unreadable)
     with progress_bar(total=len(paths), desc="embed", unit="image", delay=2) as bar:
         for indices, pixels in stream:
             read += [paths[i] for i in indices]
