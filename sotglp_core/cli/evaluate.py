@@ -20,6 +20,7 @@ def evaluate(
     ood: list[str] | None = None,
     ood_exclude: list[str] | None = None,
     shift: list[str] | None = None,
+    classes: list[str] | None = None,
     skip_corrupt: bool = False,
     backbone: str | None = None,
     pretrained: str | None = None,
@@ -32,8 +33,10 @@ def evaluate(
     Examples:
 
     - `sotglp evaluate runs/photos --data photos --ood other-photos`
+    - `sotglp evaluate runs/base --classes new`
     """
     from ..data.task import load_test_task
+    from ..method.model import with_classes
     from ..storage import write_text
     from .train import known_settings, load_own_task
 
@@ -50,11 +53,17 @@ def evaluate(
         "shift": shift,
         "skip_corrupt": skip_corrupt,
     }
+    chosen = split_names(classes)
     if began and (data is None or absolute(data, root) == began["data"]):
-        task = load_own_task(began | {name: value for name, value in given.items() if value})
+        changes = {name: value for name, value in given.items() if value}
+        if chosen:
+            changes |= {"classes": chosen, "allow_fewer": True}
+        task = load_own_task(began | changes)
     else:
         given["shifts"] = given.pop("shift")
-        task = load_test_task(data or "", model.class_names, **given)
+        task = load_test_task(data or "", chosen or model.class_names, **given)
+    if chosen:
+        model = with_classes(model, task.class_names)
     if not as_json:
         say(describe(task))
     result = test(model, task, as_json)

@@ -16,6 +16,7 @@ PARTS = {
     "val": ("val", "valid", "validation", "dev"),
     "test": ("test", "testing"),
 }
+HALVES = ("base", "new")  # of the classes
 LITTER = {"@eaDir", "__MACOSX", "Thumbs.db", "desktop.ini", "#recycle", "$RECYCLE.BIN"}
 
 
@@ -39,8 +40,13 @@ class Listing(NamedTuple):
 def chosen_keys(wanted: Sequence[str], listing: Listing) -> list[str]:
     """The keys of the wanted classes, each given by its key or its name.
 
+    :param wanted: or one word alone: "base" for the first half of the classes (of an odd number,
+        one more), "new" for the others, as in CoCoOp.
     :raises ValueError: on a class that is not there, or is given twice.
     """
+    if len(wanted) == 1 and wanted[0] in HALVES:
+        half = (len(listing.keys) + 1) // 2
+        return listing.keys[:half] if wanted[0] == "base" else listing.keys[half:]
     names = listing.names or {}
     found = {same(names.get(key, plain_words(key))): key for key in listing.keys}
     found |= {same(key): key for key in listing.keys}

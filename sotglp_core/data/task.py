@@ -64,7 +64,8 @@ def load_task(
     :param root: the folder that holds the catalogue's datasets.
     :param shots: training images of each class, drawn by ``seed``; None: all.
     :param draw: "exact", "coop" or "stratified", see :func:`~sotglp_core.data.sampling.few_shot`.
-    :param classes: the classes to use, by folder, label or name; None: all.
+    :param classes: the classes to use, by folder, label or name; ("base",) or ("new",) for a half of
+        them; None: all.
     :param ood: folders of images that belong to no class, or names of the catalogue.
     :param ood_exclude: sub-folders of the OOD folders to leave out.
     :param shifts: more test sets, each a source as in :func:`load_test_task`; for "pocket" also
@@ -78,7 +79,8 @@ def load_task(
     listing, template = reader.listing(source, names)
     parts: dict[str, Images] = {}
     if listing is None:
-        class_names = tuple(classes or SPECIES)
+        species = Listing([], "pocket", list(SPECIES))
+        class_names = tuple(chosen_keys(classes, species) if classes else SPECIES)
         parts = _pocket_parts(class_names)
     else:
         keys = chosen_keys(classes, listing) if classes else listing.keys

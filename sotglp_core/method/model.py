@@ -301,6 +301,32 @@ def text_free(model: SOTGLP) -> SOTGLP:
     return free.eval()
 
 
+@torch.no_grad()
+def with_classes(model: SOTGLP, class_names: Sequence[str]) -> SOTGLP:
+    """What was learned, applied to other classes, in evaluation mode: base-to-new generalisation.
+
+    Shared contexts go with every name. Class-specific ones go only with the classes that they were
+    learned for, of which ``class_names`` may be a part.
+
+    :raises ValueError: if there are no contexts for a class.
+    """
+    if model.text_free:
+        raise ValueError("this model holds no prompts; take the one that it was made from")
+    state, known = model.state_dict(), list(model.class_names)
+    specific = [name for name, x in state.items() if name.endswith(".context") and len(x) > 1]
+    unknown = [name for name in class_names if name not in known]
+    if specific and unknown:
+        raise ValueError(
+            f"there are no contexts for {unknown[0]!r}: the model's are class-specific, each "
+            "learned for one class; train with shared ones, as the preset 'coop' does"
+        )
+    for name in specific:
+        state[name] = state[name][[known.index(word) for word in class_names]]
+    other = SOTGLP(model.backbone, class_names, model.config, solver=model.solver)
+    other.load_state_dict(state)
+    return other.eval()
+
+
 def with_template(config: Config, template: str | None, backbone: Backbone) -> Config:
     """A dataset's own template where nothing is learned; the context is as long as its beginning.
 

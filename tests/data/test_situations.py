@@ -279,3 +279,14 @@ def test_warnings_of_damaged_files_are_not_shown(tmp_path):
     command = [sys.executable, "-c", code, tmp_path / "x.jpg", tmp_path / "y.png"]
     done = subprocess.run(command, capture_output=True, text=True)
     assert done.returncode == 0 and not done.stderr
+
+
+@pytest.mark.parametrize("number", [4, 5])
+def test_halves_of_the_classes(tmp_path, number):
+    """As in CoCoOp: of an odd number, the base classes are one more."""
+    names = tuple("abcde"[:number])
+    photos(tmp_path, classes=names)
+    halves = [load_task(tmp_path, shots=1, classes=[half]) for half in ("base", "new")]
+    half = (number + 1) // 2
+    assert [task.class_names for task in halves] == [names[:half], names[half:]]
+    assert [sizes(task) for task in halves] == [[n, n, n] for n in (half, number - half)]

@@ -552,6 +552,29 @@ def test_resumed_with_other_test_images(train, stop_at, photos, tmp_path):
         assert ("goes on, but these images are others than when it began: test" in err) == replaced
 
 
+def test_evaluated_on_other_classes(train, photos, tmp_path, monkeypatch, capsys):
+    """Shared contexts take other names; the run's own data give the halves."""
+    both = shutil.copytree(photos, tmp_path / "photos")
+    for name, new in (("blue_things", "red things of glass"), ("red_things", "yellow things")):
+        shutil.copytree(photos / name, both / new)
+    given = ("--data", both, "--preset", "coop", "--classes", "base", "--out", tmp_path / "run")
+    assert train(*given)[0] == 0
+    for classes, names in (
+        ("new", "red_things, yellow things"),
+        ("base", "blue_things, red things of glass"),
+        ("yellow things,blue_things", "yellow things, blue_things"),
+    ):
+        given = ("evaluate", tmp_path / "run", "--classes", classes)
+        code, out, err = run(monkeypatch, capsys, *given)
+        assert code == 0, err
+        assert f"2 classes ({names.replace('_', ' ')})" in out
+        assert f"accuracy {accuracy_of(tmp_path / 'run'):.1%} on 4 test images" in out
+
+
+def accuracy_of(folder):
+    return json.loads((folder / "evaluation.json").read_text())["accuracy"]
+
+
 TOML = """
 data = "PHOTOS"
 shots = 2
