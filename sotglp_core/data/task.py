@@ -64,7 +64,7 @@ def load_task(
     :param root: the folder that holds the catalogue's datasets.
     :param shots: training images of each class, drawn by ``seed``; None: all.
     :param draw: "exact", "coop" or "stratified", see :func:`~sotglp_core.data.sampling.few_shot`.
-    :param classes: the classes to use, by folder, label or name; ("base",) or ("new",) for a half of
+    :param classes: the classes to use, by folder, label or name; ("base",) or ("new",) for half of
         them; None: all.
     :param ood: folders of images that belong to no class, or names of the catalogue.
     :param ood_exclude: sub-folders of the OOD folders to leave out.
