@@ -2,7 +2,7 @@
 
 import json
 
-from .common import show_table, usable
+from .common import frozen_clip, show_table
 
 
 def bench(
@@ -14,25 +14,28 @@ def bench(
     precision: str | None = None,
     as_json: bool = False,
 ) -> None:
-    """Measure encoding, training steps and transport here: medians of a few runs.
+    """Measure encoding, training steps and transport here, a few of each.
 
     Examples:
 
     - `sotglp bench`
     - `sotglp bench --backbone ViT-B-16 --pretrained random --classes 100`
     """
-    from ..clip.backbone import load_backbone
-    from ..workbench.timing import machine, speeds
+    from ..workbench.runs import environment
+    from ..workbench.timing import speeds
 
-    precision = precision or "auto"
-    frozen = load_backbone(backbone, pretrained, device=usable(device), precision=precision)
-    where = machine(frozen) | {"classes": classes, "shots": shots}
+    frozen = frozen_clip(backbone, pretrained, device, precision)
+    machine = environment(str(frozen.device))
     rows = speeds(frozen, classes, shots, progress=not as_json)
     if as_json:
         named = {what: {"value": value, "unit": unit} for what, (value, unit) in rows.items()}
-        print(json.dumps({**where, "rows": named}))
+        print(json.dumps({**machine, "classes": classes, "shots": shots, "rows": named}))
         return
-    title = ", ".join(f"{name} {value}" for name, value in where.items())
+    title = (
+        f"{frozen.name} {frozen.pretrained} in {frozen.precision}, {classes} classes, "
+        f"{shots} shots; {machine['processor']}, {machine['threads']} threads, "
+        f"torch {machine['torch']}"
+    )
     lines = [
         [what, f"{value:,.0f}" if value >= 100 else f"{value:.3g}", unit]
         for what, (value, unit) in rows.items()

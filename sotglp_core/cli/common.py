@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from rich.console import Console
+from rich.filesize import decimal
 from rich.table import Column, Table
 
 from ..messages import printable
@@ -51,6 +52,14 @@ def count(number: int, noun: str) -> str:
     return f"{number:,} {noun}{'' if number == 1 else 's'}"
 
 
+def cost_in_words(cost: Any) -> list[str]:
+    """Images, steps, time and disk of a :class:`~sotglp_core.workbench.plan.Cost`."""
+    seconds = cost.seconds
+    time = f"{seconds:.0f} s" if seconds < 100 else f"{seconds / 60:.0f} min"
+    time = time if seconds < 6000 else f"{seconds / 3600:,.0f} h"
+    return [f"{cost.images:,}", f"{cost.steps:,}", time, decimal(cost.bytes)]
+
+
 def split_names(texts: list[str] | None) -> list[str]:
     """Names out of comma-separated lists of them; one that has a comma is given in quotes."""
     try:
@@ -85,20 +94,20 @@ def usable(device: str) -> str:
     return str(chosen)
 
 
-def load_saved(
-    run: Path,
-    device: str,
-    precision: str | None,
-    backbone: str | None = None,
-    pretrained: str | None = None,
-) -> Any:
+def frozen_clip(name: str, pretrained: str | None, device: str, precision: str | None) -> Any:
+    """The backbone, in the precision that suits the device unless one is given."""
+    from ..clip.backbone import load_backbone
+
+    return load_backbone(name, pretrained, device=usable(device), precision=precision or "auto")
+
+
+def load_saved(run: Path, device: str, precision: str | None, pretrained: str | None) -> Any:
     """The model of a run's folder or of a file of prompts.
 
     :param precision: of both towers; None: that of the training.
-    :param backbone: instead of the one that the file names, and ``pretrained`` its weights.
+    :param pretrained: the backbone's weights, where they are not what the file names.
     :raises ValueError: if there is none; for an interrupted run, with the command that goes on.
     """
-    from ..clip.backbone import load_backbone
     from ..learning.checkpoint import load
     from ..storage import load_tensors
     from ..workbench.runs import Run
@@ -109,14 +118,11 @@ def load_saved(
         if held:
             raise ValueError(f"{run} holds {held}; finish it with: {resume_command(run)}")
         raise ValueError(f"{run} holds no prompts; give a folder that `sotglp train` wrote")
-    where: dict[str, Any] = {"device": usable(device), "precision": precision}
     frozen = None
-    if backbone or pretrained:
+    if pretrained:
         record = load_tensors(path)[1]["backbone"]
-        name, weights = backbone or record["name"], pretrained or record["pretrained"]
-        where["precision"] = precision or record["precision"]
-        frozen = load_backbone(name, weights, **where)
-    return load(path, frozen, **where)
+        frozen = frozen_clip(record["name"], pretrained, device, precision or record["precision"])
+    return load(path, frozen, device=usable(device), precision=precision)
 
 
 def resume_command(folder: Path) -> str:

@@ -5,7 +5,8 @@ from pathlib import Path
 
 from ..config import Config, kinds
 from ..messages import progress_bar
-from .common import save_figure, say, show_table, split_names, usable
+from .common import frozen_clip, save_figure, say, show_table, split_names
+from .reproduce import announce
 from .settings import read_pairs
 
 MEASURES = {
@@ -22,6 +23,7 @@ def compare(
     presets: str = "sotglp,sotglp-proj,coop",
     shots: str = "16",
     seeds: int = 3,
+    draw: str | None = None,
     classes: list[str] | None = None,
     names: str | None = None,
     ood: list[str] | None = None,
@@ -30,23 +32,21 @@ def compare(
     pretrained: str | None = None,
     settings: list[str] | None = None,
     skip_corrupt: bool = False,
-    text_chunk: int | None = None,
     device: str = "auto",
     precision: str | None = None,
     as_json: bool = False,
 ) -> None:
     """Train presets on one task and put them side by side: top-1, AUROC and FPR95 of GL-MCM.
 
-    Presets are trained as they are, with the same --set for all; no learning rate is chosen for any
-    of them.
+    Each preset is trained by its recipe for the data, with the same --set for all; no learning rate
+    is chosen for any of them.
 
     Examples:
 
     - `sotglp compare --data photos --presets sotglp,coop --shots 4,16 --ood other-photos`
     """
-    from ..clip.backbone import load_backbone
     from ..recipes import recipe
-    from ..workbench.experiments import Bench, Experiment, cell
+    from ..workbench.experiments import Bench, cell
 
     changes, wanted = read_pairs(settings, kinds(Config)), split_names([presets])
     numbers = sorted({int(k) for k in split_names([shots]) if k.isdecimal() and int(k)})
@@ -55,11 +55,11 @@ def compare(
     for name in wanted:
         recipe(name, backbone=backbone, **changes)  # a mistake is said before anything is loaded
     bench = Bench(
-        load_backbone(backbone, pretrained, device=usable(device), precision=precision or "auto"),
+        frozen_clip(backbone, pretrained, device, precision),
         data,
         results=out / "results.jsonl",
+        draw=draw,
         progress=not as_json,
-        text_chunk=text_chunk,
         root=root,
         classes=split_names(classes) or None,
         names=names,
@@ -68,10 +68,13 @@ def compare(
         skip_corrupt=skip_corrupt,
     )
     bench.load(shots=numbers[-1], seed=1)  # says at once if a class has too few images
-    rows = {}
-    work = [Experiment(m, bench.config(m, **changes), k) for m in wanted for k in numbers]
+    rows: dict = {}
+    work = [bench.experiment(m, shots=k, **changes) for m in wanted for k in numbers]
+    draws = range(1, seeds + 1)
+    if not as_json and any(e.config.crops == "fresh" for e in work):
+        announce([(bench, e) for e in work], draws)
     for e in progress_bar(work, desc="compare", unit="row", show=not as_json):
-        rows[e.label, e.shots] = bench.runs(e, range(1, seeds + 1))
+        rows[e.label, e.shots] = bench.runs(e, draws)
         if as_json:
             print("\n".join(map(json.dumps, rows[e.label, e.shots])), flush=True)
     files = [bench.results, *_plot(rows, wanted, numbers, out)]

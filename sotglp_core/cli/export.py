@@ -15,7 +15,6 @@ def export(
     run: Path,
     out: Path,
     photos: list[Path] | None = None,
-    backbone: str | None = None,
     pretrained: str | None = None,
     as_json: bool = False,
 ) -> None:
@@ -38,7 +37,7 @@ def export(
     if out.suffix not in (".safetensors", ".onnx"):
         raise ValueError(f"{out} ends in neither .safetensors nor .onnx; name one of the two")
     precision = "fp32" if out.suffix == ".onnx" else None
-    model = load_saved(run, "cpu", precision, backbone, pretrained)
+    model = load_saved(run, "cpu", precision, pretrained)
     if out.suffix == ".onnx":
         birds = species_images("val", 1)
         files = listed_images(photos)[:SAMPLE] if photos else []

@@ -5,7 +5,7 @@ import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any, TextIO
+from typing import TextIO
 
 from ..messages import printable
 from .common import count, load_saved, save_figure, say, warn
@@ -22,7 +22,6 @@ def predict(
     heatmap: Path | None = None,
     heatmaps: Path | None = None,
     skip_corrupt: bool = False,
-    backbone: str | None = None,
     pretrained: str | None = None,
     device: str = "auto",
     precision: str | None = None,
@@ -43,7 +42,7 @@ def predict(
     from ..judging.threshold import score_of, threshold_of
     from ..workbench.predict import batches
 
-    model = load_saved(run, device, precision, backbone, pretrained)
+    model = load_saved(run, device, precision, pretrained)
     if (heatmap or heatmaps) and not model.config.local_prompts:
         preset = model.config.preset
         raise ValueError(f"{preset!r} has no local prompts and no heatmap; leave out --heatmap")
@@ -60,23 +59,14 @@ def predict(
             raise ValueError(f"{printable(path)} is one of the images; give another file to write")
     skip = (lambda message: warn(f"skipped: {message}")) if skip_corrupt else None
     form, known, number = Format.jsonl if as_json else form, 0, 0
-    options: dict[str, Any] = {"score": score, "top": min(top, len(model.class_names))}
-    with _stream(out, form) as stream, writer(form, stream, **options) as write:
+    named = min(top, len(model.class_names))
+    with _stream(out, form) as stream, writer(form, stream, score, named) as write:
         for batch in batches(model, files, on_unreadable=skip):
             for i, answer in enumerate(batch.answers(model, top=top)):
                 number += 1
                 verdict = None if threshold is None else answer.score >= threshold
                 known += bool(verdict)
-                write(
-                    {
-                        "photo": str(answer.path),
-                        "label": answer.labels[0],
-                        "probability": answer.probabilities[0],
-                        score.lower().replace("-", "_"): answer.score,
-                        "known": verdict,
-                        "probabilities": dict(zip(answer.labels, answer.probabilities)),
-                    }
-                )
+                write(answer, verdict)
                 if heatmap and number == 1:
                     save_figure(batch.partition(model, i), heatmap)
                 if heatmaps:

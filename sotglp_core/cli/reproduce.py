@@ -7,20 +7,20 @@ from typing import Any
 
 from ..config import PRESETS
 from ..messages import did_you_mean, progress_bar
-from .common import say, show_table, split_names, usable, warn
+from .common import cost_in_words, frozen_clip, say, show_table, split_names, warn
 
 
 def reproduce(
     table: str | None = None,
     row: list[str] | None = None,
-    presets: str = "sotglp,sotglp-proj",
+    presets: str = "zeroshot,coop,gallop,sotglp,sotglp-proj",
     seeds: int = 3,
+    draw: str | None = None,
     out: Path = Path("runs/reproduce"),
     root: str | None = None,
     backbone: str = "ViT-B-16-quickgelu",
     pretrained: str = "openai",
     plan: bool = False,
-    text_chunk: int | None = None,
     device: str = "auto",
     precision: str | None = None,
     as_json: bool = False,
@@ -32,54 +32,38 @@ def reproduce(
     - `sotglp reproduce`
     - `sotglp reproduce presets --row sotglp --row coop`
     - `sotglp reproduce few-shot --row eurosat --root /data`
+    - `sotglp reproduce few-shot --plan --pretrained random`
     """
-    from ..clip.backbone import load_backbone, weights_here
+    from ..clip.backbone import weights_here
     from ..workbench import benchmarks, embedded
-    from ..workbench.experiments import Bench, Experiment
 
     here = weights_here(backbone, pretrained)
     if table is None:
         return _list(out, root, here, as_json)
     _check([table], [*embedded.TABLES, *benchmarks.TABLES], "table")
-    options: dict[str, Any] = {"progress": not as_json, "text_chunk": text_chunk}
-    work: list = []
+    options: dict[str, Any] = {"progress": not as_json}
     if table in embedded.TABLES:
-        book = embedded.EmbeddedBench(
-            table,
-            out,
-            load_backbone(device=usable(device), precision=precision or "fp64"),
-            **options,
-        )
+        frozen = frozen_clip("pocket", None, device, precision or "fp64")
+        book = embedded.EmbeddedBench(table, out, frozen, **options)
         rows = [(e, {e.label, e.label.rpartition(", ")[0]}) for e in book.experiments()]
         _check(row or [], {name for _, names in rows for name in names}, "row")
-        work = [(book, e) for e, names in rows if not row or names & set(row)]
+        work: list = [(book, e) for e, names in rows if not row or names & set(row)]
     else:
-        methods, datasets = split_names([presets]), benchmarks.DATASETS[table]
+        methods, datasets = split_names([presets]), row or benchmarks.DATASETS[table]
         _check(methods, PRESETS, "preset")
-        _check(row or [], datasets, "dataset")
-        absent = {name: benchmarks.missing_data(table, name, root) for name in row or datasets}
-        for name, missing in absent.items():
-            if missing:
-                where = f"{', '.join(missing)} not in {root or '--root, which was not given'}"
-                warn(f"{name}: {where}; `sotglp data get` gets it, or says how")
-        if all(absent.values()):
-            raise ValueError(f"no dataset of {table} is there; name their folder with --root")
+        _check(datasets, benchmarks.DATASETS[table], "dataset")
+        datasets = _with_data(table, datasets, root, plan)
         if not here:
             warn(f"{backbone} {pretrained} is not on this machine; measuring downloads its weights")
         weights = pretrained if here or not plan else "random"
-        precision = precision or "auto"
-        frozen = load_backbone(backbone, weights, device=usable(device), precision=precision)
-        ood = benchmarks.OOD_SETS if table == "ood" else None
-        options |= {"results": out / f"{table}.jsonl", "root": root, "ood": ood}
-        for name in [name for name, missing in absent.items() if not missing]:
-            bench = Bench(frozen, name, **options)
-            configs = {f"{name}, {m}": bench.config(m, name) for m in methods}
-            work += [(bench, Experiment(*pair)) for pair in configs.items()]
+        frozen = frozen_clip(backbone, weights, device, precision)
+        options |= {"root": root, "draw": draw}
+        work = benchmarks.work(table, datasets, methods, frozen, out, **options)
     draws = range(1, 2 if table == "rates" else seeds + 1)
-    if not as_json or plan:
-        _say_plan(work, draws, as_json)
     if plan:
-        return
+        return show_plan(work, draws, as_json)
+    if not as_json:
+        announce(work, draws)
     bar = progress_bar(work, desc="reproduce", unit="row", show=not as_json, delay=1)
     found = {e.label: bench.runs(e, draws) for bench, e in bar}
     if as_json:
@@ -90,24 +74,59 @@ def reproduce(
         _beside_the_published(table, found)
 
 
-def _say_plan(work: list, draws: range, as_json: bool) -> None:
-    """Which rows are done, and how long the others will take."""
-    missing = {e.label: bench.missing(e, draws) for bench, e in work}
-    todo = [(bench, e) for bench, e in work if missing[e.label]]
-    bar = progress_bar(todo, desc="timing", unit="row", show=not as_json, delay=1)
-    times = [bench.seconds(e, missing[e.label]) for bench, e in bar]
-    seconds, encoding = (sum(column) for column in zip(*times or [(0, 0)]))
-    labels = [e.label for _, e in todo]
+def show_plan(work: list, draws: range, as_json: bool) -> None:
+    """What every row takes, and all of them together."""
+    from ..workbench.plan import plan, total
+
+    rows = plan(work, draws)
+    rows.append(("all", sum(runs for _, runs, _ in rows), total([cost for *_, cost in rows])))
+    places = [place for bench, _ in work for place in bench.places]
+    loads = {row.name: row.gigabytes for row, folder in places if row and not folder}
     if as_json:
-        done = [label for label, number in missing.items() if not number]
-        told = {"done": done, "to measure": labels, "seconds": round(seconds, 1)}
-        print(json.dumps({**told, "encoding seconds": round(encoding, 1)}))
+        told = {label: {"runs": runs, **cost._asdict()} for label, runs, cost in rows}
+        print(json.dumps({"rows": told, "gigabytes to download": loads}))
         return
-    cost = f"; about {_time(seconds)}, and up to {_time(encoding)} to encode images" if todo else ""
+    columns = ["runs", "images", "steps", "time", "features"]
+    lines = [[label, runs, *cost_in_words(cost)] for label, runs, cost in rows]
+    show_table(["row", *columns], lines, right=columns)
+    say(
+        "estimates, from a few images and steps timed on this machine; a fresh crop counts as an "
+        "image, and reading files comes on top"
+    )
+    if loads:
+        each = (f"{name} {size or 'unknown'}" for name, size in loads.items())
+        size = sum(filter(None, loads.values()))
+        say(f"to download first, GB: {', '.join(each)}; {size:.1f} as far as known")
+
+
+def announce(work: list, draws: range) -> None:
+    """In one line, what is to be measured and what it takes."""
+    from ..workbench.plan import plan, total
+
+    rows = plan(work, draws)
+    todo = [label for label, runs, _ in rows if runs]
+    images, steps, time, size = cost_in_words(total([cost for *_, cost in rows]))
+    cost = f"; {images} images to encode, {steps} steps, about {time}, {size} of features"
     say(
         f"{len(work) - len(todo)} of {len(work)} rows are done; to measure: "
-        f"{'; '.join(labels) or 'none'}{cost}"
+        f"{'; '.join(todo) or 'none'}{cost if todo else ''}"
     )
+
+
+def _with_data(table: str, datasets: list[str], root: str | None, plan: bool) -> list[str]:
+    """The datasets that are there; for a plan, all."""
+    from ..workbench import benchmarks
+
+    if plan:
+        return datasets
+    absent = {name: benchmarks.missing_data(table, name, root) for name in datasets}
+    for name, missing in absent.items():
+        if missing:
+            where = f"{', '.join(missing)} not in {root or '--root, which was not given'}"
+            warn(f"{name}: {where}; `sotglp data get` gets it, or says how")
+    if all(absent.values()):
+        raise ValueError(f"no dataset of {table} is there; name their folder with --root")
+    return [name for name in datasets if not absent[name]]
 
 
 def _check(names: Iterable[str], known: Collection[str], kind: str) -> None:
@@ -170,9 +189,3 @@ def _beside_the_published(table: str, ours: dict[str, list[dict]]) -> None:
     headings = ["dataset", "preset", "measure", "ours", "published", "source"]
     show_table(headings, rows, right=["ours", "published"])
     say("published figures are quoted, not measured here; they are of ViT-B/16, OpenAI's weights")
-
-
-def _time(seconds: float) -> str:
-    if seconds < 100:
-        return f"{seconds:.0f} s"
-    return f"{seconds / 60:.0f} min" if seconds < 6000 else f"{seconds / 3600:.1f} h"

@@ -39,6 +39,8 @@ def read_settings(path: Path, known: Kinds) -> dict:
     found: dict[str, Any] = {}
     for key, value in given.items():
         name = str(key).replace("-", "_")
+        if name == "sources":  # what a run's config.json says beside its settings
+            continue
         if name not in known:
             near = did_you_mean(name, known)
             raise ValueError(f"{path}: unknown setting {str(key)[:80]!r}{near}")
@@ -99,9 +101,10 @@ def asked_for(
 def read_pairs(
     settings: list[str] | None, known: Kinds, options: Collection[str] = ()
 ) -> dict[str, Any]:
-    """Checked values of name=value pairs; an unknown name stays for Config to complain of.
+    """Checked values of name=value pairs.
 
     :param options: names that are options of the command instead.
+    :raises ValueError: on an unknown name, or a value that it can't have.
     """
     found = {}
     for setting in settings or []:
@@ -110,7 +113,9 @@ def read_pairs(
             raise ValueError(f"--set {setting} has no '='; write for example --set epochs=20")
         if name in options:
             raise ValueError(f"--set {setting}: give --{name.replace('_', '-')} instead")
-        found[name] = from_text(name, value, known, "--set") if name in known else value
+        if name not in known:
+            raise ValueError(f"--set: unknown setting {name!r}{did_you_mean(name, known)}")
+        found[name] = from_text(name, value, known, "--set")
     return found
 
 

@@ -11,7 +11,7 @@ from typing import Annotated, Any
 import typer
 
 from ..config import Config, kinds
-from .common import Stopped, console, resume_command, say, usable, warn
+from .common import Stopped, console, cost_in_words, frozen_clip, resume_command, say, warn
 from .evaluate import describe, test
 from .settings import asked_for, read_settings
 
@@ -33,7 +33,7 @@ def train(
     out: str = "runs/latest",
     preset: str = "sotglp",
     shots: Shots = 16,
-    draw: str = "exact",
+    draw: str | None = None,
     seed: int = 1,
     classes: list[str] | None = None,
     names: str | None = None,
@@ -63,9 +63,10 @@ def train(
     - `sotglp train --data photos --shots 8 --out runs/photos`
     - `sotglp train --resume --out runs/photos`
     """
-    from ..clip.backbone import load_backbone
-    from ..method.model import SOTGLP, with_template
+    from ..data.catalogue import known
+    from ..method.model import SOTGLP
     from ..recipes import recipe
+    from ..workbench.experiments import draw_for, settings_for
     from ..workbench.runs import Run
 
     asked = asked_for(context, config, settings, known_settings())
@@ -81,27 +82,27 @@ def train(
         raise ValueError(f"{run} holds {run.holds()}; {', '.join(ways)}")
     options = {name: asked.get(name, context.params[name]) for name in TASK}
     changes = {name: value for name, value in asked.items() if name not in (*TASK, "preset")}
-    chosen = recipe(asked.get("preset", preset), backbone=options["backbone"], **changes)
+    method, (dataset, _) = asked.get("preset", preset), known(options["data"], options["root"])
+    recipe(method, backbone=options["backbone"], **changes)  # before anything is loaded
+    options["draw"] = options["draw"] or draw_for(method, dataset)
     accelerator = _accelerator(options["device"])
     first = accelerator is None or accelerator.is_main_process
     console.quiet = not first
-    task = load_own_task(options | {"seed": chosen.seed})
-    where = str(accelerator.device) if accelerator else usable(options["device"])
-    precision = options["precision"] or "auto"
-    frozen = load_backbone(
-        options["backbone"], options["pretrained"], device=where, precision=precision
-    )
+    task = load_own_task(options | {"seed": asked.get("seed", seed)})
+    where = str(accelerator.device) if accelerator else options["device"]
+    clip = options["backbone"], options["pretrained"]
+    frozen = frozen_clip(*clip, where, options["precision"])
     options["precision"] = frozen.precision
-    if chosen.preset == "zeroshot" and "template" not in asked:
-        chosen = with_template(chosen, task.template, frozen)
+    chosen, sources = settings_for(method, dataset, frozen, options["shots"], **changes)
     model = SOTGLP(frozen, task.class_names, chosen, text_chunk=options["text_chunk"])
-    everything = {**options, **chosen.to_dict()}
-    if not as_json:
+    everything = {**options, **chosen.to_dict(), "sources": sources}
+    if first and not as_json:
         say(describe(task))
-        say(_compact({name: value for name, value in everything.items() if value}), "dim")
+        _say_settings(options, chosen.to_dict(), sources)
+        _say_cost(model, task)
     recording: Any = nullcontext("")
     if first:
-        recording = run.recording(everything, where, _digests(task), resume=resume)
+        recording = run.recording(everything, str(frozen.device), _digests(task), resume=resume)
     with recording as changed:
         if changed:
             warn(f"{run} goes on, but {changed}")
@@ -189,6 +190,28 @@ def _learn(model: Any, task: Any, run: Any, as_json: bool, accelerator: Any) -> 
         record = {"command": command, "settings": settings, "environment": machine}
         write_report(run / "report.html", model, task, result, history, record)
         run.finish()
+
+
+def _say_settings(options: dict, settings: dict, sources: dict[str, str]) -> None:
+    """Options and settings that are on, in a line for each source."""
+    say(_compact({name: value for name, value in options.items() if value}), "dim")
+    for source in dict.fromkeys(sources.values()):
+        names = [name for name in settings if sources[name] == source and settings[name]]
+        say(f"{source}: {_compact({name: settings[name] for name in names})}", "dim")
+
+
+def _say_cost(model: Any, task: Any) -> None:
+    """What fresh crops take, which no cache can spare."""
+    from ..workbench.plan import cost
+
+    config, tested = model.config, len(task.test)
+    if config.crops == "fresh":
+        sizes = {"classes": len(task.class_names), "images": len(task.train), "tested": tested}
+        images, steps, time, _ = cost_in_words(cost(model.backbone, config, **sizes, new=tested))
+        say(
+            f"a new crop of every image in each of {config.epochs} epochs: {images} images to "
+            f"encode and {steps} steps, about {time} here"
+        )
 
 
 def _accelerator(device: str) -> Any:

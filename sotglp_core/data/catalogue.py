@@ -38,6 +38,7 @@ class Dataset:
     counts: list[int]  # train, validation, test of the split; or all images
     licence: str
     get: str  # the page to get it from, by its title
+    gigabytes: float | None = None  # to download; None: not known
     split: str = ""  # the community's split file; "": the official split is in use
     split_sha256: str | None = None
     files: list[str] = field(default_factory=list)  # what an official split is read from
@@ -74,6 +75,19 @@ def detect(place: Path) -> tuple[Path, Dataset | None]:
         if row.kind == "classes" and own and os.path.isdir(folder / row.images):
             return folder, row
     return place, None
+
+
+def known(source: str | Path, root: str | Path | None = None) -> tuple[Dataset | None, Path | None]:
+    """The row that a source of images is, if any; and its folder, None where it is not there.
+
+    :param source: a name of :data:`CATALOGUE`, or a dataset's own folder.
+    :param root: the folder that holds the datasets.
+    """
+    row = CATALOGUE.get(str(source))
+    if row is None or (root is None and os.path.isdir(source)):
+        place, row = detect(Path(source))
+        return row, place if row else None
+    return row, row.find(root) if root is not None else None
 
 
 def read_split(row: Dataset, folder: Path) -> Listing:

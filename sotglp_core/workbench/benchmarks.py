@@ -1,8 +1,12 @@
 """The published tables on real data: eleven benchmarks at 16 shots; ImageNet against OOD sets."""
 
+from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
+from ..clip.backbone import Backbone
 from ..data.catalogue import CATALOGUE
+from .experiments import Bench, Experiment
 from .published import published
 
 BACKBONE = ("ViT-B-16-quickgelu", "openai")
@@ -27,6 +31,28 @@ MEASURES = {  # what is shown -> column of the published table
 }
 
 
+def work(
+    table: str,
+    datasets: Sequence[str],
+    methods: Sequence[str],
+    backbone: Backbone,
+    folder: Path,
+    **options: Any,
+) -> list[tuple[Bench, Experiment]]:
+    """The rows of a table, a method on a dataset each, every one by the method's recipe for it.
+
+    :param folder: of the file of finished runs.
+    :param options: of :class:`~sotglp_core.workbench.experiments.Bench`.
+    """
+    options |= {"results": folder / f"{table}.jsonl", "ood": OOD_SETS if table == "ood" else None}
+    benches = {name: Bench(backbone, name, **options) for name in datasets}
+    return [
+        (bench, bench.experiment(method, label=f"{name}, {method}"))
+        for name, bench in benches.items()
+        for method in methods
+    ]
+
+
 def missing_data(table: str, dataset: str, root: str | Path | None) -> list[str]:
     """Which of the datasets that a row needs are not below ``root``."""
     needed = (dataset, *OOD_SETS) if table == "ood" else (dataset,)
@@ -34,10 +60,10 @@ def missing_data(table: str, dataset: str, root: str | Path | None) -> list[str]
 
 
 def quoted(table: str, dataset: str, preset: str, measure: str) -> tuple[str, str]:
-    """The published figure in per cent, and its source; both empty where none is known."""
+    """The published figure in per cent, and its source; or "no counterpart" where none is known."""
     column = MEASURES[table][measure] or dataset
     for row in published("ood_detection" if table == "ood" else "sixteen_shot_accuracy"):
         same_score = measure == "top-1" or row["score"] in (measure.split()[1], "not stated")
         if row["preset"] == preset and same_score and row[column] is not None:
             return f"{row[column]:g}", str(row["source"])
-    return "", ""
+    return "no counterpart", ""

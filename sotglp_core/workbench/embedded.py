@@ -60,9 +60,8 @@ class EmbeddedBench(Bench):
                 settings["lr"] = rates.get(row, rates[method])
             for value in values:
                 varied = settings | ({each: value} if each else {})
-                shots = varied.pop("shots", 16)
                 label = f"{row}, {value}" if each else row
-                found.append(Experiment(label, self.config(method, **varied), shots))
+                found.append(self.experiment(method, label=label, **varied))
         return found
 
     def test(self, model: SOTGLP) -> dict[str, Any]:

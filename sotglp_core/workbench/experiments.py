@@ -2,7 +2,6 @@
 
 import hashlib
 import json
-import math
 import platform
 from collections.abc import Callable, Mapping, Sequence
 from functools import cache, cached_property, partial
@@ -14,17 +13,17 @@ import torch
 
 from ..clip.backbone import Backbone
 from ..config import Config
+from ..data.catalogue import Dataset, known
 from ..data.features import encode
-from ..data.task import load_task
+from ..data.task import Task, load_task
 from ..judging.evaluation import evaluate
 from ..learning.training import fit
 from ..method.model import SOTGLP, with_template
-from ..recipes import recipe
+from ..recipes import draw_of, recipe, recipe_sources
 from ..storage import write_text
-from .timing import seconds_per_image, seconds_per_step
+from .runs import environment
 
 SCORES = ("MCM", "GL-MCM")
-TIMED = 32  # classes that a training step is timed with
 
 
 class Experiment(NamedTuple):
@@ -33,14 +32,19 @@ class Experiment(NamedTuple):
     label: str
     config: Config
     shots: int = 16
+    draw: str = "exact"  # of the training images, see data.sampling
+    sources: Mapping[str, str] = {}  # setting -> where its value is from
 
 
 class Bench:
     """Runs experiments on one task; its test images are encoded once, and finished runs kept.
 
+    Nothing is read before it is needed, so that a plan can be made without the data.
+
     :param data: what :func:`~sotglp_core.data.task.load_task` takes, with its ``options``.
-    :param results: the file of finished runs, one JSON object a line.
-    :param text_chunk: as in :class:`~sotglp_core.method.model.SOTGLP`.
+    :param results: the file of finished runs, one JSON object a line. A run that is cut leaves a
+        checkpoint beside it, and goes on from there.
+    :param draw: of the training images; None: on a benchmark, that of the method's authors.
     """
 
     def __init__(
@@ -49,51 +53,104 @@ class Bench:
         data: str = "pocket",
         *,
         results: Path,
+        draw: str | None = None,
         progress: bool = True,
-        text_chunk: int | None = None,
         **options: Any,
     ):
-        self.backbone, self.results, self.progress = backbone, results, progress
-        self.text_chunk = text_chunk
+        self.backbone, self.results, self.draw, self.progress = backbone, results, draw, progress
+        self.places = [known(x, options.get("root")) for x in (data, *(options.get("ood") or ()))]
+        self.dataset, self.folder = self.places[0]
         self.load = cache(partial(load_task, data, **options))
-        self.task = self.load(shots=1, seed=1)
         self.encode = cache(partial(encode, backbone, progress=progress))
 
-    def config(self, method: str, dataset: str | None = None, **changes: Any) -> Config:
-        """The method's recipe for the dataset; zero-shot with the dataset's own template."""
-        config = recipe(method, dataset, backbone=self.backbone.name, **changes)
-        if method == "zeroshot" and "template" not in changes:
-            return with_template(config, self.task.template, self.backbone)
-        return config
+    @cached_property
+    def task(self) -> Task:
+        return self.load(shots=1, seed=1)
+
+    @property
+    def there(self) -> bool:
+        """Whether the images are on this machine."""
+        return all(folder for row, folder in self.places if row)
+
+    @property
+    def size(self) -> tuple[int, int]:
+        """Classes, and images to test on; of a benchmark that is not here, by the catalogue."""
+        if self.dataset and not self.there:
+            return self.dataset.classes, sum(row.counts[-1] for row, _ in self.places if row)
+        return len(self.task.class_names), sum(map(len, self.test_sets.values()))
+
+    def experiment(
+        self, method: str, *, label: str | None = None, shots: int = 16, **changes: Any
+    ) -> Experiment:
+        """The method by its recipe for this dataset, with some settings changed.
+
+        :param label: of the row; None: the method.
+        """
+        config, sources = settings_for(method, self.dataset, self.backbone, shots, **changes)
+        draw = self.draw or draw_for(method, self.dataset)
+        return Experiment(label or method, config, shots, draw, sources)
 
     def run(self, experiment: Experiment, seed: int) -> dict:
         """The run of a seed: the one in the file, or else made now and added to it."""
-        key = self.key(experiment, seed)
-        return load_or_run(self.results, key, lambda: self.measure(experiment, seed))
+
+        def measure() -> dict:
+            facts = {
+                "dataset": self.dataset.name if self.dataset else self.task.name,
+                "split": self.split,
+                "sources": dict(experiment.sources),
+                "backbone": f"{self.backbone.name} {self.backbone.pretrained}",
+                "environment": environment(str(self.backbone.device)),
+            }
+            return facts | self.measure(experiment, seed)
+
+        row = load_or_run(self.results, self.key(experiment, seed), measure)
+        self.checkpoint(experiment, seed).unlink(missing_ok=True)
+        return row
 
     def runs(self, experiment: Experiment, seeds: Sequence[int]) -> list[dict]:
         return [self.run(experiment, seed) for seed in needed(experiment, seeds)]
 
     def missing(self, experiment: Experiment, seeds: Sequence[int]) -> int:
         """How many runs are not in the file."""
-        runs = read_runs(self.results)
-        return sum(not find_run(runs, self.key(experiment, s)) for s in needed(experiment, seeds))
+        seeds, runs = needed(experiment, seeds), read_runs(self.results)
+        if not self.there:
+            return len(seeds)
+        return sum(not find_run(runs, self.key(experiment, seed)) for seed in seeds)
 
     def key(self, experiment: Experiment, seed: int) -> dict:
         """What identifies a run."""
-        label, config, shots = experiment
+        label, config, shots, draw, _ = experiment
         return {
             "label": label,
             "shots": shots,
+            "draw": draw,
             "seed": seed,
             **self.facts,
-            "trained on": self.load(shots=shots, seed=seed).train.fingerprint()[:16],
+            "trained on": self.train(experiment, seed).fingerprint()[:16],
             "settings": {**config.to_dict(), "seed": seed, "top_k": list(config.top_k)},
         }
+
+    def train(self, experiment: Experiment, seed: int) -> Any:
+        """The training images of a run."""
+        return self.load(shots=experiment.shots, seed=seed, draw=experiment.draw).train
+
+    def checkpoint(self, experiment: Experiment, seed: int) -> Path:
+        """Where a run that is cut goes on from; named by all that identifies the run."""
+        digest = hashlib.sha256(json.dumps(self.key(experiment, seed)).encode()).hexdigest()
+        return self.results.with_name(f"{self.results.stem}-{digest[:16]}.safetensors")
 
     @property
     def test_sets(self) -> dict:
         return {"test": self.task.test, **self.task.ood, **self.task.shifts}
+
+    @cached_property
+    def split(self) -> str | None:
+        """Digest of the files that say which images of a benchmark teach and which test."""
+        if self.dataset is None or self.folder is None:
+            return None
+        names = [self.dataset.split] if self.dataset.split else self.dataset.files
+        content = b"".join((self.folder / name).read_bytes() for name in names)
+        return hashlib.sha256(content).hexdigest()
 
     @cached_property
     def facts(self) -> dict:
@@ -110,8 +167,9 @@ class Bench:
 
     def learn(self, experiment: Experiment, seed: int) -> SOTGLP:
         config, names = experiment.config.replace(seed=seed), self.task.class_names
-        model = SOTGLP(self.backbone, names, config, text_chunk=self.text_chunk)
-        fit(model, self.load(shots=experiment.shots, seed=seed).train, progress=self.progress)
+        model = SOTGLP(self.backbone, names, config)
+        checkpoint = self.checkpoint(experiment, seed)
+        fit(model, self.train(experiment, seed), progress=self.progress, checkpoint=checkpoint)
         return model
 
     def measure(self, experiment: Experiment, seed: int) -> dict:
@@ -130,16 +188,29 @@ class Bench:
                 row[f"{name} {score} FPR95"] = scores[score]["fpr95"]
         return row | result.shifts | result.partition
 
-    def seconds(self, experiment: Experiment, runs: int) -> tuple[float, float]:
-        """How long so many runs will take, and the encoding of all their images before."""
-        _, config, shots = experiment
-        names = self.task.class_names
-        timed = names[:TIMED]
-        step, test = seconds_per_step(self.backbone, timed, config)
-        tested, trained = sum(map(len, self.test_sets.values())), shots * len(names)
-        steps = config.epochs * math.ceil(trained / config.batch_size)
-        learning = runs * (steps * step + tested * test) * len(names) / len(timed)
-        return learning, (tested + runs * trained) * seconds_per_image(self.backbone)
+
+def settings_for(
+    method: str, dataset: Dataset | None, backbone: Backbone, shots: int | None, **changes: Any
+) -> tuple[Config, dict[str, str]]:
+    """The method's recipe with some settings changed, and where each setting is from.
+
+    Zero-shot CLIP has the dataset's own template.
+
+    :param dataset: a row of the catalogue; None: images of one's own, or the embedded task.
+    :param shots: None: all images.
+    """
+    name, suits = dataset and dataset.name, {"backbone": backbone.name, "shots": shots or 16}
+    config = recipe(method, name, **suits, **changes)
+    sources = recipe_sources(method, name, **suits, **changes)
+    if method == "zeroshot" and dataset and "template" not in changes:
+        config = with_template(config, dataset.template, backbone)
+        sources |= dict.fromkeys(("template", "global_context"), f"the prompt of {name}")
+    return config, sources
+
+
+def draw_for(method: str, dataset: Dataset | None) -> str:
+    """On a benchmark the draw of the method's authors, elsewhere our own."""
+    return draw_of(method) if dataset else "exact"
 
 
 def needed(experiment: Experiment, seeds: Sequence[int]) -> Sequence[int]:

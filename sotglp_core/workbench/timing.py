@@ -1,10 +1,8 @@
 """How fast this machine is: a few images, steps and transport problems timed on noise."""
 
-import platform
-import statistics
 import sys
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from contextlib import suppress
 from functools import cache, partial
 
@@ -30,19 +28,25 @@ def seconds_per_image(backbone: Backbone, number: int = 16) -> float:
     return timed(lambda: backbone.encode_image(pixels)) / number
 
 
-@cache
-def seconds_per_step(
-    backbone: Backbone, class_names: Sequence[str], config: Config
-) -> tuple[float, float]:
+def seconds_per_step(backbone: Backbone, classes: int, config: Config) -> tuple[float, float]:
     """Of a training step, and of testing an encoded image; both grow with the classes."""
+    names = tuple(f"class {i}" for i in range(classes))
+    once = {"epochs": min(config.epochs, 1), "lr": 1e-9, "warmup": 0, "crops": 0, "seed": 1}
+    return _seconds_per_step(backbone, names, config.replace(**once))
+
+
+@cache
+def _seconds_per_step(
+    backbone: Backbone, names: tuple[str, ...], config: Config
+) -> tuple[float, float]:
     number, patches = config.batch_size, backbone.grid[0] * backbone.grid[1]
     features = Features(
         torch.randn(number, backbone.joint_width),
         torch.randn(number, patches, backbone.patch_width).half(),
-        torch.arange(number) % len(class_names),
+        torch.arange(number) % len(names),
         backbone.grid,
     )
-    model = SOTGLP(backbone, class_names, config.replace(epochs=1, lr=1e-9, crops=0))
+    model = SOTGLP(backbone, names, config)
     step = timed(lambda: fit(model, features, progress=False)) if config.epochs else 0.0
     with torch.no_grad():
         text, batch = model.text_features(), features.batch(slice(None), backbone.device)
@@ -51,14 +55,12 @@ def seconds_per_step(
 
 
 def timed(work: Callable[[], object], repeats: int = 1) -> float:
-    """Median seconds of a few calls, after one to warm up."""
+    """Seconds of a call: the mean of a few, after one to warm up."""
     work()
-    seconds = []
+    start = _now()
     for _ in range(repeats):
-        start = _now()
         work()
-        seconds.append(_now() - start)
-    return statistics.median(seconds)
+    return (_now() - start) / repeats
 
 
 def _now() -> float:
@@ -68,29 +70,16 @@ def _now() -> float:
     return time.perf_counter()
 
 
-def machine(backbone: Backbone) -> dict:
-    """What the figures of :func:`speeds` depend on."""
-    return {
-        "machine": platform.machine(),
-        "threads": torch.get_num_threads(),
-        "device": str(backbone.device),
-        "precision": backbone.precision,
-        "torch": torch.__version__,
-        "python": platform.python_version(),
-        "backbone": f"{backbone.name} {backbone.pretrained}",
-    }
-
-
 def speeds(backbone: Backbone, classes: int, shots: int, *, progress: bool) -> dict[str, Speed]:
     """Encoding, a training from cached features for each preset, transport, and memory."""
     work: dict[str, Callable[[], Speed]] = {
-        "encode, image and patches": lambda: (1 / seconds_per_image(backbone), "images/s"),
-        **{f"train {name}": partial(_training, backbone, name, classes, shots) for name in PRESETS},
-        **{
-            f"Sinkhorn, 10 x 4, epsilon {epsilon}, to 1e-6": partial(_transport, backbone, epsilon)
-            for epsilon in (0.1, 0.01)
-        },
+        "encode, image and patches": lambda: (1 / seconds_per_image(backbone), "images/s")
     }
+    for name in PRESETS:
+        work[f"train {name}"] = partial(_training, backbone, name, classes, shots)
+    for epsilon in (0.1, 0.01):
+        what = f"Sinkhorn, 10 x 4, epsilon {epsilon}, to 1e-6"
+        work[what] = partial(_transport, backbone, epsilon)
     bar = progress_bar(work.items(), desc="bench", unit="row", show=progress)
     rows = {what: measure() for what, measure in bar}
     with suppress(ImportError):  # Windows
@@ -103,9 +92,9 @@ def speeds(backbone: Backbone, classes: int, shots: int, *, progress: bool) -> d
 
 
 def _training(backbone: Backbone, name: str, classes: int, shots: int) -> Speed:
-    config, names = preset(name), tuple(f"class {i}" for i in range(classes))
-    step, _ = seconds_per_step(backbone, names, config)
-    steps = config.epochs * -(-classes * shots // config.batch_size)
+    config = preset(name)
+    step, _ = seconds_per_step(backbone, classes, config)
+    steps = config.epochs * max(1, classes * shots // config.batch_size)
     what = f"s for {config.epochs} epochs, {steps:,} steps" if steps else "nothing is learned"
     return step * steps, what
 

@@ -14,7 +14,8 @@ def published(table: str) -> list[dict]:
     of the row. ``average_by_shots``: that average at 1 to 16 images for each class.
     ``ood_detection``: ImageNet-1k against iNaturalist, SUN, Places and Textures; FPR95 and AUROC
     are plain means over the four, in-distribution as the positive class. ``preset`` is the
-    counterpart among this package's presets, if there is one.
+    counterpart among this package's presets, if there is one: PLOT++, for instance, is another
+    method than PLOT.
 
     :return: column -> value; numbers are floats, None where none is known.
     :raises ValueError: on an unknown table.
