@@ -26,7 +26,7 @@ from .method.model import SOTGLP as SOTGLP
 from .recipes import recipe as recipe
 from .transport.sinkhorn import sinkhorn as sinkhorn
 from .workbench.experiments import Bench as Bench
-from .workbench.experiments import Experiment as Experiment
+from .workbench.plan import plan as plan
 from .workbench.predict import predict as predict
 from .workbench.published import published as published
 

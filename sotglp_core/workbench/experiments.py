@@ -58,7 +58,8 @@ class Bench:
         **options: Any,
     ):
         self.backbone, self.results, self.draw, self.progress = backbone, results, draw, progress
-        self.places = [known(x, options.get("root")) for x in (data, *(options.get("ood") or ()))]
+        sources = [data, *(options.get("ood") or ())]
+        self.places = [known(source, options.get("root")) for source in sources]
         self.dataset, self.folder = self.places[0]
         self.load = cache(partial(load_task, data, **options))
         self.encode = cache(partial(encode, backbone, progress=progress))
@@ -76,7 +77,8 @@ class Bench:
     def size(self) -> tuple[int, int]:
         """Classes, and images to test on; of a benchmark that is not here, by the catalogue."""
         if self.dataset and not self.there:
-            return self.dataset.classes, sum(row.counts[-1] for row, _ in self.places if row)
+            ood = sum(sum(row.counts) for row, _ in self.places[1:] if row)
+            return self.dataset.classes, self.dataset.counts[-1] + ood
         return len(self.task.class_names), sum(map(len, self.test_sets.values()))
 
     def experiment(

@@ -1,6 +1,8 @@
 """Experiments: what is in a file is not run again, what is shown, and the book's own results."""
 
+import hashlib
 import json
+from functools import partial
 
 import pytest
 import test_catalogue
@@ -11,8 +13,11 @@ from sotglp_core.clip import backbone as backbone_module
 from sotglp_core.clip.backbone import load_backbone
 from sotglp_core.config import PRESETS
 from sotglp_core.data.catalogue import CATALOGUE
-from sotglp_core.workbench import benchmarks, embedded
+from sotglp_core.learning.training import fit
+from sotglp_core.recipes import draw_of
+from sotglp_core.workbench import benchmarks, embedded, experiments
 from sotglp_core.workbench.experiments import Bench, cell, load_or_run, read_rows, read_runs
+from sotglp_core.workbench.plan import plan
 
 MEASURED = embedded.MEASURED
 
@@ -56,6 +61,7 @@ def test_lists_all_tables(reproduce):
         (("presetz",), "did you mean 'presets'"),
         (("presets", "--row", "sotgpl"), "did you mean 'sotglp'"),
         (("few-shot",), "--root"),
+        (("few-shot", "--row", "eurosat", "--draw", "x"), "--root"),
         (("few-shot", "--presets", "copo"), "did you mean 'coop'"),
         (("few-shot", "--row", "eurosta"), "did you mean 'eurosat'"),
     ],
@@ -91,14 +97,89 @@ def test_a_file_of_something_else_is_left_alone(tmp_path, content):
 
 def test_what_a_run_depends_on_identifies_it(tiny, tmp_path):
     bench = Bench(tiny, results=tmp_path / "runs.jsonl")
-    row = embedded.Experiment("a", bench.config("coop"), 2)
+    row = bench.experiment("coop", label="a", shots=2)
     key = bench.key(row, 1)
     assert key["settings"]["seed"] == 1 and key["weights"] == tiny.fingerprint
     assert bench.key(row, 2)["trained on"] != key["trained on"]
     assert bench.key(row._replace(config=row.config.replace(lr=3.0)), 1) != key
+    assert bench.key(row._replace(draw="stratified"), 1)["trained on"] != key["trained on"]
     other = Bench(tiny, results=tmp_path / "runs.jsonl", classes=bench.task.class_names[:5])
     assert other.key(row, 1)["tested on"] != key["tested on"]
     assert json.loads(json.dumps(key)) == key
+
+
+def test_a_run_that_was_cut_goes_on_from_its_checkpoint(tiny, tmp_path, monkeypatch):
+    """It ends as if nothing had happened, and leaves nothing but its line."""
+
+    class Cut(BaseException):
+        pass
+
+    def cut(epoch):
+        if epoch.epoch == 2:
+            raise Cut
+
+    def bench(name):
+        monkeypatch.setattr("sotglp_core.data.embedded.TEST", 2)
+        monkeypatch.setattr("sotglp_core.data.embedded.OOD", 2)
+        return Bench(tiny, results=tmp_path / name / "runs.jsonl", progress=False)
+
+    first, second = bench("a"), bench("b")
+    row = first.experiment("coop", shots=1, epochs=3)
+    whole = first.run(row, 1)
+    with monkeypatch.context() as patch, pytest.raises(Cut):
+        patch.setattr(experiments, "fit", partial(fit, on_epoch=cut))
+        second.run(row, 1)
+    assert second.checkpoint(row, 1).exists() and not second.results.exists()
+    epochs = []
+    monkeypatch.setattr(
+        experiments,
+        "fit",
+        lambda *given, **named: epochs.extend(
+            fit(*given, **named, on_epoch=lambda epoch: epochs.append(0))
+        ),
+    )
+    again = second.run(row, 1)
+    assert epochs.count(0) == 1 and len(epochs) == 4, "one epoch is made, three are behind it"
+    assert again["top-1"] == whole["top-1"] and again["ECE"] == whole["ECE"]
+    assert [path.name for path in second.results.parent.iterdir()] == ["runs.jsonl"]
+
+
+def test_a_row_says_what_somebody_else_needs_to_compare(tiny, tmp_path, monkeypatch):
+    make(CATALOGUE["eurosat"], tmp_path)
+    options = {"root": tmp_path, "progress": False}
+    bench = Bench(tiny, "eurosat", results=tmp_path / "runs.jsonl", **options)
+    (found,) = bench.runs(bench.experiment("zeroshot", shots=2), (1, 2))
+    split = (tmp_path / "eurosat" / CATALOGUE["eurosat"].split).read_bytes()
+    assert found["split"] == hashlib.sha256(split).hexdigest() and found["dataset"] == "eurosat"
+    assert found["draw"] == draw_of("zeroshot") and found["backbone"] == "pocket random"
+    assert found["settings"]["template"] == CATALOGUE["eurosat"].template
+    assert found["sources"]["template"] == "the prompt of eurosat"
+    assert set(found["sources"]) == set(found["settings"])
+    assert {"torch", "open_clip_torch", "device", "processor"} <= set(found["environment"])
+    assert json.loads(json.dumps(found)) == found == read_runs(tmp_path / "runs.jsonl")[0]
+    ours = Bench(tiny, "eurosat", results=tmp_path / "runs.jsonl", draw="exact", **options)
+    assert ours.experiment("coop").draw == "exact" and bench.experiment("coop").draw == "coop"
+
+
+def test_a_plan_needs_no_data(tiny, tmp_path):
+    """Images, steps and disk follow from the catalogue's counts and the recipe."""
+    ood = ["textures"]
+    bench = Bench(tiny, "eurosat", results=tmp_path / "runs.jsonl", ood=ood, progress=False)
+    fresh = bench.experiment("sotglp", epochs=7, batch_size=32, crops="fresh")
+    cached = fresh._replace(label="cached", config=fresh.config.replace(crops=2))
+    zeroshot = bench.experiment("zeroshot")  # by other dense features
+    rows = plan([(bench, row) for row in (fresh, cached, zeroshot)], (1, 2, 3))
+    tested = 8100 + sum(CATALOGUE["textures"].counts)
+    each = 4 * tiny.joint_width + 2 * 196 * tiny.patch_width
+    assert [(label, missing) for label, missing, _ in rows] == [
+        ("sotglp", 3),
+        ("cached", 3),
+        ("zeroshot", 1),
+    ]
+    assert [cost.images for *_, cost in rows] == [tested + 3 * 7 * 160, 3 * 3 * 160, tested]
+    assert [cost.steps for *_, cost in rows] == [3 * 7 * 5, 3 * 7 * 5, 0]
+    assert [cost.bytes for *_, cost in rows] == [tested * each, 3 * 3 * 160 * each, tested * each]
+    assert all(cost.seconds > 0 for *_, cost in rows) and not any(tmp_path.iterdir())
 
 
 def as_measured(table, bench, experiments):
@@ -144,11 +225,13 @@ def test_the_books_zero_shot_accuracy_comes_out(reproduce):
 
 def test_plan_says_what_would_run(reproduce, tmp_path):
     code, out, _ = reproduce("shots", "--row", "zeroshot, 1", "--plan")
-    assert code == 0 and "to measure: zeroshot, 1; about" in out and not any(tmp_path.iterdir())
+    assert code == 0 and "zeroshot, 1" in out and "1,200" in out and not any(tmp_path.iterdir())
     code, out, _ = reproduce("shots", "--row", "zeroshot", "--plan", "--json")
     told = json.loads(out)
-    assert code == 0 and told["done"] == [] and len(told["to measure"]) == 5
-    assert told["seconds"] > 0 and told["encoding seconds"] > 0
+    rows, total = told["rows"], told["rows"].pop("all")
+    assert code == 0 and len(rows) == 5 and told["gigabytes to download"] == {}
+    assert [row["images"] for row in rows.values()] == [1200, 0, 0, 0, 0], "encoded once for all"
+    assert total["seconds"] > 0 and total["steps"] == 0 and total["runs"] == 5
 
 
 def test_a_plan_downloads_no_weights(reproduce, monkeypatch, eurosat):
@@ -163,7 +246,7 @@ def test_a_plan_downloads_no_weights(reproduce, monkeypatch, eurosat):
     monkeypatch.setattr(backbone_module, "weights_here", lambda name, pretrained: False)
     code, out, err = reproduce("few-shot", "--root", eurosat, "--presets", "zeroshot", "--plan")
     assert code == 0 and loaded == [("ViT-B-16-quickgelu", "random")], err
-    assert "to measure: eurosat, zeroshot" in out
+    assert "eurosat, zeroshot" in out and "8,041" in out and "imagenet 154.6" in out
     assert "ViT-B-16-quickgelu openai is not on this machine" in err
     code, out, _ = reproduce("--root", eurosat, "--json")
     assert json.loads(out)["few-shot"]["data"] == "real, 1 of 11 below --root; weights not here"
@@ -175,8 +258,12 @@ def test_published_figures_are_quoted_with_their_source():
     assert benchmarks.quoted("ood", "imagenet", "sotglp", "mean GL-MCM AUROC")[0] == "94.2"
     assert benchmarks.quoted("ood", "imagenet", "coop", "mean MCM FPR95")[0] == "36.8"
     assert benchmarks.quoted("ood", "imagenet", "coop", "mean GL-MCM FPR95")[0] == "30.7"
-    for preset in ("sotglp-proj", "plot", "sotglp"):
-        assert benchmarks.quoted("few-shot", "eurosat", preset, "top-1") == ("", "")
+    none = ("no counterpart", "")
+    for preset in ("sotglp-proj", "reference", "plot", "sotglp", "locoop"):
+        assert benchmarks.quoted("few-shot", "eurosat", preset, "top-1") == none
+    for preset in ("plot", "sotglp-proj", "reference"):
+        assert benchmarks.quoted("ood", "imagenet", preset, "mean GL-MCM AUROC") == none
+    assert benchmarks.quoted("ood", "imagenet", "sotglp", "top-1") == none
     assert len(benchmarks.DATASETS["few-shot"]) == 11 and set(benchmarks.OOD_SETS) <= set(CATALOGUE)
 
 
@@ -191,8 +278,9 @@ def test_a_published_table_is_measured_on_the_data_that_is_there(reproduce, monk
     weights = ("--backbone", "pocket", "--pretrained", "embedded")
     asked = ("few-shot", "--root", eurosat, *weights, "--presets", "zeroshot,coop", "--seeds", 1)
     code, out, err = reproduce(*asked, "--plan")
-    assert code == 0 and "eurosat, coop" in out and "dtd: dtd not in" in err
+    assert code == 0 and "eurosat, coop" in out and "dtd, coop" in out
     code, out, err = reproduce(*asked)
+    assert "dtd: dtd not in" in err
     line = next(line for line in out.splitlines() if "coop" in line and "84.93" in line)
     assert code == 0 and "eurosat" in line and "quoted" in out, err
     monkeypatch.setattr(Bench, "measure", lambda *_: pytest.fail("what was measured is kept"))

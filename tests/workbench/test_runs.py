@@ -114,12 +114,14 @@ def test_a_finished_folder(finished, photos):
     out, printed = finished
     assert {path.name for path in out.iterdir()} == FILES
     config = json.loads((out / "config.json").read_text())
-    assert set(config) == set(known_settings()) - {"out"} and (
+    assert set(config) == set(known_settings()) - {"out"} | {"sources"} and (
         config["seed"],
         config["shots"],
         config["data"],
     ) == (1, 2, str(photos))
-    assert "epochs=3" in printed.replace("\n", " ") and "preset=sotglp" in printed
+    assert "given: epochs=3 batch_size=2\n" in printed and "preset=sotglp" in printed
+    given = [name for name, source in config["sources"].items() if source == "given"]
+    assert given == ["epochs", "batch_size"] and config["sources"]["lr"] in printed
     *epochs, last = lines(out)
     assert [line["epoch"] for line in epochs] == [1, 2, 3] and set(epochs[0]) == {
         "epoch",
@@ -178,8 +180,15 @@ def test_the_settings_repeat_the_run(finished, train, tmp_path):
         "--config", finished[0] / "config.json", "--out", tmp_path / "again", data=False
     )
     assert code == 0, err
-    for name in ("prompts.safetensors", "metrics.jsonl", "config.json"):
+    for name in ("prompts.safetensors", "metrics.jsonl"):
         assert (tmp_path / "again" / name).read_bytes() == (finished[0] / name).read_bytes(), name
+    first, again = (
+        json.loads((folder / "config.json").read_text())
+        for folder in (finished[0], tmp_path / "again")
+    )
+    sources = first.pop("sources"), again.pop("sources")
+    assert [source["support"] for source in sources] == ["preset sotglp", "given"]
+    assert again == first
 
 
 @pytest.mark.parametrize("number, code", [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
