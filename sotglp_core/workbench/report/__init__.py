@@ -55,18 +55,16 @@ def write_report(
 
 def _check(model: SOTGLP, task: Task, result: Evaluation) -> None:
     """Refuse a result that is not of this model and this task."""
-    sets: dict[str, tuple] = {"test": (task.test, result.outputs)}
-    for name, outputs in result.ood_outputs.items():
-        sets[name] = (task.ood.get(name, ()), outputs)
-    for name, (images, outputs) in sets.items():
-        if len(images) != len(outputs.logits):
-            raise ValueError(
-                f"the result is of {len(outputs.logits)} {name} images, the task has "
-                f"{len(images)}; give the task that was evaluated"
-            )
-    unknown = set(result.shifts) - set(task.shifts)
-    if result.outputs.logits.shape[1] != len(model.class_names) or unknown:
+    outputs = {"test": result.outputs, **result.ood_outputs}
+    found = {name: len(seen.logits) for name, seen in outputs.items()}
+    sizes = {name: len(images) for name, images in {"test": task.test, **task.ood}.items()}
+    same_classes = result.outputs.logits.shape[1] == len(model.class_names)
+    if (
+        not found.items() <= sizes.items()
+        or not same_classes
+        or set(result.shifts) - set(task.shifts)
+    ):
         raise ValueError(
-            "the result has other classes or shifts than the model and the task; "
+            "the result has other images, classes or shifts than the model and the task; "
             "give the model and the task that were evaluated"
         )
