@@ -101,11 +101,13 @@ def frozen_clip(name: str, pretrained: str | None, device: str, precision: str |
     return load_backbone(name, pretrained, device=usable(device), precision=precision or "auto")
 
 
-def load_saved(run: Path, device: str, precision: str | None, pretrained: str | None) -> Any:
+def load_saved(
+    run: Path, device: str, precision: str | None, backbone: str | None, pretrained: str | None
+) -> Any:
     """The model of a run's folder or of a file of prompts.
 
     :param precision: of both towers; None: that of the training.
-    :param pretrained: the backbone's weights, where they are not what the file names.
+    :param backbone: instead of the one that the file names, and ``pretrained`` its weights.
     :raises ValueError: if there is none; for an interrupted run, with the command that goes on.
     """
     from ..learning.checkpoint import load
@@ -119,9 +121,10 @@ def load_saved(run: Path, device: str, precision: str | None, pretrained: str | 
             raise ValueError(f"{run} holds {held}; finish it with: {resume_command(run)}")
         raise ValueError(f"{run} holds no prompts; give a folder that `sotglp train` wrote")
     frozen = None
-    if pretrained:
+    if backbone or pretrained:
         record = load_tensors(path)[1]["backbone"]
-        frozen = frozen_clip(record["name"], pretrained, device, precision or record["precision"])
+        name, weights = backbone or record["name"], pretrained or record["pretrained"]
+        frozen = frozen_clip(name, weights, device, precision or record["precision"])
     return load(path, frozen, device=usable(device), precision=precision)
 
 

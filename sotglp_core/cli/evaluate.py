@@ -22,6 +22,7 @@ def evaluate(
     shift: list[str] | None = None,
     classes: list[str] | None = None,
     skip_corrupt: bool = False,
+    backbone: str | None = None,
     pretrained: str | None = None,
     device: str = "auto",
     precision: str | None = None,
@@ -39,7 +40,7 @@ def evaluate(
     from ..storage import write_text
     from .train import known_settings, load_own_task
 
-    model = load_saved(run, device, precision, pretrained)
+    model = load_saved(run, device, precision, backbone, pretrained)
     record = run / "config.json"
     began = read_settings(record, known_settings()) if record.is_file() else {}
     if not began and not data:

@@ -15,6 +15,7 @@ def export(
     run: Path,
     out: Path,
     photos: list[Path] | None = None,
+    backbone: str | None = None,
     pretrained: str | None = None,
     as_json: bool = False,
 ) -> None:
@@ -37,7 +38,7 @@ def export(
     if out.suffix not in (".safetensors", ".onnx"):
         raise ValueError(f"{out} ends in neither .safetensors nor .onnx; name one of the two")
     precision = "fp32" if out.suffix == ".onnx" else None
-    model = load_saved(run, "cpu", precision, pretrained)
+    model = load_saved(run, "cpu", precision, backbone, pretrained)
     if out.suffix == ".onnx":
         birds = species_images("val", 1)
         files = listed_images(photos)[:SAMPLE] if photos else []

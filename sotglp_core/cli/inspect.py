@@ -14,6 +14,7 @@ def inspect(
     photos: list[Path],
     out: Path = Path("inspector.html"),
     top: int = 5,
+    backbone: str | None = None,
     pretrained: str | None = None,
     device: str = "auto",
 ) -> None:
@@ -30,7 +31,7 @@ def inspect(
 
     if out.suffix.lower() not in (".html", ".htm"):
         raise ValueError(f"--out {printable(out)}: give a name that ends in .html")
-    model, files = load_saved(run, device, None, pretrained), listed_images(photos)
+    model, files = load_saved(run, device, None, backbone, pretrained), listed_images(photos)
     images = FolderImages(files, [-1] * len(files))
     inspector = PatchInspector.from_model(model, images, top=top, alt=list(map(printable, files)))
     inspector.save(out, title=f"Who looks where: {printable(run)}")

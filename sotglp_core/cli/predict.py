@@ -22,6 +22,7 @@ def predict(
     heatmap: Path | None = None,
     heatmaps: Path | None = None,
     skip_corrupt: bool = False,
+    backbone: str | None = None,
     pretrained: str | None = None,
     device: str = "auto",
     precision: str | None = None,
@@ -42,7 +43,7 @@ def predict(
     from ..judging.threshold import score_of, threshold_of
     from ..workbench.predict import batches
 
-    model = load_saved(run, device, precision, pretrained)
+    model = load_saved(run, device, precision, backbone, pretrained)
     if (heatmap or heatmaps) and not model.config.local_prompts:
         preset = model.config.preset
         raise ValueError(f"{preset!r} has no local prompts and no heatmap; leave out --heatmap")

@@ -185,9 +185,9 @@ def _learn(model: Any, task: Any, run: Any, as_json: bool, accelerator: Any) -> 
         run.write_metrics(history, result.to_dict())
         run.log(f"tested: accuracy {result.accuracy:.4f}")
         machine = run.read_json("environment.json")
-        command, settings = machine.pop("command", ""), run.read_json("config.json")
         machine.pop("images", None)
-        record = {"command": command, "settings": settings, "environment": machine}
+        record = {"command": machine.pop("command", ""), "settings": run.read_json("config.json")}
+        record |= {"sources": record["settings"].pop("sources", {}), "environment": machine}
         write_report(run / "report.html", model, task, result, history, record)
         run.finish()
 
