@@ -3,6 +3,7 @@
 import hashlib
 import json
 from functools import partial
+from types import SimpleNamespace
 
 import pytest
 import test_catalogue
@@ -16,7 +17,15 @@ from sotglp_core.data.catalogue import CATALOGUE
 from sotglp_core.learning.training import fit
 from sotglp_core.recipes import draw_of
 from sotglp_core.workbench import benchmarks, embedded, experiments
-from sotglp_core.workbench.experiments import Bench, cell, load_or_run, read_rows, read_runs
+from sotglp_core.workbench.experiments import (
+    Bench,
+    cell,
+    draw_for,
+    load_or_run,
+    read_rows,
+    read_runs,
+    settings_for,
+)
 from sotglp_core.workbench.plan import plan
 
 MEASURED = embedded.MEASURED
@@ -159,6 +168,19 @@ def test_a_row_says_what_somebody_else_needs_to_compare(tiny, tmp_path, monkeypa
     assert json.loads(json.dumps(found)) == found == read_runs(tmp_path / "runs.jsonl")[0]
     ours = Bench(tiny, "eurosat", results=tmp_path / "runs.jsonl", draw="exact", **options)
     assert ours.experiment("coop").draw == "exact" and bench.experiment("coop").draw == "coop"
+
+
+def test_settings_and_draw_are_those_of_the_recipe_unless_they_are_given():
+    real, row = SimpleNamespace(name="ViT-B-16"), CATALOGUE["eurosat"]
+    config, sources = settings_for("sotglp", row, real, 16, lr=0.5)
+    found = (config.epochs, config.batch_size, config.crops, config.lr)
+    assert found == (200, 10, "fresh", 0.5)
+    assert sources["lr"] == "given" and "SOT-GLP" in sources["batch_size"]
+    assert sources["support"] == "preset sotglp" and set(sources) == set(config.to_dict())
+    few, _ = settings_for("coop", row, real, 1)
+    assert few.epochs == 50, "CoOp trains for fewer epochs on fewer shots"
+    assert [draw_for(name, row) for name in ("coop", "sotglp")] == ["coop", "stratified"]
+    assert draw_for("sotglp", None) == "exact"
 
 
 def test_a_plan_needs_no_data(tiny, tmp_path):

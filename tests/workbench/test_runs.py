@@ -332,6 +332,13 @@ def test_what_a_killed_save_leaves_is_cleared(train, stop_at, tmp_path):
     assert {path.name for path in tmp_path.iterdir()} == FILES | {".mine.tmp"}
 
 
+def test_fresh_crops_say_their_cost_before_they_are_made(train, tmp_path):
+    code, out, err = train("--out", tmp_path, "--set", "crops=fresh")
+    assert code == 0, err
+    cost = "a new crop of every image in each of 3 epochs: 16 images to encode and 6 steps, about "
+    assert cost in out, "three times four crops, and four images to test on"
+
+
 def test_resuming_a_finished_run_says_so(finished, train):
     content = {path: path.read_bytes() for path in finished[0].iterdir()}
     code, out, _ = train("--out", finished[0], "--resume", data=False)
