@@ -22,7 +22,8 @@ def printable(text: object) -> str:
     """Text on one line that every terminal can print: line breaks, control characters and lone
     surrogates as escapes.
     """
-    return "".join(c if c.isprintable() else ascii(c)[1:-1] for c in str(text))
+    no_break = "\u00a0"  # the space within "1.5 ± 0.1"
+    return "".join(c if c.isprintable() or c == no_break else ascii(c)[1:-1] for c in str(text))
 
 
 def note(text: object) -> None:

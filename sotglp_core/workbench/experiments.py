@@ -201,9 +201,10 @@ def settings_for(
     :param dataset: a row of the catalogue; None: images of one's own, or the embedded task.
     :param shots: None: all images.
     """
-    name, suits = dataset and dataset.name, {"backbone": backbone.name, "shots": shots or 16}
-    config = recipe(method, name, **suits, **changes)
-    sources = recipe_sources(method, name, **suits, **changes)
+    name = dataset.name if dataset else None
+    suits: dict[str, Any] = {"backbone": backbone.name, "shots": shots or 16, **changes}
+    config = recipe(method, name, **suits)
+    sources = recipe_sources(method, name, **suits)
     if method == "zeroshot" and dataset and "template" not in changes:
         config = with_template(config, dataset.template, backbone)
         sources |= dict.fromkeys(("template", "global_context"), f"the prompt of {name}")
