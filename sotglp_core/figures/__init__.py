@@ -3,13 +3,23 @@
 from .base import DIVERGING, HEATMAP, PALETTE, STYLE, style
 from .charts import curves, dots, history, tradeoff
 from .metrics import confusion, reliability, roc, score_histograms
-from .patches import contact_sheet, outline, overlay, partition, partitions, shares, show
+from .patches import (
+    beyond_even,
+    contact_sheet,
+    outline,
+    overlay,
+    partition,
+    partitions,
+    shares,
+    show,
+)
 
 __all__ = [
     "DIVERGING",
     "HEATMAP",
     "PALETTE",
     "STYLE",
+    "beyond_even",
     "confusion",
     "contact_sheet",
     "curves",

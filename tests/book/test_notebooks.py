@@ -16,7 +16,7 @@ NOTEBOOKS = sorted((ROOT / "notebooks").glob("*.ipynb"))
 CELLS, LINES, PLOT_LINES, COLUMNS = 20, 25, 12, 88
 PUBLIC = {"sotglp_core": sotglp_core.__all__, "sotglp_core.pocket": pocket.__all__}
 NO_RUN = "no run"
-NO_FIGURES = {"outline", "show", "style", "DIVERGING", "HEATMAP", "PALETTE", "STYLE"}
+NO_FIGURES = {"beyond_even", "outline", "show", "style", "DIVERGING", "HEATMAP", "PALETTE", "STYLE"}
 DRAWS = {f"figures.{name}" for name in {*sotglp_core.figures.__all__} - NO_FIGURES}
 DRAWS |= {"plt.subplots", "sns.relplot"}
 
