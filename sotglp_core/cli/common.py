@@ -2,7 +2,7 @@
 
 import csv
 import shlex
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 from pathlib import Path
 from typing import Any
 
@@ -10,7 +10,7 @@ from rich.console import Console
 from rich.filesize import decimal
 from rich.table import Column, Table
 
-from ..messages import printable
+from ..messages import did_you_mean, printable
 
 console, errors = Console(), Console(stderr=True)
 
@@ -58,6 +58,14 @@ def cost_in_words(cost: Any) -> list[str]:
     time = f"{seconds:.0f} s" if seconds < 100 else f"{seconds / 60:.0f} min"
     time = time if seconds < 6000 else f"{seconds / 3600:,.0f} h"
     return [f"{cost.images:,}", f"{cost.steps:,}", time, decimal(cost.bytes)]
+
+
+def check_names(names: Iterable[str], known: Collection[str], kind: str) -> None:
+    """:raises ValueError: if one of them is not known, with the nearest name or all there are."""
+    for name in names:
+        if name not in known:
+            near = did_you_mean(name, known) or f"; there are: {', '.join(known)}"
+            raise ValueError(f"there is no {kind} {name!r}{near}")
 
 
 def split_names(texts: list[str] | None) -> list[str]:

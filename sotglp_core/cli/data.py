@@ -8,10 +8,9 @@ from typing import Any
 
 import typer
 from rich.markup import escape
-from rich.table import Column, Table
 
-from ..messages import did_you_mean, printable, progress_bar
-from .common import console, say, show_table
+from ..messages import printable, progress_bar
+from .common import check_names, say, show_table
 from .options import with_help
 
 app = typer.Typer(
@@ -34,19 +33,14 @@ def list_command(as_json: bool = False) -> None:
     if as_json:
         print(json.dumps([asdict(row) for row in CATALOGUE.values()]))
         return
-    what = Column("dataset, folder below the root, licence", overflow="fold")
-    table, kind = Table(Column("name", no_wrap=True), what, NUMBERS, "get"), "classes"
+    rows = []
     for row in CATALOGUE.values():
-        if row.kind != kind:
-            table.add_section()
-        kind = row.kind
         title = row.title + (f", {row.classes} classes" if row.classes else "")
         place = escape(f"{row.folder}/{row.images}".removesuffix("/."))
         get = "downloads" if row.archives else "by hand"
-        table.add_row(
-            row.name, f"{title}\n[dim]{place}; {row.licence}[/]", _counts(row.counts), get
-        )
-    console.print(table)
+        what = f"{title}\n[dim]{place}; {row.licence}[/]"
+        rows.append([row.name, what, _counts(row.counts), get])
+    show_table(["name", "dataset, folder below the root, licence", NUMBERS, "get"], rows)
 
 
 @app.command()
@@ -99,9 +93,7 @@ def get(name: str, *, root: Path) -> None:
     from ..data import download
     from ..data.catalogue import CATALOGUE
 
-    if name not in CATALOGUE:
-        near = did_you_mean(name, CATALOGUE)
-        raise ValueError(f"there is no dataset {name!r}{near}; see `sotglp data list`")
+    check_names([name], CATALOGUE, "dataset")
     row = CATALOGUE[name]
     say(f"{row.title}; licence: {row.licence}")
     if row.archives or row.split:

@@ -2,7 +2,7 @@
 
 from pathlib import Path
 
-from .common import count, say, usable, warn
+from .common import count, frozen_clip, say, warn
 from .predict import listed_images
 
 
@@ -13,7 +13,7 @@ def embed(
     backbone: str = "pocket",
     pretrained: str | None = None,
     device: str = "auto",
-    precision: str = "auto",
+    precision: str | None = None,
 ) -> None:
     """Save CLIP's image features of photos, with the files' names.
 
@@ -23,13 +23,12 @@ def embed(
     """
     import numpy as np
 
-    from ..clip.backbone import load_backbone
     from ..storage import atomic_path, save_tensors
     from ..workbench.predict import embed
 
     if out.suffix not in (".safetensors", ".npz"):
         raise ValueError(f"{out} ends in neither .safetensors nor .npz; name one of the two")
-    frozen = load_backbone(backbone, pretrained, device=usable(device), precision=precision)
+    frozen = frozen_clip(backbone, pretrained, device, precision)
     skip = (lambda message: warn(f"skipped: {message}")) if skip_corrupt else None
     paths, features = embed(frozen, listed_images(photos), on_unreadable=skip)
     files = [str(path) for path in paths]

@@ -1,13 +1,12 @@
 """``sotglp reproduce``: the tables measured again, ours beside the book's or the published ones."""
 
 import json
-from collections.abc import Collection, Iterable
 from pathlib import Path
 from typing import Any
 
 from ..config import PRESETS
-from ..messages import did_you_mean, progress_bar
-from .common import cost_in_words, frozen_clip, say, show_table, split_names, warn
+from ..messages import progress_bar
+from .common import check_names, cost_in_words, frozen_clip, say, show_table, split_names, warn
 
 
 def reproduce(
@@ -40,18 +39,18 @@ def reproduce(
     here = weights_here(backbone, pretrained)
     if table is None:
         return _list(out, root, here, as_json)
-    _check([table], [*embedded.TABLES, *benchmarks.TABLES], "table")
+    check_names([table], [*embedded.TABLES, *benchmarks.TABLES], "table")
     options: dict[str, Any] = {"progress": not as_json}
     if table in embedded.TABLES:
         frozen = frozen_clip("pocket", None, device, precision or "fp64")
         book = embedded.EmbeddedBench(table, out, frozen, **options)
         rows = [(e, {e.label, e.label.rpartition(", ")[0]}) for e in book.experiments()]
-        _check(row or [], {name for _, names in rows for name in names}, "row")
+        check_names(row or [], {name for _, names in rows for name in names}, "row")
         work: list = [(book, e) for e, names in rows if not row or names & set(row)]
     else:
         methods, datasets = split_names([presets]), row or benchmarks.DATASETS[table]
-        _check(methods, PRESETS, "preset")
-        _check(datasets, benchmarks.DATASETS[table], "dataset")
+        check_names(methods, PRESETS, "preset")
+        check_names(datasets, benchmarks.DATASETS[table], "dataset")
         datasets = _with_data(table, datasets, root, plan)
         if not here:
             warn(f"{backbone} {pretrained} is not on this machine; measuring downloads its weights")
@@ -127,13 +126,6 @@ def _with_data(table: str, datasets: list[str], root: str | None, plan: bool) ->
     if all(absent.values()):
         raise ValueError(f"no dataset of {table} is there; name their folder with --root")
     return [name for name in datasets if not absent[name]]
-
-
-def _check(names: Iterable[str], known: Collection[str], kind: str) -> None:
-    for name in names:
-        if name not in known:
-            near = did_you_mean(name, known) or f"; there are: {', '.join(known)}"
-            raise ValueError(f"there is no {kind} {name!r}{near}")
 
 
 def _list(out: Path, root: str | None, here: bool, as_json: bool) -> None:

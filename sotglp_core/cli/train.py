@@ -76,10 +76,8 @@ def train(
         if run.finished:
             say(json.dumps(run.result()) if as_json else f"{run} is finished: nothing to resume")
             return
-    elif not overwrite and run.holds() and (named or not run.finished):
-        ways = ["replace it with --overwrite", "or give another folder with --out"]
-        ways = ways if run.finished else ["go on with --resume", *ways]
-        raise ValueError(f"{run} holds {run.holds()}; {', '.join(ways)}")
+    elif not overwrite:
+        _refuse_to_replace(run, named)
     options = {name: asked.get(name, context.params[name]) for name in TASK}
     changes = {name: value for name, value in asked.items() if name not in (*TASK, "preset")}
     method, (dataset, _) = asked.get("preset", preset), known(options["data"], options["root"])
@@ -229,6 +227,14 @@ def _accelerator(device: str) -> Any:
     accelerator = Accelerator(cpu=device == "cpu")
     atexit.register(accelerator.end_training)
     return accelerator
+
+
+def _refuse_to_replace(run: Any, named: bool) -> None:
+    """A finished run gives way only where no folder was named, and an interrupted one never."""
+    if run.holds() and (named or not run.finished):
+        ways = ["replace it with --overwrite", "or give another folder with --out"]
+        ways = ways if run.finished else ["go on with --resume", *ways]
+        raise ValueError(f"{run} holds {run.holds()}; {', '.join(ways)}")
 
 
 def _as_begun(run: Any, asked: dict, overwrite: bool) -> dict:

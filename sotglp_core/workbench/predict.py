@@ -82,14 +82,10 @@ def embed(
     :param on_unreadable: as in :func:`batches`.
     :raises ValueError: naming the image that can't be read; if none can.
     """
-    images, read, features = FolderImages(paths, [-1] * len(paths)), [], []
-    chunks = torch.arange(len(paths)).split(batch_size)
-    stream = pixel_batches(backbone, images, chunks, on_unreadable=on_unreadable)
-    with progress_bar(total=len(paths), desc="embed", unit="image", delay=2) as bar:
-        for indices, pixels in stream:
-            read += [paths[i] for i in indices]
-            features.append(backbone.encode_image(pixels, dense="plain").image.float().cpu())
-            bar.update(len(indices))
+    read, features = [], []
+    for files, pixels in _pixels(backbone, paths, batch_size, on_unreadable, "embed"):
+        read += files
+        features.append(backbone.encode_image(pixels, dense="plain").image.float().cpu())
     if not read:
         raise ValueError("none of the images can be read")
     return read, torch.cat(features)
@@ -115,14 +111,26 @@ def batches(
     """
     model.eval()
     text, backbone = model.text_features(), model.backbone
+    what = "predict" if progress else ""
+    for files, pixels in _pixels(backbone, paths, batch_size, on_unreadable, what):
+        seen = backbone.encode_image(pixels, dense=model.config.dense)
+        prediction = model(seen._replace(patches=seen.patches.half()), text)
+        yield Batch(files, pixels, prediction)
+
+
+def _pixels(
+    backbone: Backbone,
+    paths: Sequence[Path],
+    batch_size: int,
+    on_unreadable: Callable[[str], None] | None,
+    what: str,
+) -> Iterator[tuple[list[Path], Tensor]]:
+    """The files that can be read and their pixels, with a bar that says what is done; "": none."""
     images = FolderImages(paths, [-1] * len(paths))
     chunks = torch.arange(len(paths)).split(batch_size)
     stream = pixel_batches(backbone, images, chunks, on_unreadable=on_unreadable)
-    with progress_bar(
-        total=len(paths), desc="predict", unit="image", show=progress, delay=2
-    ) as bar:
+    bar = progress_bar(total=len(paths), desc=what, unit="image", show=bool(what), delay=2)
+    with bar:
         for indices, pixels in stream:
-            seen = backbone.encode_image(pixels, dense=model.config.dense)
-            prediction = model(seen._replace(patches=seen.patches.half()), text)
-            yield Batch([paths[i] for i in indices], pixels, prediction)
+            yield [paths[i] for i in indices], pixels
             bar.update(len(indices))
