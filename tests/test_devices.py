@@ -30,7 +30,12 @@ from sotglp_core.clip.backbone import _choose_precision, choose_device
 
 ROOT = Path(__file__).parents[1] / "sotglp_core"
 METHODS = ("sotglp-proj", "gallop", "locoop")
-ON_THE_CPU = {"_difference", "numbers", "plan"}  # functions that only see tensors of the CPU
+ON_THE_CPU = {
+    "_difference",
+    "embed",
+    "numbers",
+    "plan",
+}  # functions that only see tensors of the CPU
 
 
 @pytest.mark.parametrize("capability, precision", [((7, 5), "fp16"), ((8, 0), "bf16")])

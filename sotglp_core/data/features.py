@@ -23,7 +23,7 @@ from torch import Tensor
 from ..clip.backbone import Backbone, ImageFeatures
 from ..messages import progress_bar
 from ..storage import WriteError, map_rows, save_rows
-from .images import Images, random_view
+from .images import Images, held_images, random_view
 
 ENTRY = re.compile(r"\.?(?P<backbone>[\w.-]+)-[0-9a-f]{32}\.npy(?P<unfinished>\..+\.tmp)?")
 AHEAD = 2  # batches that are made while the caller uses one
@@ -162,6 +162,13 @@ def _ahead(pool: ThreadPoolExecutor, make: Callable[[Any], Any], given: Iterable
         yield made.popleft().result()
 
 
+def images_of(given: Any) -> Any:
+    """Images and features as they are; other things by
+    :func:`~sotglp_core.data.images.held_images`.
+    """
+    return given if isinstance(given, Images | Features) else held_images(given)
+
+
 def encode(
     backbone: Backbone,
     images: Images | Features,
@@ -176,7 +183,7 @@ def encode(
 ) -> Features:
     """Global features and dense patch tokens of all images, on the CPU.
 
-    :param images: anything that is already :class:`Features` is returned as it is.
+    :param images: as in :func:`images_of`; :class:`Features` are returned as they are.
     :param dense: as in :meth:`Backbone.encode_image`.
     :param crops: random views of each image beside the plain one, drawn by ``seed``.
     :param cache: look the features up in :func:`cache_folder` and keep
@@ -185,6 +192,7 @@ def encode(
     :raises ValueError: naming an image that can't be read, or on features with other patches than
         ``dense``.
     """
+    images = images_of(images)
     if isinstance(images, Features):
         if images.dense not in (None, dense):
             raise ValueError(

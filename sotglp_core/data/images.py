@@ -12,7 +12,9 @@ from abc import ABC, abstractmethod
 from collections.abc import Sequence
 from contextlib import suppress
 from functools import cache
+from numbers import Integral
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from PIL import Image, ImageOps, UnidentifiedImageError
@@ -83,6 +85,60 @@ class FolderImages(Images):
 
     def subset(self, indices: Sequence[int]) -> FolderImages:
         return FolderImages([self.paths[i] for i in indices], self.labels[list(indices)])
+
+
+class HeldImages(Images):
+    """Images in memory, or of a dataset of torchvision's.
+
+    :param items: images of Pillow, or (image, label) pairs.
+    """
+
+    def __init__(self, items: Sequence, labels: Sequence[int] | np.ndarray):
+        self.items, self.labels = items, np.asarray(labels, dtype=np.int64)
+        self.names = [f"image {i}" for i in range(len(self.labels))]
+
+    def __getitem__(self, i: int) -> Image.Image:
+        """Image i in RGB.
+
+        :raises ValueError: if it is no image of Pillow.
+        """
+        image = _pair(self.items[i])[0]
+        if not isinstance(image, Image.Image):
+            raise ValueError(
+                f"image {i} is a {type(image).__name__}; give images of Pillow, and datasets "
+                "without a transform"
+            )
+        return image.convert("RGB")
+
+    def fingerprint(self) -> str:
+        digest = hashlib.sha256()
+        for i in range(len(self)):
+            digest.update(f"{self[i].size}".encode() + self[i].tobytes())
+        return digest.hexdigest()
+
+    def subset(self, indices: Sequence[int]) -> HeldImages:
+        return HeldImages([self.items[i] for i in indices], self.labels[list(indices)])
+
+
+def held_images(items: Any) -> HeldImages:
+    """Images of Pillow, which are of no class; (image, label) pairs; or a dataset of torchvision's,
+    whose labels are taken from the attribute where it has them all.
+
+    :raises ValueError: if it has no items, or a label is no integer.
+    """
+    if not hasattr(items, "__getitem__") or not hasattr(items, "__len__"):
+        raise ValueError(f"a {type(items).__name__} holds no images; give a list, or a dataset")
+    attributes = (getattr(items, name, None) for name in ("targets", "labels", "_labels"))
+    labels = next((found for found in attributes if found is not None), None)
+    if labels is None or getattr(items, "target_transform", None):
+        labels = [_pair(items[i])[1] for i in range(len(items))]
+    if not all(isinstance(label, Integral) for label in np.asarray(labels).tolist()):
+        raise ValueError("a label is no integer; give (image, class index) pairs")
+    return HeldImages(items, np.asarray(labels))
+
+
+def _pair(item: Any) -> tuple:
+    return tuple(item[:2]) if isinstance(item, tuple | list) else (item, -1)
 
 
 def read_image(path: str | Path, *, side: int | None = None) -> Image.Image:

@@ -3,11 +3,12 @@
 import hashlib
 import random
 from collections.abc import Sequence
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from .images import FolderImages
+from .images import Images
 
 DRAWS = ("exact", "coop", "stratified")
 
@@ -63,13 +64,14 @@ def few_shot(
     return np.concatenate(few)
 
 
-def draw_parts(images: FolderImages) -> dict[str, FolderImages]:
+def draw_parts(images: Images) -> dict[str, Images]:
     """A fixed draw of 30 % of each class's images to test, 20 % to validation, the rest to train.
 
     A class's files are taken in the order of a digest of their names, so that a new photo or class
     moves few others.
     """
-    digests = [hashlib.sha256(path.name.encode(errors="replace")).digest() for path in images.paths]
+    files = [Path(name).name.encode(errors="replace") for name in images.names]
+    digests = [hashlib.sha256(name).digest() for name in files]
     parts: dict[str, list[int]] = {"train": [], "val": [], "test": []}
     for label in np.unique(images.labels):
         own = np.flatnonzero(images.labels == label).tolist()

@@ -5,6 +5,7 @@ from collections import Counter
 from collections.abc import Container, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
+from typing import Any
 
 from ..messages import did_you_mean, note, printable, progress_bar
 from ..pocket.traits import SPECIES
@@ -12,7 +13,7 @@ from ..pocket.world import SHIFTS
 from . import embedded as pocket
 from .catalogue import CATALOGUE, Dataset, detect, read_split
 from .folders import PARTS, Listing, Photo, chosen_keys, list_images, read_folder
-from .images import FolderImages, Images, file_version, read_image
+from .images import FolderImages, HeldImages, Images, file_version, held_images, read_image
 from .labels import LISTS, read_list, read_names
 from .names import class_names as name_classes
 from .names import composed, plain_words, same
@@ -38,7 +39,7 @@ class Task:
 
 
 def load_task(
-    source: Source = "pocket",
+    source: Any = "pocket",
     *,
     root: Source | None = None,
     shots: int | None = 16,
@@ -59,13 +60,14 @@ def load_task(
 
     :param source: "pocket"; a name of :data:`~sotglp_core.data.catalogue.CATALOGUE` together with
         ``root``, or the dataset's own folder; a folder, see
-        :func:`~sotglp_core.data.folders.read_folder`; or a CSV or JSON file, see
-        :func:`~sotglp_core.data.labels.read_list`.
+        :func:`~sotglp_core.data.folders.read_folder`; a CSV or JSON file, see
+        :func:`~sotglp_core.data.labels.read_list`; or images, see
+        :func:`~sotglp_core.data.images.held_images`, or {"train": images, "test": images}.
     :param root: the folder that holds the catalogue's datasets.
     :param shots: training images of each class, drawn by ``seed``; None: all.
     :param draw: "exact", "coop" or "stratified", see :func:`~sotglp_core.data.sampling.few_shot`.
     :param classes: the classes to use, by folder, label or name; ("base",) or ("new",) for half of
-        them; None: all.
+        them; None: all. Of images without ``classes`` of their own: the classes' names.
     :param ood: folders of images that belong to no class, or names of the catalogue.
     :param ood_exclude: sub-folders of the OOD folders to leave out.
     :param shifts: more test sets, each a source as in :func:`load_test_task`; for "pocket" also
@@ -76,9 +78,15 @@ def load_task(
     :raises ValueError: saying which folder, class or file is wrong and how to mend it.
     """
     reader = _Reader(root, skip_corrupt)
-    listing, template = reader.listing(source, names)
     parts: dict[str, Images] = {}
-    if listing is None:
+    listing, template = None, None
+    held = not isinstance(source, str | Path)
+    if not held:
+        listing, template = reader.listing(source, names)
+    if held:
+        class_names, parts = _held_parts(source, classes)
+        source = type(source).__name__
+    elif listing is None:
         species = Listing([], "pocket", list(SPECIES))
         class_names = tuple(chosen_keys(classes, species) if classes else SPECIES)
         parts = _pocket_parts(class_names)
@@ -107,6 +115,23 @@ def load_task(
     task = Task(str(source), class_names, train, parts["val"], test, {}, template=template)
     task = replace(task, shifts=reader.shifts(shifts, task, listing))
     return replace(task, ood=reader.ood(ood, task, ood_exclude))
+
+
+def _held_parts(source: Any, classes: Sequence[str] | None) -> tuple[tuple[str, ...], dict]:
+    """Class names and parts of images that the caller holds."""
+    given = source if isinstance(source, Mapping) else {"": source}
+    named = (getattr(images, "classes", None) for images in given.values())
+    names = next(filter(None, named), classes)
+    if names is None or (classes is not None and list(classes) != list(names)):
+        raise ValueError("name the classes of these images, all of them, in the order of labels")
+    sets = {part: held_images(images) for part, images in given.items()}
+    if any(len(images) and images.labels.max() >= len(names) for images in sets.values()):
+        raise ValueError(f"a label is beyond the {len(names)} classes, {', '.join(names)[:200]}")
+    if "" in sets:
+        return tuple(names), draw_parts(sets[""])
+    if unknown := sets.keys() - PARTS.keys():
+        raise ValueError(f"there is no part {min(unknown)!r}; give train, test and perhaps val")
+    return tuple(names), {part: sets.get(part, HeldImages([], [])) for part in PARTS}
 
 
 def load_test_task(

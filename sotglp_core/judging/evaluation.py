@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 
 from ..data import Images
-from ..data.features import Features, encode
+from ..data.features import Features, encode, images_of
 from ..distributed import Processes
 from ..messages import progress_bar
 from ..method.model import SOTGLP, Prediction
@@ -63,6 +63,7 @@ def outputs(
     :raises ValueError: if there is no image, or fewer than processes.
     """
     model.eval()
+    images = images_of(images)
     processes, number = Processes(accelerator), len(images)
     if number < processes.number:
         raise ValueError(
@@ -110,15 +111,16 @@ def evaluate(
 ) -> Evaluation:
     """Accuracy, expected calibration error; AUROC, AUPR and FPR95 by score and OOD set.
 
-    :param test: in-distribution images with labels.
+    :param test: in-distribution images with labels; as all sets, also a list of Pillow's images or
+        a dataset of torchvision's, see :func:`~sotglp_core.data.images.held_images`.
     :param ood: sets of images of none of the classes; "mean" in the result is the mean over them.
     :param shifts: other labelled images; where a set has only some of the classes (ImageNet-A and
         -R, say), the prediction is the best of those, as in CoOp's evaluation.
     :param accelerator: as in :func:`outputs`.
     :raises ValueError: if there are no test images, or a label is outside the classes.
     """
+    test, shifts = images_of(test), {name: images_of(x) for name, x in (shifts or {}).items()}
     labels = labels_of(model, test)
-    shifts = shifts or {}
     truths = {name: labels_of(model, images) for name, images in shifts.items()}
     run = partial(outputs, model, progress=progress, accelerator=accelerator)
     inside = run(test, description="test")

@@ -14,7 +14,7 @@ from torch import Tensor
 from ..clip.backbone import ImageFeatures
 from ..config import Config
 from ..data import Images
-from ..data.features import Features
+from ..data.features import Features, images_of
 from ..distributed import Processes
 from ..messages import progress_bar
 from ..method.losses import training_loss
@@ -41,7 +41,8 @@ def fit(
     Epochs, batch size, learning rate and seed come from ``model.config``; the model learns in place
     and is left in evaluation mode.
 
-    :param train: the few-shot images; or their features, except for fresh crops.
+    :param train: the few-shot images, see also :func:`~sotglp_core.data.images.held_images`; or
+        their features, except for fresh crops.
     :param on_epoch: called with every :class:`Epoch` as it ends, after its checkpoint is written.
     :param checkpoint: a file for all that training needs to go on, written before the first epoch
         and after each one. Where it exists, training goes on from it, on one processor and as many
@@ -52,7 +53,7 @@ def fit(
     :raises ValueError: if a label is outside the classes, a feature is not finite, the prompts grow
         without bound, or ``checkpoint`` can't be written or belongs to another training.
     """
-    config, processes = model.config, Processes(accelerator)
+    config, processes, train = model.config, Processes(accelerator), images_of(train)
     progress = progress and processes.rank == 0
     source = Source(model, train, processes, progress)
     model.train()

@@ -420,7 +420,7 @@ def test_help_has_examples_that_are_right(monkeypatch, capsys):
 
 def test_help_lists_the_settings(monkeypatch, capsys):
     _, out, _ = run(monkeypatch, capsys, "train", "--help")
-    assert {"epsilon", "top_k", "views"} <= set(re.findall(r"\w+", out))
+    assert {"epsilon", "top_k", "crops"} <= set(re.findall(r"\w+", out))
 
 
 @pytest.mark.slow

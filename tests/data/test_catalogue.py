@@ -528,5 +528,5 @@ def test_train_on_a_dataset_of_the_catalogue(tmp_path, monkeypatch, capsys):
     )
     assert (
         code == 0
-        and json.loads((tmp_path / "two/config.json").read_text())["template"] == "a photo of a {}."
+        and json.loads((tmp_path / "two/config.json").read_text())["template"] == "a photo of a {}"
     )
