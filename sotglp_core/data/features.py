@@ -10,7 +10,7 @@ import time
 import warnings
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -115,51 +115,45 @@ def pixel_batches(
     height, width = backbone.model.visual.image_size
     side = max(height, width)
     detail = side if tuple(views) == (None,) else 4 * side  # a crop may show little of the image
+    pinned = backbone.device.type == "cuda"
 
-    def room(batch: Tensor) -> tuple[Tensor, Tensor]:
-        shape = (len(batch), len(views), 3, height, width)
-        return batch, torch.empty(shape, pin_memory=backbone.device.type == "cuda")
+    def prepare(index: int, pixels: Tensor) -> str:
+        """Fills (views, 3, H, W) pixels; says why where that is not possible."""
+        try:
+            image = images.draft(index, detail)
+        except ValueError as error:
+            return str(error)
+        for seen, view in zip(pixels, views):
+            crop = image if view is None else random_view(image, side, view)
+            seen.copy_(backbone.preprocess(crop))
+        return ""
 
-    def make(given: tuple[Tensor, Tensor]) -> tuple[list[int], Tensor, list[str]]:
-        batch, pixels = given
+    def begin(indices: list[int]) -> tuple[list[int], Tensor, list[Future]]:
+        pixels = torch.empty(len(indices), len(views), 3, height, width, pin_memory=pinned)
+        return indices, pixels, [threads.submit(prepare, *row) for row in zip(indices, pixels)]
 
-        def prepare(row: int) -> str:
-            try:
-                image = images.draft(int(batch[row]), detail)
-            except ValueError as error:
-                return str(error)
-            for seen, view in zip(pixels[row], views):
-                crop = image if view is None else random_view(image, side, view)
-                seen.copy_(backbone.preprocess(crop))
-            return ""
-
-        errors = list(decoders.map(prepare, range(len(batch))))
-        good = [row for row, error in enumerate(errors) if not error]
-        pixels = pixels if len(good) == len(batch) else pixels[good]
-        return batch[good].tolist(), pixels.flatten(0, 1), [*filter(None, errors)]
-
-    with (
-        ThreadPoolExecutor(workers or os.cpu_count()) as decoders,
-        ThreadPoolExecutor(AHEAD) as pool,
-    ):
-        for indices, pixels, errors in _ahead(pool, make, map(room, batches)):
-            for error in errors:
+    with ThreadPoolExecutor(workers or os.cpu_count()) as threads:
+        for indices, pixels, rows in _ahead(begin(batch.tolist()) for batch in batches):
+            errors = [row.result() for row in rows]
+            for error in filter(None, errors):
                 if on_unreadable is None:
                     raise ValueError(error)
                 on_unreadable(error)
-            if indices:
-                yield indices, pixels.to(backbone.device, non_blocking=True)
+            good = [row for row, error in enumerate(errors) if not error]
+            if good:
+                pixels = pixels if len(good) == len(rows) else pixels[good]
+                pixels = pixels.to(backbone.device, non_blocking=True).flatten(0, 1)
+                yield [indices[row] for row in good], pixels
 
 
-def _ahead(pool: ThreadPoolExecutor, make: Callable[[Any], Any], given: Iterable) -> Iterator:
-    """make(x) of each x in order, where those of the next ``AHEAD`` are being made."""
-    made: deque = deque()
-    for x in given:
-        made.append(pool.submit(make, x))
-        if len(made) > AHEAD:
-            yield made.popleft().result()
-    while made:
-        yield made.popleft().result()
+def _ahead(batches: Iterable) -> Iterator:
+    """The batches, of which the next ``AHEAD`` are begun before one is given out."""
+    begun: deque = deque()
+    for batch in batches:
+        begun.append(batch)
+        if len(begun) > AHEAD:
+            yield begun.popleft()
+    yield from begun
 
 
 def images_of(given: Any) -> Any:
