@@ -23,6 +23,8 @@ from .learning.checkpoint import save as save
 from .learning.training import fit as fit
 from .method.losses import prompt_loss as prompt_loss
 from .method.model import SOTGLP as SOTGLP
+from .method.model import with_classes as with_classes
+from .method.model import zero_shot as zero_shot
 from .recipes import recipe as recipe
 from .transport.sinkhorn import sinkhorn as sinkhorn
 from .workbench.experiments import Bench as Bench

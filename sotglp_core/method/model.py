@@ -302,6 +302,29 @@ def text_free(model: SOTGLP) -> SOTGLP:
 
 
 @torch.no_grad()
+def zero_shot(
+    backbone: Backbone, class_names: Sequence[str], templates: Sequence[str] = ("a photo of a {}.",)
+) -> SOTGLP:
+    """CLIP as it is: t_c = unit vector along the mean over the templates of unit text features.
+
+    :param templates: each with {} for the class name; several are CLIP's prompt ensembling.
+    :return: a text-free model.
+    :raises ValueError: if there is no template, or one has not one {}.
+
+    Source: Radford et al., ICML 2021 (arXiv 2103.00020), section 3.1.4.
+    """
+    configs = [recipe("zeroshot", backbone=backbone.name, template=x) for x in templates]
+    if not configs:
+        raise ValueError("there is no template; give at least one, such as 'a photo of a {}.'")
+    texts = ([x.replace("{}", name) for name in class_names] for x in templates)
+    features = torch.stack([backbone.encode_text(filled) for filled in texts])  # (templates, C, D)
+    mean = normalize(features.to(backbone.compute_dtype), dim=-1).mean(0)
+    model = SOTGLP(backbone, class_names, configs[0], text_free=True)
+    model.load_state_dict({"global_prompts.features": normalize(mean, dim=-1)[:, None]})
+    return model.eval()
+
+
+@torch.no_grad()
 def with_classes(model: SOTGLP, class_names: Sequence[str]) -> SOTGLP:
     """What was learned, applied to other classes, in evaluation mode: base-to-new generalisation.
 
