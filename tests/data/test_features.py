@@ -12,7 +12,7 @@ from PIL import Image
 from sotglp_core import SOTGLP, fit, preset
 from sotglp_core.clip.backbone import ImageFeatures
 from sotglp_core.data import FolderImages, Images
-from sotglp_core.data.features import cache_entries, cache_folder, encode
+from sotglp_core.data.features import cache_entries, cache_folder, encode, pixel_batches
 from sotglp_core.data.images import random_view
 
 CALTECH = Path(__file__).parents[3] / "shared" / "data" / "caltech-101" / "101_ObjectCategories"
@@ -181,13 +181,13 @@ def test_large_jpegs_are_decoded_smaller(tiny, tmp_path):
 
 
 @pytest.mark.skipif(not CALTECH.is_dir(), reason="the Caltech-101 photos are not on this machine")
-def test_the_loader_is_faster_than_the_encoder(tiny):
+def test_the_stream_of_fresh_crops_keeps_the_encoder_busy(tiny):
+    """At 85 % of its own rate or more: of the processor's time, the stream takes the rest."""
     images = FolderImages(sorted(CALTECH.glob("*/image_0001.jpg"))[:64], [0] * 64)
     start = time.process_time()
-    pixels = torch.stack([tiny.preprocess(images.draft(i, 112)) for i in range(64)])
+    ((_, pixels),) = pixel_batches(tiny, images, [torch.arange(64)], views=[(1, 1)])
     loaded = time.process_time()
     with torch.no_grad():
         tiny.encode_image(pixels)
-    assert 3 * (loaded - start) < time.process_time() - loaded, (
-        "processor time: decoding against encoding"
-    )
+    encoded = time.process_time()
+    assert encoded - loaded > 0.85 * (encoded - start)
