@@ -8,7 +8,7 @@ STAMP = $(VENV)/.installed
 CHECK_PYTHON = import sys; sys.exit(not (3, 11) <= sys.version_info[:2] <= (3, 13))
 
 RESOLUTION ?= lowest-direct
-TESTING = pytest pytest-timeout pytest-xdist hypothesis nbformat nbmake ipykernel
+TESTING = pytest pytest-timeout pytest-xdist hypothesis nbformat ipykernel
 PARALLEL = -n auto --maxprocesses 4 --dist loadfile
 export HF_HUB_OFFLINE ?= 1
 export PIP_DISABLE_PIP_VERSION_CHECK = 1
