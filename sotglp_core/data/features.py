@@ -26,11 +26,9 @@ from ..storage import WriteError, map_rows, save_rows
 from .images import Images, held_images, random_view
 
 ENTRY = re.compile(r"\.?(?P<backbone>[\w.-]+)-[0-9a-f]{32}\.npy(?P<unfinished>\..+\.tmp)?")
-AHEAD = 2  # batches that are made while the caller uses one
+AHEAD = 2  # batches that are being made while the caller uses one
 DAY = 86_400
 BEING_WRITTEN = 600  # seconds for which an unfinished file may be waiting for its next batch
-
-
 View = tuple[int, int] | None  # the plain image, or the seed of a random view of it
 
 
@@ -61,9 +59,8 @@ class Features:
 
     def draw(self, index: Tensor) -> ImageFeatures:
         """A random view of each of some images; a single view takes nothing from the generator."""
-        return self.batch(
-            index, view=torch.randint(self.views, index.shape) if self.views > 1 else 0
-        )
+        view = torch.randint(self.views, index.shape) if self.views > 1 else 0
+        return self.batch(index, view=view)
 
     def by_image(self) -> tuple[Tensor, Tensor]:
         """The image features as (n, views, D) and the patches as (n, views, P, V)."""
