@@ -2,7 +2,7 @@
 
 import json
 
-from .common import frozen_clip, show_table
+from .common import count, frozen_clip, show_table
 
 
 def bench(
@@ -25,15 +25,16 @@ def bench(
     from ..workbench.timing import speeds
 
     frozen = frozen_clip(backbone, pretrained, device, precision)
-    machine = environment(str(frozen.device))
+    clip, machine = f"{frozen.name} {frozen.pretrained}", environment(str(frozen.device))
     rows = speeds(frozen, classes, shots, progress=not as_json)
     if as_json:
         named = {what: {"value": value, "unit": unit} for what, (value, unit) in rows.items()}
-        print(json.dumps({**machine, "classes": classes, "shots": shots, "rows": named}))
+        about = {"backbone": clip, "precision": frozen.precision, "classes": classes}
+        print(json.dumps({**machine, **about, "shots": shots, "rows": named}))
         return
     title = (
-        f"{frozen.name} {frozen.pretrained} in {frozen.precision}, {classes} classes, "
-        f"{shots} shots; {machine['processor']}, {machine['threads']} threads, "
+        f"{clip} in {frozen.precision}, {classes} classes, "
+        f"{shots} shots; {machine['processor']}, {count(machine['threads'], 'thread')}, "
         f"torch {machine['torch']}"
     )
     lines = [

@@ -341,7 +341,9 @@ def test_a_run_holds_all_that_its_table_shows(reproduce, monkeypatch):
 def test_bench_measures_this_machine(monkeypatch, capsys):
     words = ("bench", "--backbone", "pocket", "--classes", "2", "--shots", "1")
     code, out, _ = run(monkeypatch, capsys, *words, "--json")
-    rows = json.loads(out)["rows"]
+    told = json.loads(out)
+    rows = told["rows"]
+    assert {"device", "torch", "precision"} <= set(told) and told["backbone"] == "pocket embedded"
     assert code == 0 and rows["train zeroshot"]["value"] == 0 < rows["train sotglp"]["value"]
     code, out, _ = run(monkeypatch, capsys, *words)
     assert code == 0 and all(name in out for name in rows)
