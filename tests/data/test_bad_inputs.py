@@ -140,6 +140,7 @@ def test_the_command_says_so_too(case, folder, monkeypatch, capsys):
         and "%|" not in line
         and "?epoch/s" not in line
         and "Caltech-101: split" not in line
+        and ": left out are " not in line
     ]
     assert code == 2 and len(lines) == 1 and lines[0].strip().startswith("sotglp: "), err
 

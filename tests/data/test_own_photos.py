@@ -3,6 +3,7 @@
 import json
 
 import numpy as np
+import PIL
 import pytest
 import torch
 from PIL import Image, features
@@ -156,6 +157,8 @@ def sizes(task):
 def test_every_kind_of_image_is_read_right(tmp_path, kind):
     if not features.check("avif") and kind == "avif":
         pytest.skip("this Pillow has no AVIF")
+    if kind == "ycbcr tiff" and int(PIL.__version__.split(".")[0]) < 13:
+        pytest.skip("Pillow before 13 does not read what it writes here")
     image, suffix, options, expected = KINDS[kind]
     image.save(tmp_path / f"x.{suffix}", **options)
     seen = read_image(tmp_path / f"x.{suffix}")
