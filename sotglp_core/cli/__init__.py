@@ -1,8 +1,12 @@
 """The ``sotglp`` command."""
 
+import getpass
 import io
+import os
 import signal
 import sys
+import tempfile
+from pathlib import Path
 from typing import Annotated, Any
 
 import typer
@@ -60,6 +64,7 @@ def main() -> None:
     """
     if isinstance(sys.stdout, io.TextIOWrapper):  # neither closed nor replaced
         sys.stdout.reconfigure(errors="backslashreplace")
+    _name_user()
     before = {number: signal.getsignal(number) for number in _signals()}
     for number, handler in before.items():
         if handler is not signal.SIG_IGN:  # as nohup wants it
@@ -88,6 +93,18 @@ def main() -> None:
 
 
 NO_MEMORY = ("out of memory", "can't allocate memory")
+
+
+def _name_user() -> None:
+    """A name and a home for users that are only a number, as in containers: libraries ask."""
+    try:
+        getpass.getuser()
+    except (KeyError, OSError):
+        os.environ["USER"] = str(os.getuid())
+    try:
+        Path.home()
+    except RuntimeError:
+        os.environ["HOME"] = tempfile.gettempdir()
 
 
 def _signals() -> list[int]:

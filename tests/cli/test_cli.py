@@ -453,3 +453,17 @@ def test_real_photos(monkeypatch, capsys, tmp_path):
         tmp_path / "h.png",
     )
     assert code == 0 and (tmp_path / "h.png").exists()
+
+
+def test_a_user_without_name_and_home(monkeypatch, capsys):
+    """As in a container that runs under a bare number."""
+
+    def unknown(*_):
+        raise KeyError("getpwuid(): uid not found: 12345")
+
+    for name in ("HOME", "LOGNAME", "USER", "LNAME", "USERNAME", "SOTGLP_CACHE", "XDG_CACHE_HOME"):
+        monkeypatch.setenv(name, "")  # so that what the command sets is undone
+        monkeypatch.delenv(name)
+    monkeypatch.setattr("pwd.getpwuid", unknown)
+    code, out, err = run(monkeypatch, capsys, "cache", "show")
+    assert code == 0 and "entries" in out, err
