@@ -28,6 +28,7 @@ def test_where_settings_come_from():
     assert sources["lr"] == RECIPES["coop"]["source"]
     assert recipe("coop", "dtd", **given).epochs == 3
     assert recipe_sources("coop")["lr"] == "validation images of the embedded task"
+    assert recipe("coop").lr < recipe("sotglp").lr  # contexts that start at random
 
 
 def test_a_dataset_of_ones_own_has_the_presets_settings():

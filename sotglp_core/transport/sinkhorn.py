@@ -20,9 +20,7 @@ from torch import Tensor
 BACKENDS = ("auto", "torch", "triton")
 SCALING_ITERATIONS = 60  # what the scaling form may spend before the Newton steps take over
 NEWTON_BATCH = 1 << 14  # problems
-SERIAL = (
-    1 << 15
-)  # entries below which one thread does an operation of torch alone (but exp and log)
+SERIAL = 1 << 15  # entries below which one thread does an operation alone (but exp and log)
 DAMPINGS = (1, 0.5, 0.25, 0.1, 0.02)  # of the Newton steps that are tried
 
 
