@@ -37,7 +37,7 @@ def test_a_few_species():
     assert (np.asarray(task.test[0]) == np.asarray(load_task(shots=2).test[150])).all(), (
         "a species looks the same in any choice of classes"
     )
-    with pytest.raises(ValueError, match="no species 'dodo'"):
+    with pytest.raises(ValueError, match="pocket has no class 'dodo'"):
         load_task(classes=["dodo", *names])
 
 

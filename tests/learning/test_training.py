@@ -34,7 +34,7 @@ def test_overfits_a_handful_of_images(tiny, names, features, name):
         weight_decay=0.0,
     )
     assert history[-1].loss < history[0].loss - 0.3
-    assert history[-1].accuracy >= 9 / 11
+    assert history[-1].accuracy > 8.5 / 11
 
 
 def test_same_seed_same_prompts(tiny, names, features):
