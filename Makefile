@@ -42,6 +42,7 @@ versions: ## test the lowest versions that pyproject.toml allows (RESOLUTION=hig
 	uv venv --quiet --python $(PYTHON) _build/versions
 	uv pip compile --quiet --all-extras --resolution $(RESOLUTION) pyproject.toml -o _build/versions/set.txt
 	uv pip install --quiet --python _build/versions -r _build/versions/set.txt $(TESTING)
+	uv pip install --quiet --python _build/versions --no-deps -e .
 	OMP_NUM_THREADS=1 _build/versions/bin/python -m pytest $(PARALLEL) --ignore tests/book
 
 coverage: $(STAMP) ## the lines of the package that no test runs

@@ -53,7 +53,7 @@ def watch(event, details):
         event in FORBIDDEN or event == "socket.connect" and isinstance(details[1], tuple)
     ):  # a text: another process of this machine
         raise Escaped(event, details)
-    changed = [details[i] for i in CHANGES.get(event, ())]
+    changed = [details[i] for i in CHANGES.get(event, ()) if not isinstance(details[i], int)]
     if event == "open" and isinstance(details[0], str | bytes) and details[2] & WRITES:
         changed = [os.path.realpath(details[0])]
     for path in map(os.path.abspath, map(os.fsdecode, changed)):

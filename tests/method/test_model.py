@@ -1,3 +1,5 @@
+from functools import partial
+
 import pytest
 import torch
 from torch.nn.functional import normalize
@@ -5,7 +7,7 @@ from torch.nn.functional import normalize
 from sotglp_core import SOTGLP, preset, recipe
 from sotglp_core.config import PRESETS
 from sotglp_core.method.model import text_free
-from sotglp_core.transport.sinkhorn import marginal_violation
+from sotglp_core.transport.sinkhorn import marginal_violation, sinkhorn
 
 B, C, P = 3, 5, 196
 
@@ -129,17 +131,16 @@ def test_an_unknown_allocation_is_refused_at_once(tiny, names):
         SOTGLP(tiny, names, preset("sotglp", allocation="uniforn"))
 
 
-@pytest.mark.parametrize(
-    "name, epsilon, converged", [("sotglp", 0.1, True), ("sotglp", 1e-17, False)]
-)
+@pytest.mark.parametrize("iterations, converged", [(1000, True), (1, False)])
 @torch.no_grad()
-def test_tells_whether_the_plans_have_converged(tiny, names, features, name, epsilon, converged):
-    config = preset(name, epsilon=epsilon, local_init="xavier")
-    found = SOTGLP(tiny, names, config).eval()(features.batch(slice(0, B))).alignment
+def test_tells_whether_the_plans_have_converged(tiny, names, features, iterations, converged):
+    solver = partial(sinkhorn, max_iterations=iterations)
+    model = SOTGLP(tiny, names, preset("sotglp", epsilon=1e-3), solver=solver).eval()
+    found = model(features.batch(slice(0, B))).alignment
     assert found.converged.shape == (B, C) and bool(found.converged.all()) == converged
     K, N = found.plan.shape[-2:]
     violation = marginal_violation(found.plan, torch.full((K,), 1 / K), torch.full((N,), 1 / N))
-    assert ((violation < 1e-3) == found.converged).all()
+    assert ((violation < 1e-5) == found.converged).all()
     gallop = SOTGLP(tiny, names, preset("gallop")).eval()(features.batch(slice(0, B)))
     assert gallop.alignment.converged is None
 
