@@ -53,14 +53,14 @@ def recipe_sources(
     return sources | dict.fromkeys(suited, source) | dict.fromkeys(changes, "given")
 
 
-def published(method: str) -> dict:
+def _entry(method: str) -> dict:
     """The method's entry of ``recipes.json``: "source", "draw", "precision", "settings", ..."""
     return RECIPES.get(SAME.get(method, method), {})
 
 
 def draw_of(method: str) -> str:
     """How the method's authors draw the training images: a name of data.sampling.DRAWS."""
-    return published(method).get("draw", "exact")
+    return _entry(method).get("draw", "exact")
 
 
 def _suited(
@@ -70,7 +70,7 @@ def _suited(
     if backbone == "pocket":
         lr = EMBEDDED_LR.get(method, EMBEDDED["lr"])
         return {**EMBEDDED, "lr": lr}, "validation images of the embedded task"
-    entry = published(method)
+    entry = _entry(method)
     if dataset not in BENCHMARKS or not entry:
         return {}, ""
     by_shots = entry.get("shots", {}).get(str(shots), {})
