@@ -21,10 +21,10 @@ from .judging.threshold import fit_threshold as fit_threshold
 from .learning.checkpoint import load as load
 from .learning.checkpoint import save as save
 from .learning.training import fit as fit
+from .method.fixed import with_classes as with_classes
+from .method.fixed import zero_shot as zero_shot
 from .method.losses import prompt_loss as prompt_loss
 from .method.model import SOTGLP as SOTGLP
-from .method.model import with_classes as with_classes
-from .method.model import zero_shot as zero_shot
 from .recipes import recipe as recipe
 from .transport.sinkhorn import sinkhorn as sinkhorn
 from .workbench.experiments import Bench as Bench

@@ -18,7 +18,7 @@ from sotglp_core.cli.train import known_settings
 from sotglp_core.config import PRESETS
 from sotglp_core.data.catalogue import CATALOGUE
 from sotglp_core.judging.threshold import OODThreshold
-from sotglp_core.method.model import text_free
+from sotglp_core.method.fixed import text_free
 
 KINDS = known_settings()
 SLOW = ("epochs", "views", "seeds")  # of which many are much work, as was asked for

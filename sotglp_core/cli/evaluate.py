@@ -36,7 +36,7 @@ def evaluate(
     - `sotglp evaluate runs/base --classes new`
     """
     from ..data.task import load_test_task
-    from ..method.model import with_classes
+    from ..method.fixed import with_classes
     from ..storage import write_text
     from .train import known_settings, load_own_task
 

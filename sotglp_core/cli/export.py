@@ -32,7 +32,7 @@ def export(
     from ..data.images import read_image
     from ..judging.threshold import threshold_of
     from ..learning.checkpoint import save
-    from ..method.model import text_free
+    from ..method.fixed import text_free
     from ..workbench.onnx import to_onnx
 
     if out.suffix not in (".safetensors", ".onnx"):

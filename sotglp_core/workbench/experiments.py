@@ -18,7 +18,7 @@ from ..data.features import encode
 from ..data.task import Task, load_task
 from ..judging.evaluation import evaluate
 from ..learning.training import fit
-from ..method.model import SOTGLP, with_template
+from ..method.model import SOTGLP
 from ..recipes import draw_of, recipe, recipe_sources
 from ..storage import write_text
 from .runs import environment
@@ -196,7 +196,8 @@ def settings_for(
 ) -> tuple[Config, dict[str, str]]:
     """The method's recipe with some settings changed, and where each setting is from.
 
-    Zero-shot CLIP has the dataset's own template.
+    Zero-shot CLIP has the dataset's own template, and a context as long as its beginning. Learned
+    contexts keep "a photo of a", as in CoOp.
 
     :param dataset: a row of the catalogue; None: images of one's own, or the embedded task.
     :param shots: None: all images.
@@ -205,9 +206,11 @@ def settings_for(
     suits: dict[str, Any] = {"backbone": backbone.name, "shots": shots or 16, **changes}
     config = recipe(method, name, **suits)
     sources = recipe_sources(method, name, **suits)
-    if method == "zeroshot" and dataset and "template" not in changes:
-        config = with_template(config, dataset.template, backbone)
-        sources |= dict.fromkeys(("template", "global_context"), f"the prompt of {name}")
+    if method == "zeroshot" and dataset and dataset.template and "template" not in changes:
+        beginning = backbone.tokenize([dataset.template.split("{}")[0]])
+        own = {"template": dataset.template, "global_context": beginning.shape[1] - 2}
+        config = config.replace(**own)
+        sources |= dict.fromkeys(own, f"the prompt of {name}")
     return config, sources
 
 

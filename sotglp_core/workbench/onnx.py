@@ -16,7 +16,8 @@ from PIL import Image
 from torch import Tensor, nn
 
 from ..judging.threshold import score_of, threshold_of
-from ..method.model import SOTGLP, Prediction, text_free
+from ..method.fixed import text_free
+from ..method.model import SOTGLP, Prediction
 from ..storage import atomic_path
 from ..transport.sinkhorn import Transport, log_sinkhorn, marginal_violation
 

@@ -20,7 +20,6 @@ from PIL import Image
 from sotglp_core import SOTGLP, evaluate, load_task, preset
 from sotglp_core.data.catalogue import CATALOGUE, detect, read_split
 from sotglp_core.data.labels import read_list
-from sotglp_core.method.model import with_template
 
 DATA = Path(__file__).parents[3] / "shared" / "data"
 TEN = range(1, 11)
@@ -454,17 +453,6 @@ def test_links_are_torchvisions():
         theirs[own._URL] = getattr(own, "_MD5", None)
     assert theirs.items() <= have.items()
     assert len(have) == len(theirs) + 2, "Caltech-101's and EuroSAT's are inside their functions"
-
-
-@pytest.mark.parametrize("template", sorted({row.template for row in CLASSES}))
-def test_zero_shot_uses_the_datasets_template(template, tiny, names):
-    config = with_template(preset("zeroshot"), template, tiny)
-    with torch.no_grad():
-        ours = SOTGLP(tiny, names, config).text_features().global_text[:, 0]
-        theirs = torch.nn.functional.normalize(
-            tiny.encode_text([template.format(name) for name in names]), dim=-1
-        )
-    torch.testing.assert_close(ours, theirs, atol=1e-4, rtol=1e-4)
 
 
 def test_train_on_a_dataset_of_the_catalogue(tmp_path, monkeypatch, capsys):

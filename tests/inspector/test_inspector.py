@@ -16,7 +16,7 @@ from sotglp_core import SOTGLP, PatchInspector, recipe
 from sotglp_core.data.embedded import species_images
 from sotglp_core.data.images import FolderImages
 from sotglp_core.judging.partition import assignment
-from sotglp_core.method.model import text_free
+from sotglp_core.method.fixed import text_free
 
 EVIL = '</script><b onclick="alert(1)">&{{ 1 }}'
 

@@ -6,7 +6,7 @@ from torch.nn.functional import normalize
 
 from sotglp_core import SOTGLP, preset, recipe
 from sotglp_core.config import PRESETS
-from sotglp_core.method.model import text_free
+from sotglp_core.method.fixed import text_free
 from sotglp_core.transport.sinkhorn import marginal_violation, sinkhorn
 
 B, C, P = 3, 5, 196

@@ -4,7 +4,7 @@ import pytest
 import torch
 
 from sotglp_core import SOTGLP, outputs, recipe
-from sotglp_core.method.model import text_free, with_classes
+from sotglp_core.method.fixed import text_free, with_classes
 
 OTHERS = ("emu", "black swan", "red finch")
 

@@ -7,9 +7,11 @@ from types import SimpleNamespace
 
 import pytest
 import test_catalogue
+import torch
 from commands import run
 from test_catalogue import make
 
+from sotglp_core import SOTGLP
 from sotglp_core.clip import backbone as backbone_module
 from sotglp_core.clip.backbone import load_backbone
 from sotglp_core.config import PRESETS
@@ -181,6 +183,20 @@ def test_settings_and_draw_are_those_of_the_recipe_unless_they_are_given():
     assert few.epochs == 50, "CoOp trains for fewer epochs on fewer shots"
     assert [draw_for(name, row) for name in ("coop", "sotglp")] == ["coop", "stratified"]
     assert draw_for("sotglp", None) == "exact"
+
+
+@pytest.mark.parametrize(
+    "dataset",
+    [row for row in CATALOGUE.values() if row.kind == "classes"],
+    ids=lambda row: row.name,
+)
+def test_zero_shot_uses_the_datasets_template(dataset, tiny, names):
+    config, _ = settings_for("zeroshot", dataset, tiny, None)
+    with torch.no_grad():
+        ours = SOTGLP(tiny, names, config).text_features().global_text[:, 0]
+    filled = [dataset.template.format(name) for name in names]
+    theirs = torch.nn.functional.normalize(tiny.encode_text(filled), dim=-1)
+    torch.testing.assert_close(ours, theirs, atol=1e-4, rtol=1e-4)
 
 
 def test_a_plan_needs_no_data(tiny, tmp_path):
