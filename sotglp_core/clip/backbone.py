@@ -17,6 +17,7 @@ from .weights import read_weights
 
 POCKET = Path(__file__).parents[1] / "pocket"
 EMBEDDED, HUB = "embedded", "hf-hub:"  # weights that come with a model; where others are kept
+RECORD = ("name", "pretrained", "precision", "fingerprint")
 PRECISIONS = ("auto", "fp32", "bf16", "fp16", "fp64")
 SUPPORTED = (
     "supported are open_clip's ViTs with class-token pooling and a causal text transformer, "
@@ -76,6 +77,11 @@ class Backbone(nn.Module):
             digest.update(f"{key}{tuple(value.shape)}".encode())
             digest.update(value.float().cpu().numpy().tobytes())
         return digest.hexdigest()[:16]
+
+    @property
+    def record(self) -> dict[str, str]:
+        """What a file knows it by."""
+        return {name: getattr(self, name) for name in RECORD}
 
     def encode_image(self, images: Tensor, *, dense: str = "vv") -> ImageFeatures:
         """z = plain CLIP's image feature; d = ln_post(dense tokens, but the first).

@@ -1,6 +1,9 @@
 """One style and one colour-blind-safe palette for the whole book."""
 
+import base64
+import io
 import textwrap
+import warnings
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any
@@ -9,6 +12,7 @@ import numpy as np
 from cycler import cycler
 from matplotlib import rc_context, rcParams
 from matplotlib.figure import Figure
+from PIL import Image
 
 PALETTE = (
     "#0072B2",
@@ -68,6 +72,18 @@ def table(columns: Sequence[str], rows: Iterable[Sequence]) -> dict[str, list]:
     """Rows as named columns, the form that seaborn reads."""
     rows = list(rows)
     return {name: [row[i] for row in rows] for i, name in enumerate(columns)}
+
+
+def data_uri(image: Image.Image | Figure) -> str:
+    """An image as JPEG, a figure as PNG, for a page without other files."""
+    buffer = io.BytesIO()
+    if isinstance(image, Figure):
+        with warnings.catch_warnings(action="ignore"):  # of letters that the font does not have
+            image.savefig(buffer, format="png", dpi=144)
+    else:
+        image.save(buffer, format="jpeg", quality=88)
+    kind = "png" if isinstance(image, Figure) else "jpeg"
+    return f"data:image/{kind};base64,{base64.b64encode(buffer.getvalue()).decode()}"
 
 
 def wrapped(text: str, width: int = 22) -> str:

@@ -1,7 +1,6 @@
 """What a model knows of some images, reduced to what the inspector's page computes with."""
 
 import base64
-import io
 from collections.abc import Sequence
 
 import torch
@@ -9,6 +8,7 @@ from PIL import Image
 
 from ..data.images import Images
 from ..figures import overlay
+from ..figures.base import data_uri
 from ..judging.partition import assignment
 from ..method.model import SOTGLP, Prediction, TextFeatures
 
@@ -39,7 +39,7 @@ def collect(
         records.append(
             {
                 "alt": alt[i],
-                "source": _data_uri(image),
+                "source": data_uri(image),
                 "class_names": [names[c] for c in classes],
                 "truth": names[label] if label >= 0 else None,
                 "parts": parts and sum(parts[i], []),
@@ -74,10 +74,4 @@ def _still(image: Image.Image, seen: Prediction, classes: list[int]) -> dict:
     led = (leaders[..., None] == torch.arange(plans.shape[1])).sum(1).tolist()
     probability = seen.logits[0].softmax(-1)[classes].tolist()
     drawing = overlay(image.resize((SIDE, SIDE)), plans[0].numpy())
-    return {"drawing": _data_uri(drawing), "led": led, "probability": probability}
-
-
-def _data_uri(image: Image.Image) -> str:
-    buffer = io.BytesIO()
-    image.save(buffer, "JPEG", quality=88)
-    return "data:image/jpeg;base64," + base64.b64encode(buffer.getvalue()).decode()
+    return {"drawing": data_uri(drawing), "led": led, "probability": probability}

@@ -13,7 +13,7 @@ from typing import Any, NamedTuple
 import torch
 from torch import Tensor
 
-from ..clip.backbone import Backbone, load_backbone
+from ..clip.backbone import RECORD, Backbone, load_backbone
 from ..config import Config
 from ..data import Images
 from ..data.features import Features
@@ -23,7 +23,6 @@ from ..method.model import SOTGLP
 from ..storage import load_tensors, save_tensors
 
 FORMAT = 1
-BACKBONE = ("name", "pretrained", "precision", "fingerprint")  # what a file names it by
 
 
 class Epoch(NamedTuple):
@@ -48,7 +47,7 @@ def save(model: SOTGLP, path: str | Path, threshold: OODThreshold | None = None)
         "class_names": model.class_names,
         "config": model.config.to_dict(),
         "text_free": model.text_free,
-        "backbone": {name: getattr(model.backbone, name) for name in BACKBONE},
+        "backbone": model.backbone.record,
         "threshold": threshold and threshold.to_dict(),
     }
     save_tensors(path, model.state_dict(), record)
@@ -73,9 +72,8 @@ def load(
     with _reading(path):
         if record["format"] != FORMAT or not all(x.isfinite().all() for x in tensors.values()):
             raise KeyError(FORMAT)
-        name, pretrained, trained_in, digest = (str(record["backbone"][key]) for key in BACKBONE)
-        settings = {k: tuple(v) if isinstance(v, list) else v for k, v in record["config"].items()}
-        config, text_free = Config().replace(**settings), record.get("text_free", False)
+        name, pretrained, trained_in, digest = (str(record["backbone"][key]) for key in RECORD)
+        config, text_free = Config().replace(**record["config"]), record.get("text_free", False)
     precision = precision or trained_in
     clip = backbone or load_backbone(name, pretrained, device=device, precision=precision)
     if clip.fingerprint != digest:

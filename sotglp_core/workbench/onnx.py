@@ -200,9 +200,5 @@ def _record(model: SOTGLP) -> dict:
         "score": score_of(model),
         "threshold": threshold and threshold.to_dict(),
         "preprocessing": backbone.model.visual.preprocess_cfg,
-        "backbone": {
-            "name": backbone.name,
-            "pretrained": backbone.pretrained,
-            "fingerprint": backbone.fingerprint,
-        },
+        "backbone": backbone.record,
     }

@@ -29,42 +29,19 @@ def write_report(
     :param record: what else to show under "How this was made": ``command``, other values, and
         mappings of values, each as a table of its own; ``settings`` and ``backbone`` are those of
         the model unless they are given.
-    :raises ValueError: if the result is not of these images, an image to be shown can't be read,
-        or the file can't be written.
+    :raises ValueError: if an image to be shown can't be read, or the file can't be written.
     """
-    _check(model, task, result)
     score = score_of(model)
-    backbone = {
-        name: getattr(model.backbone, name)
-        for name in ("name", "pretrained", "precision", "fingerprint")
-    }
     page = render(
         "report.html.j2",
         title=f"{model.config.preset} on {Path(task.name).name or task.name}",
-        model=model,
+        model=model.eval(),
         task=task,
         result=result,
         history=history,
         score=score,
         examples=examples(model, task, result, score=score),
-        record={"settings": model.config.to_dict(), "backbone": backbone, **record},
-        **numbers(task, result, score),
+        record={"settings": model.config.to_dict(), "backbone": model.backbone.record, **record},
+        **numbers(task, result),
     )
     write_text(path, page)
-
-
-def _check(model: SOTGLP, task: Task, result: Evaluation) -> None:
-    """Refuse a result that is not of this model and this task."""
-    outputs = {"test": result.outputs, **result.ood_outputs}
-    found = {name: len(seen.logits) for name, seen in outputs.items()}
-    sizes = {name: len(images) for name, images in {"test": task.test, **task.ood}.items()}
-    same_classes = result.outputs.logits.shape[1] == len(model.class_names)
-    if (
-        not found.items() <= sizes.items()
-        or not same_classes
-        or set(result.shifts) - set(task.shifts)
-    ):
-        raise ValueError(
-            "the result has other images, classes or shifts than the model and the task; "
-            "give the model and the task that were evaluated"
-        )

@@ -1,14 +1,11 @@
 """The images at the ends of a run: surest right and wrong, least in-distribution, and OOD ones."""
 
-from collections.abc import Sequence
-from operator import itemgetter
 from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
 import torch
 from PIL import Image
-from torch import Tensor
 
 from ...data import Images
 from ...data.task import Task
@@ -16,15 +13,6 @@ from ...judging.evaluation import Evaluation, Outputs
 from ...method.model import SOTGLP, TextFeatures
 
 EACH = 4  # images of a kind
-
-
-class Choice(NamedTuple):
-    """Image i of a set."""
-
-    images: Images
-    outputs: Outputs
-    i: int
-    truth: str  # what it shows, in words
 
 
 class Example(NamedTuple):
@@ -52,65 +40,60 @@ def examples(
     model: SOTGLP, task: Task, result: Evaluation, *, score: str
 ) -> dict[str, list[Example]]:
     """Up to four images each that are right, wrong, least in-distribution by the score, and OOD."""
-    outputs, labels = result.outputs, torch.as_tensor(task.test.labels)
-    right = outputs.logits.argmax(-1) == labels
-    surest = log_odds(outputs.logits).argsort(descending=True, stable=True)
+    test, labels, text = result.outputs, torch.as_tensor(task.test.labels), model.text_features()
+    confidence, predicted = test.logits.double().softmax(-1).max(-1)
+    surest = confidence.argsort(descending=True, stable=True)
+    right = (predicted == labels)[surest]
     orders = {
-        "right": surest[right[surest]],
-        "wrong": surest[~right[surest]],
-        "least": outputs.scores[score].argsort(stable=True),
+        "right": surest[right],
+        "wrong": surest[~right],
+        "least": test.scores[score].argsort(stable=True),
     }
-    groups = {
+    shown = {
         kind: [
-            Choice(task.test, outputs, i, truth=task.class_names[labels[i]])
+            example(model, text, task.test, test, i, truth=task.class_names[labels[i]], score=score)
             for i in order[:EACH].tolist()
         ]
         for kind, order in orders.items()
     }
-    outside = [
-        (value, Choice(task.ood[name], found, i, truth=f"none of the classes ({name})"))
-        for name, found in result.ood_outputs.items()
-        for i, value in enumerate(found.scores[score].tolist())
-    ]
-    outside.sort(key=itemgetter(0), reverse=True)
-    groups["ood"] = [choice for _, choice in outside[:EACH]]
-    text = model.eval().text_features()
-    return {
-        kind: shown(model, text, chosen, score=score) for kind, chosen in groups.items() if chosen
-    }
-
-
-def log_odds(logits: Tensor) -> Tensor:
-    """l_y - log sum_{c != y} exp(l_c), y = argmax l: log p / (1 - p) of the predicted class.
-
-    In the order of p, and different even where p rounds to 1.
-
-    :param logits: (n, C).
-    :return: (n,) float64.
-    """
-    logits = logits.double()
-    best, predicted = logits.max(-1, keepdim=True)
-    return best[:, 0] - logits.scatter(-1, predicted, float("-inf")).logsumexp(-1)
-
-
-def shown(
-    model: SOTGLP, text: TextFeatures, chosen: Sequence[Choice], *, score: str
-) -> list[Example]:
-    """The chosen images, each decoded once, with the plans of the classes they are taken for."""
-    pixels = torch.stack([model.backbone.preprocess(c.images[c.i]) for c in chosen])
-    logits = torch.stack([c.outputs.logits[c.i] for c in chosen])
-    plans: Sequence = [None] * len(chosen)
-    if model.config.local_prompts:
-        plans = model(pixels, text).plan_on_grid(logits.argmax(-1)).cpu().numpy()
-    return [
-        Example(
-            name="/".join(Path(choice.images.names[choice.i]).parts[-2:]),
-            truth=choice.truth,
-            image=model.backbone.to_image(image),
-            answer=model.class_names[row.argmax()],
-            probability=row.double().softmax(-1).max().item(),
-            score=choice.outputs.scores[score][choice.i].item(),
-            plan=plan,
+    ranked = sorted(
+        (-value, name, i)
+        for name, outputs in result.ood_outputs.items()
+        for i, value in enumerate(outputs.scores[score].tolist())
+    )
+    shown["ood"] = [
+        example(
+            *(model, text, task.ood[name], result.ood_outputs[name], i),
+            truth=f"none of the classes ({name})",
+            score=score,
         )
-        for choice, image, row, plan in zip(chosen, pixels, logits, plans)
+        for _, name, i in ranked[:EACH]
     ]
+    return {kind: found for kind, found in shown.items() if found}
+
+
+def example(
+    model: SOTGLP,
+    text: TextFeatures,
+    images: Images,
+    outputs: Outputs,
+    i: int,
+    *,
+    truth: str,
+    score: str,
+) -> Example:
+    """Image i of a set, with the plan of the class that it is taken for."""
+    pixels = model.backbone.preprocess(images[i])
+    probability, best = outputs.logits[i].double().softmax(-1).max(-1)
+    plan = None
+    if model.config.local_prompts:
+        plan = model(pixels[None], text).plan_on_grid(best[None])[0].cpu().numpy()
+    return Example(
+        name="/".join(Path(images.names[i]).parts[-2:]),
+        truth=truth,
+        image=model.backbone.to_image(pixels),
+        answer=model.class_names[best],
+        probability=float(probability),
+        score=float(outputs.scores[score][i]),
+        plan=plan,
+    )
