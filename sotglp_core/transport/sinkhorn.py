@@ -100,24 +100,6 @@ def sinkhorn(
     return result
 
 
-def log_sinkhorn(cost: Tensor, log_a: Tensor, log_b: Tensor, iterations: int) -> Tensor:
-    """u = log a - logsumexp_n(v - C), v = log b - logsumexp_k(u - C) in turn; P = exp(u + v - C).
-
-    A fixed number of iterations in the log domain, without a branch: for graphs that are exported.
-
-    :param cost: (..., K, N), in units of epsilon.
-    :param log_a: (..., K).
-    :param log_b: (..., N).
-    :return: the plan, (..., K, N); its row sums are exact.
-    """
-    u = log_a - torch.logsumexp(-cost, -1)
-    v = torch.zeros_like(cost[..., 0, :])
-    for _ in range(iterations):
-        v = log_b - torch.logsumexp(u[..., :, None] - cost, -2)
-        u = log_a - torch.logsumexp(v[..., None, :] - cost, -1)
-    return (u[..., :, None] + v[..., None, :] - cost).exp()
-
-
 def marginal_violation(plan: Tensor, a: Tensor, b: Tensor) -> Tensor:
     """sum_k |(P 1)_k - a_k| + sum_n |(P^T 1)_n - b_n|.
 

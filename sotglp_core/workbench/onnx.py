@@ -6,8 +6,9 @@ import json
 import logging
 import math
 import warnings
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from contextlib import redirect_stdout
+from functools import partial
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -19,7 +20,7 @@ from ..judging.threshold import score_of, threshold_of
 from ..method.fixed import text_free
 from ..method.model import SOTGLP, Prediction
 from ..storage import atomic_path
-from ..transport.sinkhorn import Transport, log_sinkhorn, marginal_violation
+from ..transport.sinkhorn import Transport, marginal_violation
 
 OPSET = 18
 LIBRARIES = ("onnx", "onnxscript", "onnxruntime")
@@ -42,26 +43,33 @@ def to_onnx(model: SOTGLP, path: str | Path, images: Sequence[Image.Image]) -> G
     """Write (B, 3, H, W) normalised pixels -> probabilities, score and plan of the best class.
 
     probabilities: (B, C); score: (B,); plan: (B, N, h, w), absent without local prompts. The batch
-    B is free. As no loop may depend on the data, twice as many of Sinkhorn's iterations are
-    unrolled as the images need. The file's metadata "sotglp" is a JSON record of the class names,
-    the preprocessing, the score's name, the threshold and the backbone.
+    B is free. As no loop may depend on the data, twice as many of
+    Sinkhorn's iterations are unrolled as the images need. The file's metadata "sotglp" is a JSON
+    record of the class names, the preprocessing, the score's name, the threshold and the backbone.
 
     :param images: a sample of what the graph will see, to choose the iterations by and to compare
-        with torch on.
-    :raises ValueError: if a library is missing, the backbone is not in float32, the allocation is
-        neither ot nor topk, epsilon is too small for a few iterations, or graph and torch differ
-        by more than 1e-4; then no file is written.
+        with torch on; at least one.
+    :raises ValueError: if a library is missing, the backbone is not in float32, epsilon is too
+        small for a few iterations, or graph and torch differ by more than 1e-4; then no file is
+        written.
     """
-    _check(model, images)
-    free = text_free(model).cpu()
+    missing = [name for name in LIBRARIES if importlib.util.find_spec(name) is None]
+    if missing:
+        names = " ".join(missing)
+        raise ValueError(f"an ONNX graph needs more libraries; run: pip install {names}")
+    if model.backbone.dtype != torch.float32:
+        precision = model.backbone.precision
+        raise ValueError(f"the backbone is in {precision}; load the prompts in fp32")
+    free, config = text_free(model).cpu(), model.config
     pixels = torch.stack([free.backbone.preprocess(image) for image in images])
+    iterations, violation = 0, 0.0
     with torch.no_grad():
         prediction = free(pixels)
-        iterations, violation = _enough(prediction, model)
-        if iterations:
-            free.config = model.config.replace(support=None)
-            free.solver = unrolled(model.config.support, iterations)
-        expected = _outputs(prediction)
+        if prediction.alignment is not None and config.allocation == "ot":
+            cost = 1 - prediction.alignment.similarity
+            iterations, violation = enough_iterations(cost, config.epsilon)
+            free.solver = partial(unrolled, iterations=iterations)
+        expected = outputs(prediction)
         program = _export(_Pixels(free), pixels[:1].repeat(2, 1, 1, 1), list(expected))
     program.model.metadata_props["sotglp"] = json.dumps(_record(model))
     with atomic_path(path) as temporary:
@@ -75,60 +83,34 @@ def to_onnx(model: SOTGLP, path: str | Path, images: Sequence[Image.Image]) -> G
     return Graph(OPSET, iterations, violation, difference, Path(path).stat().st_size)
 
 
-def unrolled(support: int | None, iterations: int) -> Callable[..., Transport]:
-    """A solver over all patches that itself keeps to the ``support`` of least mean cost.
+def unrolled(cost: Tensor, *, epsilon: float, iterations: int, **others: Any) -> Transport:
+    """u = log a - logsumexp_n(v - C), v = log b - logsumexp_k(u - C) in turn; P = exp(u + v - C).
 
-    :param iterations: of Sinkhorn, always as many.
+    Always as many iterations, in the log domain and between uniform marginals.
+
+    :param cost: (..., K, N), epsilon C.
     """
-
-    def solver(cost: Tensor, *, epsilon: float, **_: Any) -> Transport:
-        P, N = cost.shape[-2:]
-        K = support or P
-        nearest = cost.mean(-1).topk(K, largest=False).indices
-        index = nearest[..., None].expand(*nearest.shape, N)
-        C = cost.gather(-2, index) / epsilon  # (B, C, K, N)
-        log_a, log_b = C.new_full((K,), -math.log(K)), C.new_full((N,), -math.log(N))
-        plan = log_sinkhorn(C, log_a, log_b, iterations)
-        violation = marginal_violation(plan, log_a.exp(), log_b.exp())
-        return Transport(
-            torch.zeros_like(cost).scatter(-2, index, plan),
-            violation,
-            torch.full_like(violation, iterations, dtype=torch.int64),
-            violation <= VIOLATION,
-        )
-
-    return solver
+    C, (K, N) = cost / epsilon, cost.shape[-2:]
+    u = -torch.logsumexp(-C, -1) - math.log(K)
+    v = torch.zeros_like(C[..., 0, :])
+    for _ in range(iterations):
+        v = -torch.logsumexp(u[..., :, None] - C, -2) - math.log(N)
+        u = -torch.logsumexp(v[..., None, :] - C, -1) - math.log(K)
+    plan = (u[..., :, None] + v[..., None, :] - C).exp()
+    violation = marginal_violation(plan, C.new_tensor(1 / K), C.new_tensor(1 / N))
+    used = torch.full_like(violation, iterations, dtype=torch.int64)
+    return Transport(plan, violation, used, violation <= VIOLATION)
 
 
-def _check(model: SOTGLP, images: Sequence[Image.Image]) -> None:
-    missing = [name for name in LIBRARIES if importlib.util.find_spec(name) is None]
-    if missing:
-        names = " ".join(missing)
-        raise ValueError(f"an ONNX graph needs more libraries; run: pip install {names}")
-    if model.backbone.dtype != torch.float32:
-        precision = model.backbone.precision
-        raise ValueError(f"the backbone is in {precision}; load the prompts in fp32")
-    if model.config.allocation not in ("ot", "topk"):
-        raise ValueError(
-            f"allocation is {model.config.allocation!r}; a graph can be made of ot and topk"
-        )
-    if not images:
-        raise ValueError("there is no image to check the graph on; give at least one")
+def enough_iterations(cost: Tensor, epsilon: float) -> tuple[int, float]:
+    """Twice the iterations that all plans need, and the largest violation that they leave.
 
-
-def _enough(prediction: Prediction, model: SOTGLP) -> tuple[int, float]:
-    """Twice the iterations that all plans need, and the violation that they leave."""
-    epsilon = model.config.epsilon
-    if prediction.alignment is None or model.config.allocation != "ot":
-        return 0, 0.0
-    cost = 1 - prediction.alignment.similarity
+    :raises ValueError: if too many are needed.
+    """
     for number in ITERATIONS:
-        once, twice = (
-            float(unrolled(None, n)(cost, epsilon=epsilon).marginal_violation.max())
-            for n in (number, 2 * number)
-        )
-        if once <= VIOLATION:
-            return 2 * number, twice
+        if bool(unrolled(cost, epsilon=epsilon, iterations=number).converged.all()):
+            twice = unrolled(cost, epsilon=epsilon, iterations=2 * number)
+            return 2 * number, float(twice.marginal_violation.max())
     raise ValueError(
         f"{ITERATIONS[-1]} iterations of Sinkhorn are too few for epsilon = {epsilon:g}, and a "
         "graph can't loop until they are enough; train with a larger epsilon, or export to "
@@ -144,10 +126,11 @@ class _Pixels(nn.Module):
         self.model, self.backbone = model, model.backbone  # whose weights are the graph's
 
     def forward(self, pixels: Tensor) -> tuple[Tensor, ...]:
-        return tuple(_outputs(self.model(pixels)).values())
+        return tuple(outputs(self.model(pixels)).values())
 
 
-def _outputs(prediction: Prediction) -> dict[str, Tensor]:
+def outputs(prediction: Prediction) -> dict[str, Tensor]:
+    """What the graph gives, by name."""
     probabilities = prediction.logits.softmax(-1)
     score = prediction.similarity.softmax(-1).amax(-1)
     if prediction.alignment is None:
@@ -194,11 +177,11 @@ def _difference(path: Path, pixels: Tensor, expected: dict[str, Tensor]) -> floa
 
 
 def _record(model: SOTGLP) -> dict:
-    backbone, threshold = model.backbone, threshold_of(model)
+    threshold = threshold_of(model)
     return {
         "class_names": model.class_names,
         "score": score_of(model),
         "threshold": threshold and threshold.to_dict(),
-        "preprocessing": backbone.model.visual.preprocess_cfg,
-        "backbone": backbone.record,
+        "preprocessing": model.backbone.model.visual.preprocess_cfg,
+        "backbone": model.backbone.record,
     }
