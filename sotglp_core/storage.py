@@ -132,10 +132,10 @@ def save_rows(path: str | Path, row: np.dtype, number: int, batches: Iterable[np
         file.write(crc.to_bytes(4, "little"))
 
 
-def map_rows(path: str | Path) -> np.ndarray:
+def map_rows(path: str | Path, row: np.dtype, number: int) -> np.ndarray:
     """What :func:`save_rows` wrote, mapped read-only into memory after all of it was checked.
 
-    :raises ValueError: if the file is missing or damaged.
+    :raises ValueError: if the file is missing, damaged or of other rows.
     """
     try:
         with open(path, "rb") as file:
@@ -144,9 +144,12 @@ def map_rows(path: str | Path) -> np.ndarray:
                 crc, left = zlib.crc32(chunk, crc), left - len(chunk)
             if left or file.read() != crc.to_bytes(4, "little"):
                 raise ValueError(f"{path} is damaged")
-        return np.lib.format.open_memmap(path, mode="r")
+        rows = np.load(path, mmap_mode="r")
     except OSError as error:
         raise ValueError(f"can't read {path}: {error.strerror}") from None
+    if rows.dtype != row or rows.shape != (number,):
+        raise ValueError(f"{path} holds other rows")
+    return rows
 
 
 def _umask() -> int:

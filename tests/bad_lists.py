@@ -120,14 +120,6 @@ def list_cases():
         "paths to lists": '{"train": [["cats/0.png", 0]]}',
     }.items():
         yield case(name, "list.json", content)
-    lines = [json.dumps({"path": p, "label": label}) for p, label in ROWS]
-    for name, more in {
-        "a broken line": '{"path": "cats/0.png"',
-        "a line of text": "cats/0.png cat",
-        "a list": "[1]",
-        "no label": '{"path": "c"}',
-    }.items():
-        yield case(name, "list.jsonl", "\n".join([*lines, more]))
 
 
 def split_cases():

@@ -4,12 +4,10 @@ import json
 from collections.abc import Iterable
 from dataclasses import asdict
 from pathlib import Path
-from typing import Any
 
 import typer
 from rich.markup import escape
 
-from ..messages import printable, progress_bar
 from .common import check_names, say, show_table
 from .options import with_help
 
@@ -52,32 +50,32 @@ def check(root: Path, full: bool = False, as_json: bool = False) -> None:
 
     - `sotglp data check /data`
     """
-    from ..data.catalogue import CATALOGUE, detect
+    from ..data.catalogue import CATALOGUE, known
+    from ..data.catalogue import check as check_dataset
 
     if not root.is_dir():
         raise ValueError(f"there is no folder {root}; give the one that holds the datasets")
-    root, one = detect(root)
-    places = [(one, root)] if one else [(row, row.find(root)) for row in CATALOGUE.values()]
-    report = [_check(row, place, full) for row, place in places if place]
+    row, place = known(root)
+    places = {row.name: place} if row else {r.name: r.find(root) for r in CATALOGUE.values()}
+    report = [check_dataset(CATALOGUE[name], p, full=full) for name, p in places.items() if p]
     if not report:
         raise ValueError(
             f"there is no dataset of the catalogue in {root}; `sotglp data list` shows where each "
             "is looked for"
         )
     if as_json:
-        print(json.dumps(report))
+        print(json.dumps([found._asdict() for found in report]))
     else:
         rows = []
-        for line in report:
-            wrong = escape("; ".join(line["wrong"]))
+        for found in report:
+            wrong = escape("; ".join(found.wrong))
             result = f"[red]{wrong}[/]" if wrong else "[green]as it should be[/]"
-            classes, images = line["classes"] or "", _counts(line["images"])
-            rows.append([line["name"], line["split"], classes, images, result])
+            rows.append([found.name, found.split, found.classes, _counts(found.images), result])
         show_table(["name", "split", "classes", NUMBERS, "result"], rows, right=["classes"])
-        missing = [row.name for row, place in places if not place]
+        missing = [name for name, place in places.items() if not place]
         if missing:
             say(f"not there: {', '.join(missing)}")
-    if any(line["wrong"] for line in report):
+    if any(found.wrong for found in report):
         raise typer.Exit(1)
 
 
@@ -104,55 +102,6 @@ def get(name: str, *, root: Path) -> None:
         say(f"To be fetched by hand, into {root / row.folder}: {row.get}.")
     if row.dead:
         say(f"Links that don't work any more: {row.dead}.")
-
-
-def _check(row: Any, place: Path, full: bool) -> dict:
-    """What is there of a dataset: its split, counts, and in one line each what is wrong with it."""
-    from ..data.catalogue import read_split
-    from ..data.folders import PARTS, list_images
-
-    found = {"name": row.name, "folder": str(place), "split": "", "classes": 0, "images": []}
-    if row.kind == "classes":
-        try:
-            split = read_split(row, place)
-        except ValueError as error:
-            return found | {"wrong": [str(error)]}
-        paths = [photo.path for photo in split.photos]
-        parts = [photo.part for photo in split.photos]
-        counts = [parts.count(part) for part in PARTS]
-        found |= {"split": split.source, "classes": len(split.keys)}
-    else:
-        folder = place / row.images
-        paths = list_images(folder)
-        counts = [len(paths)]
-        names = {path.relative_to(folder).parts[0] for path in paths}
-        found["classes"] = len(names) if row.classes else 0
-    wrong = []
-    if found["classes"] != row.classes:
-        wrong.append(f"{row.classes} classes are expected")
-    if counts != list(row.counts):
-        wrong.append(f"{_counts(row.counts)} images are expected")
-    shown = progress_bar(paths, desc=f"check {row.name}", unit="image", show=len(paths) >= 64)
-    problems = [(path, _problem(path, full)) for path in shown]
-    for what in ("are missing", "can't be read"):
-        bad = [path for path, problem in problems if problem == what]
-        if bad:
-            wrong.append(f"{len(bad)} images {what}, such as {printable(bad[0])}")
-    return found | {"images": counts, "wrong": wrong}
-
-
-def _problem(path: Path, full: bool) -> str:
-    from PIL import Image
-
-    from ..data.images import read_image
-
-    if not path.is_file():
-        return "are missing"
-    try:
-        read_image(path) if full else Image.open(path).close()
-    except (OSError, ValueError, SyntaxError, Image.DecompressionBombError):
-        return "can't be read"
-    return ""
 
 
 def _counts(counts: Iterable[int]) -> str:

@@ -5,12 +5,16 @@ A split is the community's file, or the official lists where CoOp uses those.
 
 import os
 import tomllib
-from collections import Counter
 from dataclasses import dataclass, field
 from importlib.resources import files
 from pathlib import Path
+from typing import NamedTuple
 
-from .folders import PARTS, Listing, Photo, list_images
+from PIL import Image
+
+from ..messages import printable, progress_bar
+from .folders import PARTS, Source, list_images, source_of
+from .images import read_image
 from .labels import listed, read_list, read_text
 from .names import plain_words
 
@@ -43,7 +47,7 @@ class Dataset:
     split_sha256: str | None = None
     files: list[str] = field(default_factory=list)  # what an official split is read from
     template: str = "a photo of a {}."
-    rename: dict[str, str] = field(default_factory=dict)  # of two classes with the same name
+    rename: dict[str, str] = field(default_factory=dict)  # one of two classes with the same name
     also: list[str] = field(default_factory=list)  # other places of the folder
     archives: list[Archive] = field(default_factory=list)
     dead: str = ""  # links that are known not to work any more
@@ -64,33 +68,27 @@ def _read() -> dict[str, Dataset]:
 CATALOGUE = _read()
 
 
-def detect(place: Path) -> tuple[Path, Dataset | None]:
-    """The dataset's folder, if this is one or the split file in one; or else the place itself.
+def known(source: str | Path, root: str | Path | None = None) -> tuple[Dataset | None, Path | None]:
+    """The row that a source of images is, if any; and its folder or file, None where a dataset is
+    not there.
 
-    A dataset's folder is known by its name or by its split file.
+    :param source: a name of :data:`CATALOGUE`; a dataset's own folder, which is known by its name
+        or its split file; or that file.
+    :param root: the folder that holds the datasets.
     """
+    place = Path(source)
+    if str(source) in CATALOGUE and (root is not None or not os.path.isdir(place)):
+        row = CATALOGUE[str(source)]
+        return row, row.find(root) if root is not None else None
     for row in CATALOGUE.values():
         folder = place.parent if place.name == row.split else place
         own = folder.name in (row.folder, *row.also) or os.path.isfile(folder / row.split)
         if row.kind == "classes" and own and os.path.isdir(folder / row.images):
-            return folder, row
-    return place, None
+            return row, folder
+    return None, place
 
 
-def known(source: str | Path, root: str | Path | None = None) -> tuple[Dataset | None, Path | None]:
-    """The row that a source of images is, if any; and its folder, None where it is not there.
-
-    :param source: a name of :data:`CATALOGUE`, or a dataset's own folder.
-    :param root: the folder that holds the datasets.
-    """
-    row = CATALOGUE.get(str(source))
-    if row is None or (root is None and os.path.isdir(source)):
-        place, row = detect(Path(source))
-        return row, place if row else None
-    return row, row.find(root) if root is not None else None
-
-
-def read_split(row: Dataset, folder: Path) -> Listing:
+def read_split(row: Dataset, folder: Path) -> Source:
     """What the split of the dataset in ``folder`` lists.
 
     :raises ValueError: on a file of the split that is missing, or is not what it should be.
@@ -102,38 +100,83 @@ def read_split(row: Dataset, folder: Path) -> Listing:
                 "it, or says where it is"
             )
     if row.name == "imagenet":
-        listing = _imagenet(row, folder)
+        source = _imagenet(row, folder)
     elif row.name == "fgvc_aircraft":
-        listing = _aircraft(row, folder)
+        source = _aircraft(row, folder)
     else:
-        listing = read_list(folder / row.split, folder / row.images)
-    return listing._replace(source=f"{row.title}: {row.split or 'its official split'}")
+        source = read_list(folder / row.split, folder / row.images)
+    said = f"{row.title}: {row.split or 'its official split'}"
+    return source._replace(said=said, template=row.template)
 
 
-def _imagenet(row: Dataset, folder: Path) -> Listing:
+class Check(NamedTuple):
+    """What is there of a dataset."""
+
+    name: str
+    folder: str
+    split: str  # where it was read
+    classes: int
+    images: list[int]  # as the row's counts
+    wrong: list[str]  # a line each
+
+
+def check(row: Dataset, folder: Path, *, full: bool = False) -> Check:
+    """Compare a dataset's folder with its row.
+
+    :param full: decode every image instead of reading its header.
+    """
+    said, classes, wrong = "", 0, []
+    if row.kind == "classes":
+        try:
+            split = read_split(row, folder)
+        except ValueError as error:
+            return Check(row.name, str(folder), "", 0, [], [str(error)])
+        said, classes = split.said, len(split.keys)
+        parts = [images.items for images in split.parts.values()]
+    else:
+        base = folder / row.images
+        parts = [list_images(base)]
+        classes = len({path.relative_to(base).parts[0] for path in parts[0]}) if row.classes else 0
+    if classes != row.classes:
+        wrong.append(f"{row.classes} classes are expected")
+    counts, paths = [*map(len, parts)], sum(parts, [])
+    if counts != row.counts:
+        wrong.append(f"{' / '.join(f'{n:,}' for n in row.counts)} images are expected")
+    shown = progress_bar(paths, desc=f"check {row.name}", unit="image", show=len(paths) >= 64)
+    bad = [path for path in shown if not _readable(path, full)]
+    if bad:
+        wrong.append(f"{len(bad)} images are missing or can't be read, such as {printable(bad[0])}")
+    return Check(row.name, str(folder), said, classes, counts, wrong)
+
+
+def _readable(path: Path, full: bool) -> bool:
+    try:
+        read_image(path) if full else Image.open(path).close()
+    except Exception:  # what decoders raise on damaged files has no common type
+        return False
+    return True
+
+
+def _imagenet(row: Dataset, folder: Path) -> Source:
     """ImageNet's own training images; its validation images are the test."""
-    names = _pairs(folder / "classnames.txt")
-    number = Counter(names.values())
-    names |= {key: new for key, new in row.rename.items() if number[names.get(key, "")] > 1}
     photos = []
     for part, place in (("train", "train"), ("test", "val")):
         base = folder / row.images / place
-        for path in list_images(base):
-            photos.append(Photo(path, path.relative_to(base).parts[0], part))
-    keys = sorted({photo.key for photo in photos})
-    names |= {str(i): names.get(key, "") for i, key in enumerate(keys)}  # ImageNet-V2's folders
-    return Listing(photos, "", keys, names)
+        photos += [(path, path.relative_to(base).parts[0], part) for path in list_images(base)]
+    source, names = source_of("", photos), _pairs(folder / "classnames.txt") | row.rename
+    numbers = {str(i): names.get(key, "") for i, key in enumerate(source.keys)}
+    return source._replace(names=names | numbers)  # ImageNet-V2's folders are numbers
 
 
-def _aircraft(row: Dataset, folder: Path) -> Listing:
+def _aircraft(row: Dataset, folder: Path) -> Source:
     """The official split of the variants."""
     variants = filter(None, map(str.strip, read_text(folder / "variants.txt").split("\n")))
-    names = {name: plain_words(name) for name in variants}
     entries = [
         (f"{image}.jpg", variant, part)
         for part in PARTS
         for image, variant in _pairs(folder / f"images_variant_{part}.txt").items()
     ]
+    names = {name: plain_words(name) for name in variants}
     return listed(entries, folder / row.images, str(folder), names)
 
 

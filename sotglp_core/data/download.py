@@ -6,7 +6,6 @@ import tarfile
 import urllib.error
 import urllib.request
 import zipfile
-from collections import Counter
 from http.client import HTTPException
 from pathlib import Path
 from typing import Any
@@ -16,7 +15,6 @@ from filelock import FileLock
 from ..messages import progress_bar
 from ..storage import WriteError
 from .catalogue import Dataset, read_split
-from .folders import PARTS
 
 SPLITS = (
     "https://raw.githubusercontent.com/MarcLafon/gallop/f75999e1601cc66e44bc6ff6faa8612021055ff3"
@@ -41,16 +39,15 @@ def get(row: Dataset, root: str | Path, *, progress: bool = True) -> Path:
             path = folder / archive.url.rpartition("/")[2]
             if path.exists() or _part(path).exists() or row.find(root) is None:
                 fetch(archive.url, path, digest=archive.md5, progress=progress)
-                top = Path(root) if archive.top else folder
-                unpack(path, top, verified=archive.md5 is not None)
+                target = Path(root) if archive.top else folder
+                unpack(path, target, verified=archive.md5 is not None)
                 if archive.inner:
-                    unpack(top / archive.inner, folder, verified=True)
+                    unpack(target / archive.inner, folder, verified=True)
         folder = row.find(root) or folder
         split = folder / row.split
         if not split.exists():
             fetch(f"{SPLITS}/{row.split}", split, digest=row.split_sha256, progress=progress)
-            found = Counter(photo.part for photo in read_split(row, folder).photos)
-            if [found[part] for part in PARTS] != row.counts:
+            if [*map(len, read_split(row, folder).parts.values())] != row.counts:
                 split.unlink()
                 raise ValueError(f"{row.split} is not the split that was expected; it is removed")
     return folder
@@ -114,7 +111,7 @@ def unpack(archive: Path, target: Path, *, verified: bool = False) -> None:
         options = {}
     try:
         shutil.unpack_archive(archive, target, **options)
-    except (shutil.ReadError, tarfile.TarError, zipfile.BadZipFile, EOFError, OSError) as error:
+    except (OSError, EOFError, tarfile.TarError, zipfile.BadZipFile) as error:
         full = getattr(error, "errno", None)
         if not (verified or full):
             archive.unlink()
@@ -136,15 +133,11 @@ def _download(url: str, part: Path, progress: bool) -> None:
     except urllib.error.HTTPError as error:
         if error.code != 416 or not have:
             raise
-        if not error.headers.get("Content-Range", "").endswith(f"/{have}"):
-            part.unlink()  # it is no beginning of the file
-            _download(url, part, progress)
-        return
+        part.unlink()  # it is no beginning of the file, or all of it
+        return _download(url, part, progress)
     with answer, open(part, "ab") as file:
         if answer.status != 206:
             have = file.truncate(0)
-        elif not answer.headers.get("Content-Range", "").startswith(f"bytes {have}-"):
-            raise OSError("the server sent another range than it was asked for")
         length = answer.headers.get("Content-Length", "")
         total = have + int(length) if length.isdigit() else None
         with progress_bar(

@@ -29,16 +29,16 @@ class Spec(NamedTuple):
     shift: str | None
     seed: tuple[int, int, int]  # set, class, number
 
+    def __str__(self) -> str:
+        return "-".join(map(str, (self.kind, self.shift or "plain", *self.seed)))
+
 
 class PocketImages(Images):
     """Images of the embedded world, drawn when asked for."""
 
-    def __init__(self, specs: Sequence[Spec], labels: Sequence[int] | np.ndarray):
-        self.specs, self.labels = list(specs), np.asarray(labels, dtype=np.int64)
-        self.names = [
-            f"{spec.kind}-{spec.shift or 'plain'}-" + "-".join(map(str, spec.seed))
-            for spec in self.specs
-        ]
+    @property
+    def specs(self) -> list[Spec]:
+        return self.items
 
     def picture(self, i: int) -> Picture:
         """Image i with the masks of its parts."""
@@ -56,9 +56,6 @@ class PocketImages(Images):
     def fingerprint(self) -> str:
         return hashlib.sha256((_drawing() + repr(self.specs)).encode()).hexdigest()
 
-    def subset(self, indices: Sequence[int]) -> PocketImages:
-        return PocketImages([self.specs[i] for i in indices], self.labels[list(indices)])
-
 
 def species_images(
     split: str, per_class: int, *, names: Sequence[str] = tuple(SPECIES), shift: str | None = None
@@ -71,26 +68,28 @@ def species_images(
     for name in names:
         if name not in SPECIES:
             raise ValueError(f"there is no species {name!r}; there are {', '.join(SPECIES)}")
-    order, code = list(SPECIES), zlib.crc32(split.encode())
-    specs = [
-        _bird(name, shift, (code, order.index(name), i)) for name in names for i in range(per_class)
-    ]
+    places = {name: place for place, name in enumerate(SPECIES)}
+    specs = [_bird(name, shift, split, places[name], i) for name in names for i in range(per_class)]
     return PocketImages(specs, np.repeat(range(len(names)), per_class))
 
 
 def ood_images(name: str, number: int) -> PocketImages:
     """An OOD set: "unseen" species, "creatures", "scenes", "objects" or "textures"."""
-    code, unseen = zlib.crc32(name.encode()), list(UNSEEN)
     if name == "unseen":
-        kinds = [i % len(unseen) for i in range(number)]
-        specs = [_bird(unseen[kind], None, (code, kind, i)) for i, kind in enumerate(kinds)]
+        kinds = [(i, i % len(UNSEEN)) for i in range(number)]
+        specs = [_bird(list(UNSEEN)[kind], None, name, kind, i) for i, kind in kinds]
     else:
-        specs = [Spec(OOD_KINDS[name], None, None, (code, 0, i)) for i in range(number)]
+        specs = [Spec(OOD_KINDS[name], None, None, _seed(name, 0, i)) for i in range(number)]
     return PocketImages(specs, [-1] * number)
 
 
-def _bird(name: str, shift: str | None, seed: tuple[int, int, int]) -> Spec:
+def _bird(name: str, shift: str | None, split: str, place: int, i: int) -> Spec:
+    seed = _seed(split, place, i)
     return Spec("bird", individual(name, np.random.default_rng([*seed, 1])), shift, seed)
+
+
+def _seed(split: str, place: int, i: int) -> tuple[int, int, int]:
+    return zlib.crc32(split.encode()), place, i
 
 
 @cache

@@ -12,7 +12,7 @@ from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -81,11 +81,11 @@ class Features:
         """The images of these indices, in their order, with all their views."""
         rows = torch.as_tensor(list(indices), dtype=torch.int64)
         image, patches = (x[rows].flatten(0, 1) for x in self.by_image())
-        return Features(image, patches, self.labels[rows], self.grid, self.dense)
+        return replace(self, image=image, patches=patches, labels=self.labels[rows])
 
     def to(self, device: torch.device) -> Features:
-        image, patches = self.image.to(device), self.patches.to(device)
-        return Features(image, patches, self.labels.to(device), self.grid, self.dense)
+        image, patches, labels = (x.to(device) for x in (self.image, self.patches, self.labels))
+        return replace(self, image=image, patches=patches, labels=labels)
 
 
 def pixel_batches(
@@ -94,7 +94,6 @@ def pixel_batches(
     batches: Iterable[Tensor],
     *,
     views: Sequence[View] = (None,),
-    workers: int | None = None,
     on_unreadable: Callable[[str], None] | None = None,
 ) -> Iterator[tuple[list[int], Tensor]]:
     """Decode, crop and preprocess; threads make the next batches while the caller uses this one.
@@ -102,7 +101,6 @@ def pixel_batches(
     :param batches: (b,) indices of the images of each batch.
     :param views: of each image: None for the plain one, or the seed of a
         :func:`~sotglp_core.data.images.random_view`.
-    :param workers: threads that decode; None: one for each processor.
     :param on_unreadable: called with a message for each image that can't be read; those are left
         out. None: the first one ends the stream.
     :return: the indices of b images that could be read, and their (b * views, 3, H, W) pixels on
@@ -129,7 +127,7 @@ def pixel_batches(
         pixels = torch.empty(len(indices), len(views), 3, height, width, pin_memory=pinned)
         return indices, pixels, [threads.submit(prepare, *row) for row in zip(indices, pixels)]
 
-    with ThreadPoolExecutor(workers or os.cpu_count()) as threads:
+    with ThreadPoolExecutor(os.cpu_count()) as threads:
         for indices, pixels, rows in _ahead(begin(batch.tolist()) for batch in batches):
             errors = [row.result() for row in rows]
             for error in filter(None, errors):
@@ -195,11 +193,11 @@ def encode(
     shape = (math.prod(backbone.grid), backbone.patch_width)
     row = np.dtype([("image", "<f4", (backbone.joint_width,)), ("patches", "<f2", shape)])
     number = len(images) * len(views)
-    chunks = torch.arange(len(images)).split(max(1, batch_size // len(views)))
 
     def batches() -> Iterator[np.ndarray]:
-        show = progress and len(images) >= 64
+        chunks = torch.arange(len(images)).split(max(1, batch_size // len(views)))
         stream = pixel_batches(backbone, images, chunks, views=views)
+        show = progress and len(images) >= 64
         with progress_bar(total=len(images), desc=description, unit="image", show=show) as bar:
             for indices, pixels in stream:
                 with torch.no_grad():
@@ -211,25 +209,34 @@ def encode(
                 bar.update(len(indices))
 
     rows = None
-    if cache and len(images):
-        depends_on = (
-            "v4",
-            torch.__version__,
-            backbone.fingerprint,
-            str(backbone.dtype),
-            backbone.model.visual.preprocess_cfg,
-            dense,
-            images.fingerprint(),
-            views,
-        )
-        rows = _cached(backbone.name, depends_on, row, number, batches)
+    if cache and number:
+        key = _key(backbone, images, views, dense)
+        rows = _cached(cache_folder() / f"{key}.npy", row, number, batches)
     if rows is None:
         rows = np.concatenate([np.empty(0, row), *batches()])
     with warnings.catch_warnings(action="ignore"):  # torch's, on arrays that can't be written to
         patches = torch.from_numpy(np.asarray(rows["patches"]))
-    image = torch.from_numpy(np.array(rows["image"]))
-    labels = torch.from_numpy(images.labels.copy())
+    image, labels = (
+        torch.from_numpy(np.array(rows["image"])),
+        torch.from_numpy(images.labels.copy()),
+    )
     return Features(image, patches, labels, backbone.grid, dense)
+
+
+def _key(backbone: Backbone, images: Images, views: Sequence[View], dense: str) -> str:
+    """The name of the backbone, and a digest of all that the features depend on."""
+    depends_on = (
+        "v4",
+        torch.__version__,
+        backbone.fingerprint,
+        str(backbone.dtype),
+        backbone.model.visual.preprocess_cfg,
+        dense,
+        images.fingerprint(),
+        views,
+    )
+    digest = hashlib.sha256(repr(depends_on).encode()).hexdigest()[:32]
+    return re.sub(r"[^\w.-]", "_", backbone.name) + f"-{digest}"
 
 
 class Entry(NamedTuple):
@@ -249,37 +256,22 @@ def cache_folder() -> Path:
 
 
 def _cached(
-    backbone: str,
-    depends_on: object,
-    row: np.dtype,
-    number: int,
-    batches: Callable[[], Iterator[np.ndarray]],
+    path: Path, row: np.dtype, number: int, batches: Callable[[], Iterator[np.ndarray]]
 ) -> np.ndarray | None:
     """The rows of an entry, mapped into memory; where it is absent or damaged, it is made.
 
-    :param depends_on: all that the rows depend on.
     :param batches: makes them.
     :return: (number,) rows; None if they can't be kept.
     """
-    key = hashlib.sha256(repr(depends_on).encode()).hexdigest()[:32]
-    path = cache_folder() / (re.sub(r"[^\w.-]", "_", backbone) + f"-{key}.npy")
-    for make in (True, False):
-        with suppress(ValueError):
-            rows = map_rows(path)
-            if rows.dtype == row and rows.shape == (number,):
-                return rows
-        if make:
-            clear_cache(older_than=1, unfinished=True)
-            try:
-                save_rows(path, row, number, batches())
-            except WriteError as error:  # features that can't be kept are still features
-                warnings.warn(
-                    f"the features are not kept on disk: {error}; "
-                    "set SOTGLP_CACHE to a folder with room",
-                    stacklevel=3,
-                )
-                break
-    return None
+    with suppress(ValueError):
+        return map_rows(path, row, number)
+    try:
+        save_rows(path, row, number, batches())
+        return map_rows(path, row, number)
+    except WriteError as error:  # features that can't be kept are still features
+        advice = "set SOTGLP_CACHE to a folder with room"
+        warnings.warn(f"the features are not kept on disk: {error}; {advice}", stacklevel=3)
+        return None
 
 
 def cache_entries() -> list[Entry]:
@@ -289,24 +281,22 @@ def cache_entries() -> list[Entry]:
         match = ENTRY.fullmatch(path.name)
         with suppress(OSError):  # another process has just removed it
             if match:
+                status = path.stat()
                 name = "unfinished" if match["unfinished"] else match["backbone"]
-                entries.append(
-                    Entry(path, name, _length(path), path.stat().st_size, path.stat().st_mtime)
-                )
+                entry = Entry(path, name, _length(path), status.st_size, status.st_mtime)
+                entries.append(entry)
     return sorted(entries, key=lambda entry: -entry.modified)
 
 
-def clear_cache(*, older_than: float = 0, unfinished: bool = False) -> tuple[int, int]:
+def clear_cache(*, older_than: float = 0) -> tuple[int, int]:
     """Remove entries older than so many days, but no unfinished one that is being written.
 
-    :param unfinished: remove unfinished entries alone.
     :return: how many files, and how many bytes they held.
     """
     freed = []
     for entry in cache_entries():
-        partial = entry.backbone == "unfinished"
-        oldest = max(older_than * DAY, BEING_WRITTEN if partial else 0)
-        if time.time() - entry.modified >= oldest and (partial or not unfinished):
+        oldest = max(older_than * DAY, BEING_WRITTEN if entry.backbone == "unfinished" else 0)
+        if time.time() - entry.modified >= oldest:
             with suppress(OSError):  # another process was faster, or it is another user's
                 entry.path.unlink()
                 freed.append(entry.bytes)
@@ -315,5 +305,5 @@ def clear_cache(*, older_than: float = 0, unfinished: bool = False) -> tuple[int
 
 def _length(path: Path) -> int | None:
     with suppress(Exception):  # a damaged header fails in many ways
-        return len(np.lib.format.open_memmap(path, mode="r"))
+        return len(np.load(path, mmap_mode="r"))
     return None

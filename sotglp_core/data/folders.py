@@ -2,13 +2,12 @@
 
 import os
 import re
-from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import NamedTuple, NoReturn
 
 from ..messages import did_you_mean, note, printable
-from .images import SUFFIXES
+from .images import SUFFIXES, FolderImages, Images
 from .names import composed, plain_words, same
 
 PARTS = {
@@ -16,58 +15,68 @@ PARTS = {
     "val": ("val", "valid", "validation", "dev"),
     "test": ("test", "testing"),
 }
-HALVES = ("base", "new")  # of the classes
 LITTER = {"@eaDir", "__MACOSX", "Thumbs.db", "desktop.ini", "#recycle", "$RECYCLE.BIN"}
 
 
-class Photo(NamedTuple):
-    """An image file as a source has it."""
+class Source(NamedTuple):
+    """Labelled images by part, and what their source calls the classes."""
 
-    path: Path
-    key: str  # what the source calls its class: a folder, a label, a WordNet id
-    part: str | None  # one of PARTS; None: the source does not say
-
-
-class Listing(NamedTuple):
-    """The photos of a source."""
-
-    photos: list[Photo]
-    source: str  # where it was read, for messages
-    keys: list[str]  # in the order of the labels
+    said: str  # where it was read, for messages
+    keys: list[str]  # folders, labels or WordNet ids, in the order of the labels
+    parts: Mapping[str, Images]  # of PARTS; or "" alone, where the source does not say
     names: Mapping[str, str] | None = None  # key -> class name, if the source has any
+    template: str | None = None  # its own prompt
 
 
-def chosen_keys(wanted: Sequence[str], listing: Listing) -> list[str]:
+def source_of(
+    said: str, photos: Sequence[tuple[Path, str, str]], names: Mapping[str, str] | None = None
+) -> Source:
+    """Image files, each with the key of its class and its part.
+
+    :param names: key -> class name, in the order of the labels; None: keys are sorted.
+    """
+    keys = sorted({key for _, key, _ in photos}) if names is None else [*names]
+    label, parts = {key: i for i, key in enumerate(keys)}, {}
+    for part in PARTS if any(part for *_, part in photos) else [""]:
+        own = [(path, label[key]) for path, key, its in photos if its == part]
+        parts[part] = FolderImages([path for path, _ in own], [number for _, number in own])
+    return Source(said, keys, parts, names)
+
+
+def chosen_keys(wanted: Sequence[str], source: Source) -> list[str]:
     """The keys of the wanted classes, each given by its key or its name.
 
     :param wanted: or one word alone: "base" for the first half of the classes (of an odd number,
         one more), "new" for the others, as in CoCoOp.
     :raises ValueError: on a class that is not there, or is given twice.
     """
-    if len(wanted) == 1 and wanted[0] in HALVES:
-        half = (len(listing.keys) + 1) // 2
-        return listing.keys[:half] if wanted[0] == "base" else listing.keys[half:]
-    names = listing.names or {}
-    found = {same(names.get(key, plain_words(key))): key for key in listing.keys}
-    found |= {same(key): key for key in listing.keys}
-    chosen = [found.get(same(name), "") for name in wanted]
-    if "" in chosen:
-        name = wanted[chosen.index("")]
-        near = did_you_mean(name, listing.keys) or f"; it has {_some(listing.keys)} ..."
-        raise ValueError(f"{listing.source} has no class {name!r}{near}")
+    keys, names = source.keys, source.names or {}
+    half = (len(keys) + 1) // 2
+    if list(wanted) in (["base"], ["new"]):
+        return keys[:half] if wanted[0] == "base" else keys[half:]
+    found = {same(names.get(key, plain_words(key))): key for key in keys}
+    found |= {same(key): key for key in keys}
+    for name in wanted:
+        if same(name) not in found:
+            near = did_you_mean(name, keys) or f"; it has {_some(keys)} ..."
+            raise ValueError(f"{source.said} has no class {name!r}{near}")
+    chosen = [found[same(name)] for name in wanted]
     if len({*chosen}) < len(chosen):
         raise ValueError(f"the classes {', '.join(wanted)} name one twice; name each once")
     return chosen
 
 
-def part_of(name: str) -> str | None:
-    """The part that a folder or column means: "Train", "training_set" and "train2017" are one."""
+def part_of(name: str) -> str:
+    """The part that a folder or column means: "Train", "training_set" and "train2017" are one.
+
+    It is empty for other words.
+    """
     word = re.sub(r"[^a-z]", "", name.lower())
     word = re.sub(r"(set|split|data|images)$", "", word)
-    return next((part for part, synonyms in PARTS.items() if word in synonyms), None)
+    return next((part for part, synonyms in PARTS.items() if word in synonyms), "")
 
 
-def read_folder(root: Path) -> Listing:
+def read_folder(root: Path) -> Source:
     """The photos of class folders, or of folders of those that are called like parts of a split.
 
     As long as only one sub-folder has images, and those in sub-folders of its own, it is read
@@ -81,7 +90,6 @@ def read_folder(root: Path) -> Listing:
     nested = [name for name in filled if any(path.parent.parent != root for path in images[name])]
     if len(filled) == 1 and filled == nested:
         return read_folder(root / nested[0])
-    photos: list[Photo] = []
     parts: dict[str, str] = {}
     for name in nested:
         part = part_of(name)
@@ -90,16 +98,13 @@ def read_folder(root: Path) -> Listing:
                 f"{printable(root)} has {parts[part]}/ and {name}/, which both are {part} images; "
                 "keep one"
             )
+    photos = _class_photos(root, sum(images.values(), []), "") if not parts else []
     for part, name in parts.items():
         photos += _class_photos(root / name, images[name], part)
-    if not parts:
-        photos += _class_photos(root, [path for name in filled for path in images[name]], None)
-    left_out = sorted({*walk(root)} - {photo.path for photo in photos})
+    left_out = sorted({*walk(root)} - {path for path, *_ in photos})
     if left_out:
-        kinds = Counter(path.suffix.lower() or "no suffix" for path in left_out).most_common(4)
-        counts = ", ".join(f"{kind} {number}" for kind, number in kinds)
-        note(f"{root}: left out are {len(left_out)} files ({counts}), such as {left_out[0]}")
-    return Listing(photos, printable(root), sorted({photo.key for photo in photos}))
+        note(f"{root}: left out are {len(left_out)} files, such as {left_out[0]}")
+    return source_of(printable(root), photos)
 
 
 def list_images(folder: str | Path) -> list[Path]:
@@ -125,7 +130,7 @@ def walk(folder: Path) -> Iterator[Path]:
         yield from (Path(place, name) for name in files if not _hidden(name))
 
 
-def _class_photos(base: Path, images: list[Path], part: str | None) -> list[Photo]:
+def _class_photos(base: Path, images: list[Path], part: str) -> list[tuple[Path, str, str]]:
     """The images in the sub-folders of ``base``, each of which is a class.
 
     :raises ValueError: if they are no classes, or one is empty.
@@ -149,11 +154,11 @@ def _class_photos(base: Path, images: list[Path], part: str | None) -> list[Phot
                 "move it, or remove it if it is a copy"
             )
     empty = {*_subfolders(base)} - inside.keys()
-    if empty and part in (None, "train"):
+    if empty and part in ("", "train"):
         raise ValueError(
             f"the class {min(empty)!r} has no images in {printable(base)}; add some or remove it"
         )
-    return [Photo(p, composed(tail[0]), part) for p, tail in zip(images, tails) if len(tail) > 1]
+    return [(p, composed(tail[0]), part) for p, tail in zip(images, tails) if len(tail) > 1]
 
 
 def _subfolders(root: Path) -> list[str]:

@@ -5,16 +5,15 @@ from __future__ import annotations
 import hashlib
 import io
 import os
-import re
 import stat
 import warnings
 from abc import ABC, abstractmethod
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from functools import cache
 from numbers import Integral
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple, Self
 
 import numpy as np
 from PIL import Image, ImageOps, UnidentifiedImageError
@@ -28,21 +27,30 @@ with suppress(ImportError):
 Image.init()
 warnings.filterwarnings("ignore", module=r"PIL\.")  # of damaged files, which are read or refused
 # Pillow knows more formats, among them EPS, which it hands to Ghostscript
-KNOWN = re.compile("JPEG|PNG|WEBP|BMP|GIF|TIFF|PPM|AVIF|HEIF")
-FORMATS = [name for name in Image.OPEN if KNOWN.fullmatch(name)]
+KNOWN = ("JPEG", "PNG", "WEBP", "BMP", "GIF", "TIFF", "PPM", "AVIF", "HEIF")
+FORMATS = [name for name in KNOWN if name in Image.OPEN]
 SUFFIXES = {suffix for suffix, name in Image.registered_extensions().items() if name in FORMATS}
 SUFFIXES |= {".heic", ".heif"}  # known, even where they can't be read
 MAX_BYTES, MAX_PIXELS, MAX_RATIO, MAX_SCANS = 1 << 30, 150_000_000, 100, 200
 
 
 class Images(ABC):
-    """Labelled images read on demand: what training, evaluation and the feature cache need."""
+    """Labelled images read on demand: what training, evaluation and the feature cache need.
 
-    labels: np.ndarray  # (n,) int64 class indices; -1 outside the classes
-    names: Sequence[str]  # (n,) something to call each image by
+    :param items: what each image is made from.
+    :param labels: (n,) class indices; -1 outside the classes.
+    """
+
+    def __init__(self, items: Sequence, labels: Sequence[int] | np.ndarray):
+        self.items, self.labels = list(items), np.asarray(labels, dtype=np.int64)
 
     def __len__(self) -> int:
         return len(self.labels)
+
+    @property
+    def names(self) -> list[str]:
+        """Something to call each image by."""
+        return list(map(str, self.items))
 
     @abstractmethod
     def __getitem__(self, i: int) -> Image.Image:
@@ -56,17 +64,22 @@ class Images(ABC):
     def fingerprint(self) -> str:
         """A digest of everything that the pixels depend on, labels apart."""
 
-    @abstractmethod
-    def subset(self, indices: Sequence[int]) -> Images:
+    def subset(self, indices: Sequence[int]) -> Self:
         """The images of these indices, in their order."""
+        return type(self)([self.items[i] for i in indices], self.labels[list(indices)])
+
+    def relabelled(self, label: Mapping[int, int]) -> Self:
+        """The images whose labels are keys of ``label``, labelled by its values."""
+        chosen = [i for i, old in enumerate(self.labels) if old in label]
+        return type(self)([self.items[i] for i in chosen], [label[self.labels[i]] for i in chosen])
 
 
 class FolderImages(Images):
     """Image files with labels."""
 
-    def __init__(self, paths: Sequence[Path], labels: Sequence[int] | np.ndarray):
-        self.paths, self.labels = list(paths), np.asarray(labels, dtype=np.int64)
-        self.names = [str(path) for path in self.paths]
+    @property
+    def paths(self) -> list[Path]:
+        return self.items
 
     def __getitem__(self, i: int) -> Image.Image:
         return read_image(self.paths[i])
@@ -79,33 +92,37 @@ class FolderImages(Images):
 
         :raises ValueError: naming a file that can't be read.
         """
-        return hashlib.sha256(
-            b"".join(map(_digest, self.paths, map(file_version, self.paths)))
-        ).hexdigest()
+        digests = map(_digest, self.paths, map(file_version, self.paths))
+        return hashlib.sha256(b"".join(digests)).hexdigest()
 
-    def subset(self, indices: Sequence[int]) -> FolderImages:
-        return FolderImages([self.paths[i] for i in indices], self.labels[list(indices)])
+
+class Held(NamedTuple):
+    """An image of a list or dataset."""
+
+    dataset: Any
+    i: int
+
+    def __str__(self) -> str:
+        return f"image {self.i}"
+
+    def pair(self) -> tuple:
+        """The image and its label; -1: it has none."""
+        item = self.dataset[self.i]
+        return tuple(item[:2]) if isinstance(item, tuple | list) else (item, -1)
 
 
 class HeldImages(Images):
-    """Images in memory, or of a dataset of torchvision's.
-
-    :param items: images of Pillow, or (image, label) pairs.
-    """
-
-    def __init__(self, items: Sequence, labels: Sequence[int] | np.ndarray):
-        self.items, self.labels = items, np.asarray(labels, dtype=np.int64)
-        self.names = [f"image {i}" for i in range(len(self.labels))]
+    """Images in memory, or of a dataset of torchvision's."""
 
     def __getitem__(self, i: int) -> Image.Image:
         """Image i in RGB.
 
         :raises ValueError: if it is no image of Pillow.
         """
-        image = _pair(self.items[i])[0]
+        image, _ = self.items[i].pair()
         if not isinstance(image, Image.Image):
             raise ValueError(
-                f"image {i} is a {type(image).__name__}; give images of Pillow, and datasets "
+                f"{self.items[i]} is a {type(image).__name__}; give images of Pillow, and datasets "
                 "without a transform"
             )
         return image.convert("RGB")
@@ -116,29 +133,20 @@ class HeldImages(Images):
             digest.update(f"{self[i].size}".encode() + self[i].tobytes())
         return digest.hexdigest()
 
-    def subset(self, indices: Sequence[int]) -> HeldImages:
-        return HeldImages([self.items[i] for i in indices], self.labels[list(indices)])
 
-
-def held_images(items: Any) -> HeldImages:
-    """Images of Pillow, which are of no class; (image, label) pairs; or a dataset of torchvision's,
-    whose labels are taken from the attribute where it has them all.
+def held_images(given: Any) -> HeldImages:
+    """Images of Pillow, which are of no class; or (image, label) pairs, such as a dataset of
+    torchvision's.
 
     :raises ValueError: if it has no items, or a label is no integer.
     """
-    if not hasattr(items, "__getitem__") or not hasattr(items, "__len__"):
-        raise ValueError(f"a {type(items).__name__} holds no images; give a list, or a dataset")
-    attributes = (getattr(items, name, None) for name in ("targets", "labels", "_labels"))
-    labels = next((found for found in attributes if found is not None), None)
-    if labels is None or getattr(items, "target_transform", None):
-        labels = [_pair(items[i])[1] for i in range(len(items))]
+    if not hasattr(given, "__getitem__") or not hasattr(given, "__len__"):
+        raise ValueError(f"a {type(given).__name__} holds no images; give a list, or a dataset")
+    items = [Held(given, i) for i in range(len(given))]
+    labels = [item.pair()[1] for item in items]
     if not all(isinstance(label, Integral) for label in np.asarray(labels).tolist()):
         raise ValueError("a label is no integer; give (image, class index) pairs")
-    return HeldImages(items, np.asarray(labels))
-
-
-def _pair(item: Any) -> tuple:
-    return tuple(item[:2]) if isinstance(item, tuple | list) else (item, -1)
+    return HeldImages(items, labels)
 
 
 def read_image(path: str | Path, *, side: int | None = None) -> Image.Image:

@@ -10,10 +10,10 @@ from pathlib import Path
 from typing import Any
 
 from ..messages import printable
-from .folders import PARTS, Listing, Photo, part_of
+from .folders import PARTS, Source, part_of, source_of
 from .names import CODE, composed, plain_words
 
-LISTS = (".csv", ".tsv", ".json", ".jsonl", ".ndjson")
+LISTS = (".csv", ".tsv", ".json")
 HEADS = {
     "path": re.compile("path|file([_ ]?name|path)?|image([_ ]?path)?|photo"),
     "label": re.compile("class([_ ]?name)?|label|category|species|target"),
@@ -23,12 +23,12 @@ HEADS = {
 }
 
 
-def read_list(file: Path, base: Path | None = None) -> Listing:
+def read_list(file: Path, base: Path | None = None) -> Source:
     """The photos that a file lists.
 
-    The file is CSV (or semicolons, tabs) with a header, a JSON list of objects, an object of
-    path: label, or JSON lines. Columns: a path, a label and, if the file says so itself, a split.
-    Of several columns of labels, one that holds names is taken. Or it is one of CoOp's split files:
+    The file is CSV (or semicolons, tabs) with a header, a JSON list of objects or an object of
+    path: label. Columns: a path, a label and, if the file says so itself, a split. Of several
+    columns of labels, one that holds names is taken. Or it is one of CoOp's split files:
     {"train": [[path, label, class name], ...], "val": ..., "test": ...}.
 
     :param base: the folder that paths start from, and may not leave; None: the file's own.
@@ -46,27 +46,25 @@ def read_list(file: Path, base: Path | None = None) -> Listing:
 def listed(
     entries: Iterable[Sequence[str]],
     base: Path,
-    source: str,
+    said: str,
     names: Mapping[str, str] | None = None,
-) -> Listing:
+) -> Source:
     """What entries (path below ``base``, key of the class, split or "") list.
 
     :param names: key -> class name, in the order of the labels; None: keys are sorted.
     :raises ValueError: as :func:`read_list`.
     """
-    photos: dict[Path, Photo] = {}
+    photos: dict[Path, tuple[Path, str, str]] = {}
     for path, key, split in entries:
-        place = _below(base, path, source)
-        part = part_of(split)
-        if split and part is None:
-            raise ValueError(f"{source}: the split is {split!r}; it can be train, val or test")
+        place, part = _below(base, path, said), part_of(split)
+        if split and not part:
+            raise ValueError(f"{said}: the split is {split!r}; it can be train, val or test")
         if place in photos:
-            raise ValueError(f"{source}: the image {printable(path)} is listed twice")
+            raise ValueError(f"{said}: the image {printable(path)} is listed twice")
         if names is not None and key not in names:
-            raise ValueError(f"{source}: the class {key!r} is not in the list of classes")
-        photos[place] = Photo(place, composed(key), part)
-    found = sorted({photo.key for photo in photos.values()})
-    return Listing([*photos.values()], source, found if names is None else [*names], names)
+            raise ValueError(f"{said}: the class {key!r} is not in the list of classes")
+        photos[place] = place, composed(key), part
+    return source_of(said, [*photos.values()], names)
 
 
 def read_names(file: Path) -> dict[str, str]:
@@ -97,13 +95,11 @@ def read_text(file: Path) -> str:
 
 
 def _read(file: Path) -> Any:
-    """What a JSON file holds; of JSON lines, a list; of other suffixes, the rows of CSV."""
+    """What a JSON file holds; of other suffixes, the rows of CSV."""
     text, suffix = read_text(file), file.suffix.lower()
     try:
         if suffix == ".json":
             return json.loads(text)
-        if suffix in LISTS[3:]:
-            return [json.loads(line) for line in text.split("\n") if line.strip()]
         head, _, rest = text.partition("\n")
         if head.lower().startswith("sep="):  # which Excel writes
             text, head = rest, rest.partition("\n")[0]
@@ -114,30 +110,30 @@ def _read(file: Path) -> Any:
         raise ValueError(f"{printable(file)} is not {suffix[1:].upper()}: {reason}") from None
 
 
-def _community(content: dict, base: Path, source: str) -> Listing:
+def _community(content: dict, base: Path, said: str) -> Source:
     entries, labels = [], set()
     for part in PARTS:
         for entry in content[part]:
             if not (isinstance(entry, list) and [type(e) for e in entry] == [str, int, str]):
-                raise ValueError(f"{source}: {entry!r:.80} is not [path, label, class name]")
+                raise ValueError(f"{said}: {entry!r:.80} is not [path, label, class name]")
             path, label, name = entry
             entries.append((path, name, part))
             labels.add((label, name))
     names = {name: plain_words(name) for _, name in sorted(labels)}
-    if {label for label, _ in labels} != {*range(len(names))} or len(labels) > len(names):
+    if sorted(labels) != list(enumerate(names)):
         raise ValueError(
-            f"{source}: labels and class names don't belong to each other one by one, as 0, 1, ..."
+            f"{said}: labels and class names don't belong to each other one by one, as 0, 1, ..."
         )
-    return listed(entries, base, source, names)
+    return listed(entries, base, said, names)
 
 
-def _below(base: Path, path: str, source: str) -> Path:
+def _below(base: Path, path: str, said: str) -> Path:
     path = path.replace("\\", "/")
     if os.path.isabs(path):
         path = os.path.relpath(path, base.absolute())
     inside = Path(os.path.normpath(path))
     if inside.parts[:1] in ((), ("..",)) or "\0" in path:
-        raise ValueError(f"{source}: the image {printable(path)} lies outside {printable(base)}")
+        raise ValueError(f"{said}: the image {printable(path)} lies outside {printable(base)}")
     return base / inside
 
 

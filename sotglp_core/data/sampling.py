@@ -4,7 +4,6 @@ import hashlib
 import random
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 
@@ -51,16 +50,17 @@ def few_shot(
     if shots is None or (draw == "stratified" and allow_fewer and shots * len(own) >= len(labels)):
         return np.arange(len(labels))
     if draw == "stratified":
-        return _stratified(labels, shots * len(own), seed)
+        from sklearn.model_selection import StratifiedShuffleSplit
+
+        split = StratifiedShuffleSplit(1, train_size=shots * len(own), random_state=seed)
+        return next(split.split(labels, labels))[0]
     if draw == "coop":
-        generator = random.Random(seed)
-        few: list[Any] = [
-            generator.sample(own[label], shots) if len(own[label]) >= shots else own[label]
-            for label in dict.fromkeys(labels.tolist())
-        ]
+        generator, order = random.Random(seed), dict.fromkeys(labels.tolist())
+        pools = [own[label] for label in order]
+        few = [generator.sample(pool, shots) if len(pool) >= shots else pool for pool in pools]
     else:
         rng = np.random.default_rng(seed)
-        few = [rng.permutation(indices)[:shots] for indices in own]
+        few = [rng.permutation(indices)[:shots].tolist() for indices in own]
     return np.concatenate(few)
 
 
@@ -70,27 +70,16 @@ def draw_parts(images: Images) -> dict[str, Images]:
     A class's files are taken in the order of a digest of their names, so that a new photo or class
     moves few others.
     """
-    files = [Path(name).name.encode(errors="replace") for name in images.names]
-    digests = [hashlib.sha256(name).digest() for name in files]
+    names = images.names
+
+    def digest(i: int) -> bytes:
+        return hashlib.sha256(Path(names[i]).name.encode(errors="replace")).digest()
+
     parts: dict[str, list[int]] = {"train": [], "val": [], "test": []}
     for label in np.unique(images.labels):
-        own = np.flatnonzero(images.labels == label).tolist()
-        own.sort(key=digests.__getitem__)
+        own = sorted(np.flatnonzero(images.labels == label).tolist(), key=digest)
         test = max(1, int(0.3 * len(own)))
         val = test + int(0.2 * len(own))
         for part, few in (("test", own[:test]), ("val", own[test:val]), ("train", own[val:])):
             parts[part] += sorted(few)
     return {part: images.subset(indices) for part, indices in parts.items()}
-
-
-def _stratified(labels: np.ndarray, total: int, seed: int) -> np.ndarray:
-    from sklearn.model_selection import StratifiedShuffleSplit
-
-    split = StratifiedShuffleSplit(1, train_size=total, random_state=seed)
-    try:
-        chosen, _ = next(split.split(labels, labels))
-    except ValueError as error:
-        raise ValueError(
-            f"a stratified draw of {total} of {len(labels)} images is not possible: {error}"
-        ) from None
-    return chosen

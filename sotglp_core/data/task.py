@@ -1,7 +1,6 @@
 """A task: class names; training, validation and test images; shifted and OOD sets."""
 
 import os
-from collections import Counter
 from collections.abc import Container, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -11,17 +10,17 @@ from ..messages import did_you_mean, note, printable, progress_bar
 from ..pocket.traits import SPECIES
 from ..pocket.world import SHIFTS
 from . import embedded as pocket
-from .catalogue import CATALOGUE, Dataset, detect, read_split
-from .folders import PARTS, Listing, Photo, chosen_keys, list_images, read_folder
-from .images import FolderImages, HeldImages, Images, file_version, held_images, read_image
+from .catalogue import CATALOGUE, Dataset, known, read_split
+from .folders import PARTS, Source, chosen_keys, list_images, read_folder
+from .images import FolderImages, HeldImages, Images, file_version, held_images
 from .labels import LISTS, read_list, read_names
 from .names import class_names as name_classes
 from .names import composed, plain_words, same
 from .sampling import draw_parts, few_shot
 
-Source = str | Path
-Sources = Source | Sequence[Source] | None
-Names = Source | Mapping[str, str] | None
+Place = str | Path
+Places = Place | Sequence[Place] | None
+Names = Place | Mapping[str, str] | None
 
 
 @dataclass(frozen=True)
@@ -41,14 +40,14 @@ class Task:
 def load_task(
     source: Any = "pocket",
     *,
-    root: Source | None = None,
+    root: Place | None = None,
     shots: int | None = 16,
     seed: int = 1,
     draw: str = "exact",
     classes: Sequence[str] | None = None,
-    ood: Sources = None,
+    ood: Places = None,
     ood_exclude: Sequence[str] = (),
-    shifts: Sources = None,
+    shifts: Places = None,
     names: Names = None,
     allow_fewer: bool = False,
     skip_corrupt: bool = False,
@@ -78,31 +77,19 @@ def load_task(
     :raises ValueError: saying which folder, class or file is wrong and how to mend it.
     """
     reader = _Reader(root, skip_corrupt)
-    parts: dict[str, Images] = {}
-    listing, template = None, None
-    held = not isinstance(source, str | Path)
-    if not held:
-        listing, template = reader.listing(source, names)
-    if held:
-        class_names, parts = _held_parts(source, classes)
-        source = type(source).__name__
-    elif listing is None:
-        species = Listing([], "pocket", list(SPECIES))
-        class_names = tuple(chosen_keys(classes, species) if classes else SPECIES)
-        parts = _pocket_parts(class_names)
-    else:
-        keys = chosen_keys(classes, listing) if classes else listing.keys
-        class_names = name_classes(keys, listing.names)
-        if len(keys) < 2:
-            raise ValueError(f"{listing.source} has one class; a classifier needs at least 2")
-        label = {key: i for i, key in enumerate(keys)}
-        if any(photo.part for photo in listing.photos):
-            parts = {part: reader.images(listing.photos, label, part) for part in PARTS}
-        else:
-            parts |= draw_parts(reader.images(listing.photos, label))
+    found = reader.read(source, names, classes)
+    keys = chosen_keys(classes, found) if classes else found.keys
+    class_names = name_classes(keys, found.names)
+    if len(keys) < 2:
+        raise ValueError(f"{found.said} has one class; a classifier needs at least 2")
+    label = {found.keys.index(key): i for i, key in enumerate(keys)}
+    parts = {
+        part: reader.readable(images.relabelled(label)) for part, images in found.parts.items()
+    }
+    parts = draw_parts(parts[""]) if "" in parts else parts
     pool, test = parts["train"], parts["test"]
     if not len(test):
-        raise ValueError(f"{source} has no test images; add some, or leave out the split")
+        raise ValueError(f"{found.said} has no test images; add some, or leave out the split")
     chosen = few_shot(
         pool.labels, class_names, shots, seed=seed, allow_fewer=allow_fewer, draw=draw
     )
@@ -112,36 +99,19 @@ def load_task(
         if without:
             first = class_names[min(without)]
             note(f"there are no {kind} images of {len(without)} classes, such as {first}")
-    task = Task(str(source), class_names, train, parts["val"], test, {}, template=template)
-    task = replace(task, shifts=reader.shifts(shifts, task, listing))
-    return replace(task, ood=reader.ood(ood, task, ood_exclude))
-
-
-def _held_parts(source: Any, classes: Sequence[str] | None) -> tuple[tuple[str, ...], dict]:
-    """Class names and parts of images that the caller holds."""
-    given = source if isinstance(source, Mapping) else {"": source}
-    named = (getattr(images, "classes", None) for images in given.values())
-    names = next(filter(None, named), classes)
-    if names is None or (classes is not None and list(classes) != list(names)):
-        raise ValueError("name the classes of these images, all of them, in the order of labels")
-    sets = {part: held_images(images) for part, images in given.items()}
-    if any(len(images) and images.labels.max() >= len(names) for images in sets.values()):
-        raise ValueError(f"a label is beyond the {len(names)} classes, {', '.join(names)[:200]}")
-    if "" in sets:
-        return tuple(names), draw_parts(sets[""])
-    if unknown := sets.keys() - PARTS.keys():
-        raise ValueError(f"there is no part {min(unknown)!r}; give train, test and perhaps val")
-    return tuple(names), {part: sets.get(part, HeldImages([], [])) for part in PARTS}
+    name = str(source) if isinstance(source, Place) else found.said
+    task = Task(name, class_names, train, parts["val"], test, {}, template=found.template)
+    return reader.add_sets(task, found, ood, ood_exclude, shifts)
 
 
 def load_test_task(
-    source: Source,
+    source: Any,
     class_names: Sequence[str],
     *,
-    root: Source | None = None,
-    ood: Sources = None,
+    root: Place | None = None,
+    ood: Places = None,
     ood_exclude: Sequence[str] = (),
-    shifts: Sources = None,
+    shifts: Places = None,
     names: Names = None,
     skip_corrupt: bool = False,
 ) -> Task:
@@ -156,21 +126,11 @@ def load_test_task(
     :raises ValueError: as :func:`load_task`; if there is no image of any of the classes.
     """
     reader = _Reader(root, skip_corrupt)
-    listing, template = reader.listing(source, names)
-    if listing is None:
-        test: Images = _pocket_parts(class_names)["test"]
-    else:
-        test = reader.by_name(listing, class_names, listing)
+    found = reader.read(source, names, class_names)
+    test = reader.by_name(found, class_names, {})
     none = test.subset([])
-    task = Task(str(source), tuple(class_names), none, none, test, {}, template=template)
-    task = replace(task, shifts=reader.shifts(shifts, task, listing))
-    return replace(task, ood=reader.ood(ood, task, ood_exclude))
-
-
-def _pocket_parts(names: Sequence[str]) -> dict[str, Images]:
-    numbers = {"pool": pocket.POOL, "val": pocket.VAL, "test": pocket.TEST}
-    parts = [pocket.species_images(part, n, names=names) for part, n in numbers.items()]
-    return dict(zip(PARTS, parts))
+    task = Task(str(source), tuple(class_names), none, none, test, {}, template=found.template)
+    return reader.add_sets(task, found, ood, ood_exclude, shifts)
 
 
 @dataclass(frozen=True)
@@ -181,113 +141,126 @@ class _Reader:
     :param skip_corrupt: leave out files that can't be read.
     """
 
-    root: Source | None
+    root: Place | None
     skip_corrupt: bool
 
-    def listing(self, source: Source, names: Names = None) -> tuple[Listing | None, str | None]:
-        """What a source lists, None for the embedded task; and the prompt of its own."""
-        listing, row = None, None
-        if str(source) != "pocket":
-            place, row = self.place(source)
-            if row is not None and row.kind == "classes":
-                listing = read_split(row, place)
-                number = Counter(photo.part for photo in listing.photos)
-                note(f"{listing.source}: " + ", ".join(f"{number[part]} {part}" for part in PARTS))
-            elif row is None and place.suffix.lower() in LISTS and not place.is_dir():
-                listing = read_list(place)
-            else:
-                listing = read_folder(place / row.images if row else place)
-        if names is not None:
-            if listing is None or listing.names is not None:
-                raise ValueError("names are for photos of your own; this task has its own names")
-            given = names if isinstance(names, Mapping) else read_names(Path(names))
-            listing = listing._replace(names={composed(key): name for key, name in given.items()})
-        return listing, row.template if row else None
+    def read(
+        self, source: Any, names: Names = None, classes: Sequence[str] | None = None
+    ) -> Source:
+        """What a source holds.
 
-    def place(self, source: Source) -> tuple[Path, Dataset | None]:
+        :param names: for one that has none.
+        :param classes: what images in memory are of.
+        """
+        if str(source) == "pocket":
+            found = _pocket()
+        elif isinstance(source, Place):
+            found = self._files(source)
+        else:
+            found = _held(source, classes)
+        if names is None:
+            return found
+        if found.names is not None:
+            raise ValueError("names are for photos of your own; this task has its own names")
+        given = names if isinstance(names, Mapping) else read_names(Path(names))
+        return found._replace(names={composed(key): name for key, name in given.items()})
+
+    def _files(self, source: Place) -> Source:
+        place, row = self.place(source)
+        if row and row.kind == "classes":
+            found = read_split(row, place)
+            numbers = (f"{len(images)} {part}" for part, images in found.parts.items())
+            note(f"{found.said}: {', '.join(numbers)}")
+            return found
+        if not row and place.suffix.lower() in LISTS and not os.path.isdir(place):
+            return read_list(place)
+        return read_folder(place / row.images if row else place)
+
+    def place(self, source: Place) -> tuple[Path, Dataset | None]:
         """The folder or file of a source; and its row, if it is a dataset of the catalogue."""
-        place, row = Path(source), CATALOGUE.get(str(source))
-        if row is None or (self.root is None and place.is_dir()):
-            near = did_you_mean(source, CATALOGUE)
-            if near and not os.path.lexists(place):
-                raise ValueError(f"{str(source)!r} is neither a folder nor a known dataset{near}")
-            return detect(place)
-        folder = row.find(self.root) if self.root is not None else None
-        if folder is None:
+        row, place = known(source, self.root)
+        if place is None:
+            assert row is not None
             raise ValueError(
                 f"there is no {row.folder}/{row.images} in the root folder {self.root}; "
                 f"`sotglp data get {row.name}` gets {row.title}, or says how"
             )
-        return folder, row
+        near = did_you_mean(source, CATALOGUE)
+        if near and not os.path.lexists(place):
+            raise ValueError(f"{str(source)!r} is neither a folder nor a known dataset{near}")
+        return place, row
 
-    def images(
-        self, photos: Sequence[Photo], label: Mapping[str, int], part: str | None = None
-    ) -> FolderImages:
-        """The photos of a part that have a label; files that are skipped are named and counted.
+    def readable(self, images: Images) -> Images:
+        """The images without those that can't be read; files that are skipped are named and
+        counted.
 
         :raises ValueError: naming a file that is not there.
         """
-        own = [photo for photo in photos if photo.part == part and photo.key in label]
-        images = FolderImages([photo.path for photo in own], [label[photo.key] for photo in own])
+        if not isinstance(images, FolderImages):
+            return images
         if not self.skip_corrupt:
             for path in images.paths:
                 file_version(path)
             return images
-        good = []
-        for i in progress_bar(range(len(own)), desc="check", unit="image", show=len(own) >= 64):
+        good, number = [], len(images)
+        for i in progress_bar(range(number), desc="check", unit="image", show=number >= 64):
             try:
-                read_image(images.paths[i], side=1)
+                images.draft(i, 1)
                 good.append(i)
             except ValueError as error:
                 note(f"skipped: {error}")
-        if len(good) < len(own):
-            note(f"skipped {len(own) - len(good)} of {len(own)} files")
+        if len(good) < number:
+            note(f"skipped {number - len(good)} of {number} files")
         return images.subset(good)
 
     def by_name(
-        self, listing: Listing, class_names: Sequence[str], task: Listing | None
-    ) -> FolderImages:
+        self, found: Source, class_names: Sequence[str], names: Mapping[str, str]
+    ) -> Images:
         """The test part, or else all images, of the classes of these names.
 
-        :param task: whose keys for the classes are understood, too.
+        :param names: key -> class name of another source, whose keys are understood, too.
         :raises ValueError: if there are none.
         """
         label_of = {same(name): label for label, name in enumerate(class_names)}
-        aliases = {**((task and task.names) or {}), **(listing.names or {})}
-        known = {same(key): label_of.get(same(name)) for key, name in aliases.items()}
-        label_of |= {key: label for key, label in known.items() if label is not None}
-        part = "test" if any(photo.part == "test" for photo in listing.photos) else None
-        keys = sorted({photo.key for photo in listing.photos if photo.part == part})
-        found = {k: label_of.get(same(k), label_of.get(same(plain_words(k)))) for k in keys}
-        label = {key: label for key, label in found.items() if label is not None}
-        others = ", ".join(printable(key) for key in keys if key not in label)
-        known_names = ", ".join(class_names[:4])
+        for key, name in {**names, **(found.names or {})}.items():
+            if same(name) in label_of:
+                label_of[same(key)] = label_of[same(name)]
+        images = found.parts["" if "" in found.parts else "test"]
+        label, others = {}, []
+        for number in sorted({*images.labels.tolist()}):
+            key = found.keys[number]
+            its = label_of.get(same(key), label_of.get(same(plain_words(key))))
+            if its is None:
+                others.append(printable(key))
+            else:
+                label[number] = its
+        left_out = f"{', '.join(others):.200}"
         if not label:
             raise ValueError(
-                f"{listing.source} has test images of none of the classes ({known_names} ...); "
-                f"it has {others[:200] or 'none at all'}"
+                f"{found.said} has test images of none of the classes "
+                f"({', '.join(class_names[:4])} ...); it has {left_out or 'none at all'}"
             )
-        images = self.images(listing.photos, label, part)
+        images = self.readable(images.relabelled(label))
         number = f"{len(images)} images of {len(label)} of the {len(class_names)} classes"
-        left_out = f"; left out are {others:.200}" if others else ""
-        note(f"{listing.source}: {number}{left_out}")
+        note(f"{found.said}: {number}{'; left out are ' if others else ''}{left_out}")
         return images
 
-    def shifts(self, places: Sources, task: Task, listing: Listing | None) -> dict[str, Images]:
-        """More test sets of the task's classes; ``listing`` is what the task's source lists."""
-        sets: dict[str, Images] = {}
-        for place in _each(places):
-            name, names = _new_name(place, sets), task.class_names
-            if listing is None and name in SHIFTS:
-                sets[name] = pocket.species_images("test", pocket.TEST, names=names, shift=name)
-                continue
-            other, _ = self.listing(place)
-            if other is None:
-                raise ValueError(f"{place} is no shift of {task.name}")
-            sets[name] = self.by_name(other, names, listing)
-        return sets
+    def add_sets(
+        self, task: Task, found: Source, ood: Places, exclude: Sequence[str], shifts: Places
+    ) -> Task:
+        """The task with more test sets of its classes, and OOD sets.
 
-    def ood(self, places: Sources, task: Task, exclude: Sequence[str]) -> dict[str, Images]:
+        :param found: the task's source.
+        """
+        sets: dict[str, Images] = {}
+        for place in _each(shifts):
+            name = _new_name(place, sets)
+            drawn = task.name == "pocket" and name in SHIFTS
+            other = _pocket(name) if drawn else self.read(place)
+            sets[name] = self.by_name(other, task.class_names, found.names or {})
+        return replace(task, shifts=sets, ood=self.ood(ood, task, exclude))
+
+    def ood(self, places: Places, task: Task, exclude: Sequence[str]) -> dict[str, Images]:
         """The embedded task's own OOD sets; and all images of each place, without some folders."""
         kinds = ("unseen", *pocket.OOD_KINDS) if task.name == "pocket" else ()
         sets: dict[str, Images] = {kind: pocket.ood_images(kind, pocket.OOD) for kind in kinds}
@@ -296,10 +269,10 @@ class _Reader:
         for place in _each(places):
             folder, row = self.place(place)
             folder = folder / row.images if row else folder
-            found = [Photo(p, p.relative_to(folder).parts[0], None) for p in list_images(folder)]
-            label = dict.fromkeys({photo.key for photo in found} - {*exclude}, -1)
-            unused -= {photo.key for photo in found}
-            images = self.images(found, label)
+            found = {path: path.relative_to(folder).parts[0] for path in list_images(folder)}
+            paths = [path for path, key in found.items() if key not in exclude]
+            unused -= {*found.values()}
+            images = self.readable(FolderImages(paths, [-1] * len(paths)))
             if not len(images):
                 raise ValueError(f"the OOD set {place} has no images; give some of no class")
             taken = [name for name in images.names if os.path.abspath(name) in inside]
@@ -308,7 +281,8 @@ class _Reader:
                     f"the OOD set {place} has {len(images)} images, {len(taken)} of them the "
                     f"task's own {printable(taken[:1])}; give images that belong to no class"
                 )
-            for name in {*map(same, task.class_names)} & {*map(same, label)}:
+            kept = {same(key) for key in found.values() if key not in exclude}
+            for name in {*map(same, task.class_names)} & kept:
                 note(f"the OOD set {place} has a folder {name!r}, which is a class of the task")
             sets[_new_name(place, (*sets, "mean"))] = images
         if unused:
@@ -316,11 +290,39 @@ class _Reader:
         return sets
 
 
-def _each(places: Sources) -> Sequence[Source]:
-    return [places] if isinstance(places, str | Path) else places or ()
+def _pocket(shift: str | None = None) -> Source:
+    """The embedded task, perhaps under a shift."""
+    numbers = {"pool": pocket.POOL, "val": pocket.VAL, "test": pocket.TEST}
+    images = [pocket.species_images(name, n, shift=shift) for name, n in numbers.items()]
+    species = list(SPECIES)
+    return Source("pocket", species, dict(zip(PARTS, images)), dict(zip(species, species)))
 
 
-def _new_name(place: Source, taken: Container[str]) -> str:
+def _held(given: Any, classes: Sequence[str] | None) -> Source:
+    """Images that the caller holds, of the classes that they name themselves or else ``classes``.
+
+    :raises ValueError: if there are no classes, or fewer than labels; on another part than PARTS.
+    """
+    parts = given if isinstance(given, Mapping) else {"": given}
+    if unknown := parts.keys() - {"", *PARTS}:
+        raise ValueError(f"there is no part {min(unknown)!r}; give train, test and perhaps val")
+    named = (getattr(images, "classes", None) for images in parts.values())
+    names = next(filter(None, named), classes)
+    if names is None:
+        raise ValueError("name the classes of these images, all of them, in the order of labels")
+    sets = {part: held_images(images) for part, images in parts.items()}
+    if any(max(images.labels, default=-1) >= len(names) for images in sets.values()):
+        raise ValueError(f"a label is beyond the {len(names)} classes, {', '.join(names)[:200]}")
+    if "" not in sets:
+        sets = {part: sets.get(part, HeldImages([], [])) for part in PARTS}
+    return Source(type(given).__name__, list(names), sets, {name: name for name in names})
+
+
+def _each(places: Places) -> Sequence[Place]:
+    return [places] if isinstance(places, Place) else places or ()
+
+
+def _new_name(place: Place, taken: Container[str]) -> str:
     name = Path(place).name
     if name in taken:
         raise ValueError(f"the set {place} has the name of another one; rename its folder")

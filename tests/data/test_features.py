@@ -22,16 +22,13 @@ class Blank(Images):
     """Many small grey pictures."""
 
     def __init__(self, number):
-        self.labels, self.names = np.zeros(number, np.int64), [str(i) for i in range(number)]
+        super().__init__(range(number), [0] * number)
 
     def __getitem__(self, i):
         return Image.new("RGB", (112, 112), (i % 256,) * 3)
 
     def fingerprint(self):
         return "blank"
-
-    def subset(self, indices):
-        raise NotImplementedError
 
 
 @pytest.mark.skipif(

@@ -231,17 +231,13 @@ def written(folder, suffix, records, delimiter=","):
         ]
         file.write_text("\r\n".join(lines), encoding="utf-8-sig")
     else:
-        file.write_text(
-            json.dumps(records)
-            if suffix == ".json"
-            else "\n".join(map(json.dumps, records)) + "\n\n"
-        )
+        file.write_text(json.dumps(records))
     return file
 
 
 @pytest.mark.parametrize(
     "suffix, delimiter",
-    [(".csv", ","), (".csv", ";"), (".tsv", "\t"), (".json", None), (".jsonl", None)],
+    [(".csv", ","), (".csv", ";"), (".tsv", "\t"), (".json", None)],
 )
 def test_a_list_of_paths_and_labels(photos, suffix, delimiter):
     task = load_task(written(photos, suffix, rows(), delimiter), shots=None)
@@ -257,7 +253,7 @@ def test_a_list_of_paths_and_labels(photos, suffix, delimiter):
     )
 
 
-@pytest.mark.parametrize("suffix", [".csv", ".json", ".jsonl"])
+@pytest.mark.parametrize("suffix", [".csv", ".json"])
 def test_its_own_splits(photos, suffix):
     file = written(photos, suffix, rows(split=["train", "Train", "validation", "test", "test"]))
     assert sizes(load_task(file, shots=None)) == {"train": [2, 2], "val": [1, 1], "test": [2, 2]}
@@ -313,8 +309,8 @@ def test_missing_files_are_counted(photos, capsys):
         ("names.json", '{"cats": "tabby_cat", "dogs": "hound", "other": "x"}'),
         ("names.csv", "folder,name\ncats,tabby_cat\ndogs,hound\n"),
         (
-            "names.jsonl",
-            '{"class": "cats", "name": "tabby_cat"}\n{"class": "dogs", "name": "hound"}',
+            "names.json",
+            '[{"class": "cats", "name": "tabby_cat"}, {"class": "dogs", "name": "hound"}]',
         ),
     ],
 )
