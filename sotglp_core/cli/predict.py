@@ -40,8 +40,9 @@ def predict(
     - `sotglp predict runs/photos holiday/ --top 3 --format csv --out labels.csv`
     - `find . -name '*.jpg' | sotglp predict runs/photos - --json`
     """
+    from .. import figures
     from ..judging.threshold import score_of, threshold_of
-    from ..workbench.predict import batches
+    from ..workbench.predict import predict
 
     model = load_saved(run, device, precision, backbone, pretrained)
     if (heatmap or heatmaps) and not model.config.local_prompts:
@@ -62,17 +63,18 @@ def predict(
     form, known, number = Format.jsonl if as_json else form, 0, 0
     named = min(top, len(model.class_names))
     with _stream(out, form) as stream, writer(form, stream, score, named) as write:
-        for batch in batches(model, files, on_unreadable=skip):
-            for i, answer in enumerate(batch.answers(model, top=top)):
-                number += 1
-                verdict = None if threshold is None else answer.score >= threshold
-                known += bool(verdict)
-                write(answer, verdict)
+        drawn = bool(heatmap or heatmaps)
+        answers = predict(model, files, top=top, plans=drawn, on_unreadable=skip)
+        for number, answer in enumerate(answers, 1):
+            verdict = None if threshold is None else answer.score >= threshold
+            known += bool(verdict)
+            write(answer, verdict)
+            if heatmaps or (heatmap and number == 1):
+                figure = figures.partition(answer.image, answer.plan, title=answer.labels[0])
                 if heatmap and number == 1:
-                    save_figure(batch.partition(model, i), heatmap)
+                    save_figure(figure, heatmap)
                 if heatmaps:
-                    name = f"{number:05}-{answer.path.stem}.png"
-                    save_figure(batch.partition(model, i), heatmaps / name)
+                    save_figure(figure, heatmaps / f"{number:05}-{answer.path.stem}.png")
     if out and not as_json:
         say(f"wrote {out}, {count(number, 'photo')}")
     if fitted and (form is Format.table or (out and not as_json)):

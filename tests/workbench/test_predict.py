@@ -19,7 +19,7 @@ from sotglp_core.data import FolderImages
 from sotglp_core.data.folders import list_images
 from sotglp_core.judging.evaluation import outputs
 from sotglp_core.judging.threshold import OODThreshold
-from sotglp_core.workbench.predict import batches, predict
+from sotglp_core.workbench.predict import predict
 
 
 @pytest.fixture
@@ -88,12 +88,8 @@ def test_skips_what_cannot_be_read(model, photos):
     (photos / "00.png").write_bytes(b"junk")
     messages, files = [], list_images(photos)
     for size in (1, 5, 32):
-        found = [
-            path
-            for batch in batches(model, files, batch_size=size, on_unreadable=messages.append)
-            for path in batch.paths
-        ]
-        assert found == files[1:]
+        found = predict(model, files, batch_size=size, on_unreadable=messages.append)
+        assert [answer.path for answer in found] == files[1:]
     assert len(messages) == 3 and all("00.png" in message for message in messages)
 
 
