@@ -31,7 +31,6 @@ FILES = (
     "log.txt",
 )
 ROOT = Path(__file__).parents[2]  # of a checkout
-CURRENT = "revision of the current folder"  # which changes no result
 PACKAGES = ("torch", "open_clip_torch", "numpy", "safetensors", "pillow")
 
 
@@ -61,14 +60,17 @@ class Run:
         """The metrics of the test; empty until they are there."""
         return self.read_json("metrics.jsonl").get("test", {})
 
-    def reached(self) -> str:
-        """How far an interrupted run has come, in words; empty if no epoch has ended.
+    def history(self) -> tuple[list[Epoch], int]:
+        """The epochs that the checkpoint has behind it, and how many there are to be; none without.
 
         :raises ValueError: if the checkpoint is damaged.
         """
-        if not (self / "checkpoint.safetensors").exists():
-            return ""
-        history, epochs = read_history(self / "checkpoint.safetensors")
+        path = self / "checkpoint.safetensors"
+        return read_history(path) if path.exists() else ([], 0)
+
+    def reached(self) -> str:
+        """How far an interrupted run has come, in words; empty if no epoch has ended."""
+        history, epochs = self.history()
         return f"{len(history)} of {epochs} epochs" if history else ""
 
     def holds(self) -> str:
@@ -100,29 +102,42 @@ class Run:
         """
         with writing(self.folder):
             self.folder.mkdir(parents=True, exist_ok=True)
-            lock = FileLock(self / ".lock", blocking=False)
+            lock = self._lock()
+            for name in FILES:
+                for litter in self.folder.glob(f".{name}.*.tmp"):  # of a process that was killed
+                    litter.unlink()
+                if not resume:
+                    (self / name).unlink(missing_ok=True)
+        command, now = shlex.join(["sotglp", *sys.argv[1:]]), environment(device)
+        try:
+            self.log(command)
+            history, _ = self.history()
+            self.write_metrics(history)
+            began = {"command": command, **now, "images": dict(images)}
+            if resume:
+                began = self.read_json("environment.json")
+            else:
+                write_text(self / "environment.json", json.dumps(began, indent=1))
+                write_text(self / "config.json", json.dumps(settings, indent=1))
+            changed = differences(began, now, images)
+            self.log(f"{len(history)} epochs are done; {changed or 'nothing has changed'}")
+            yield changed
+        except BaseException as error:
+            self.log(f"stopped: {str(error) or type(error).__name__}")
+            raise
+        finally:
+            lock.release()
+
+    def _lock(self) -> FileLock:
+        lock = FileLock(self / ".lock", blocking=False)
+        with suppress(OSError):  # a file system without locks
             try:
                 lock.acquire()
             except Timeout:
                 raise ValueError(
                     f"another process is training in {self}; wait for it, or choose another folder"
                 ) from None
-            except OSError:
-                pass  # a file system without locks
-            for name in FILES:
-                for litter in self.folder.glob(f".{name}.*.tmp"):  # of a process that was killed
-                    litter.unlink()
-                if not resume:
-                    (self / name).unlink(missing_ok=True)
-        try:
-            self.log(shlex.join(["sotglp", *sys.argv[1:]]))
-            now = environment(device) | {"images": dict(images)}
-            yield self._resume(now) if resume else self._begin(settings, now)
-        except BaseException as error:
-            self.log(f"stopped: {str(error) or type(error).__name__}")
-            raise
-        finally:
-            lock.release()
+        return lock
 
     def log(self, text: str) -> None:
         """A line of log.txt."""
@@ -147,36 +162,25 @@ class Run:
         (self / "checkpoint.safetensors").unlink(missing_ok=True)
         self.log("finished")
 
-    def _begin(self, settings: dict, now: dict) -> str:
-        made = {"command": shlex.join(["sotglp", *sys.argv[1:]])}
-        self.write_metrics([])
-        write_text(self / "environment.json", json.dumps(made | now, indent=1))
-        write_text(self / "config.json", json.dumps(settings, indent=1))
-        return ""
 
-    def _resume(self, now: dict) -> str:
-        if (self / "checkpoint.safetensors").exists():
-            history, _ = read_history(self / "checkpoint.safetensors")
-            self.write_metrics(history)
-            self.log(f"resumed after {len(history)} epochs")
-        before, said = self.read_json("environment.json"), []
-        digests = before.pop("images", {})
-        other = [name for name, digest in now["images"].items() if digests.get(name) != digest]
-        if digests and other:
-            said.append(f"these images are others than when it began: {', '.join(other)}")
-        changed = [
-            f"{key} was {before[key]}, is {now[key]}"
-            for key in now
-            if key != CURRENT and key in before and before[key] != now[key]
-        ]
-        if changed:
-            said.append(f"its last digits may come out differently: {'; '.join(changed)}")
-        self.log("; ".join(said) or "nothing has changed")
-        return "; ".join(said)
+def differences(began: dict, now: dict, images: Mapping[str, str]) -> str:
+    """What a run's machine and images have that they had not when it began, in words."""
+    digests, said = began.get("images", {}), []
+    other = [name for name, digest in images.items() if digests.get(name) != digest]
+    if digests and other:
+        said.append(f"these images are others than when it began: {', '.join(other)}")
+    changed = [
+        f"{key} was {began[key]}, is {value}"
+        for key, value in now.items()
+        if began.get(key, value) != value
+    ]
+    if changed:
+        said.append(f"its last digits may come out differently: {'; '.join(changed)}")
+    return "; ".join(said)
 
 
 def environment(device: str) -> dict:
-    """Versions, machine and revisions; what can't be found out is None."""
+    """Versions, machine and revision; what can't be found out is None."""
     processor = platform.processor() or platform.machine()
     return {
         "sotglp-core": __version__,
@@ -186,12 +190,11 @@ def environment(device: str) -> dict:
         "device": device,
         "processor": torch.cuda.get_device_name(device) if "cuda" in device else processor,
         "threads": torch.get_num_threads(),
-        "revision": _revision(ROOT) if (ROOT / ".git").exists() else None,
-        CURRENT: _revision(Path()),
+        "revision": revision(ROOT) if (ROOT / ".git").exists() else None,
     }
 
 
-def _revision(folder: Path) -> str | None:
+def revision(folder: Path) -> str | None:
     """The git revision that is checked out in a folder; "-dirty" where files were changed."""
     command = ["git", "-C", str(folder), "-c", "core.fsmonitor=false", "describe"]
     options = ["--always", "--dirty", "--abbrev=40", "--exclude=*"]

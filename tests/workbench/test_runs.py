@@ -8,6 +8,7 @@ import shutil
 import signal
 import subprocess
 import sys
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -26,7 +27,7 @@ from sotglp_core.judging import evaluation
 from sotglp_core.learning import training
 from sotglp_core.storage import load_tensors
 from sotglp_core.workbench import report, runs
-from sotglp_core.workbench.runs import Run, environment
+from sotglp_core.workbench.runs import Run, revision
 
 FILES = {
     ".lock",
@@ -160,19 +161,19 @@ def test_the_machine_is_described(finished, monkeypatch, tmp_path):
     (tmp_path / "a").write_text("")
     git = ["git", "-C", tmp_path, "-c", "user.name=a", "-c", "user.email=a@b"]
     monkeypatch.chdir(tmp_path)
-    assert environment("cpu")["revision of the current folder"] is None, "no commit yet"
+    assert revision(Path()) is None, "no commit yet"
     subprocess.run([*git, "add", "a"], check=True)
     subprocess.run([*git, "commit", "-qm", "a"], check=True)
-    first = environment("cpu")["revision of the current folder"]
+    first = revision(Path())
     assert re.fullmatch("[0-9a-f]{40}", first)
     (tmp_path / "a").write_text("b")
-    assert environment("cpu")["revision of the current folder"] == first + "-dirty"
+    assert revision(Path()) == first + "-dirty"
     (tmp_path / "gone").mkdir()
     monkeypatch.chdir(tmp_path / "gone")
     (tmp_path / "gone").rmdir()
-    assert environment("cpu")["revision of the current folder"] is None
+    assert revision(Path()) is None
     monkeypatch.setenv("PATH", "/nowhere")
-    assert environment("cpu")["revision of the current folder"] is None
+    assert revision(Path()) is None
 
 
 def test_the_settings_repeat_the_run(finished, train, tmp_path):
@@ -538,9 +539,7 @@ def test_resumed_on_a_changed_machine(train, stop_at, tmp_path):
     train("--out", tmp_path)
     file = tmp_path / "environment.json"
     began = json.loads(file.read_text())
-    file.write_text(
-        json.dumps({**began, "threads": 999, "revision of the current folder": "another"})
-    )
+    file.write_text(json.dumps({**began, "threads": 999}))
     stop_at(0)
     code, _, err = train("--out", tmp_path, "--resume", data=False)
     assert (
