@@ -21,8 +21,8 @@ def bench(
     - `sotglp bench`
     - `sotglp bench --backbone ViT-B-16 --pretrained random --classes 100`
     """
+    from ..workbench.plan import speeds
     from ..workbench.runs import environment
-    from ..workbench.timing import speeds
 
     frozen = frozen_clip(backbone, pretrained, device, precision)
     clip, machine = f"{frozen.name} {frozen.pretrained}", environment(str(frozen.device))

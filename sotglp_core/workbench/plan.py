@@ -1,12 +1,24 @@
-"""What runs cost before they are made: images, steps, time and disk, from numbers alone."""
+"""What runs cost before they are made: images, steps, time and disk, from numbers alone.
 
-from collections.abc import Sequence
+Times are those of a few images, steps and transport problems on noise.
+"""
+
+import math
+import time
+from collections.abc import Callable, Sequence
+from functools import cache
 from typing import NamedTuple
 
+import torch
+
 from ..clip.backbone import Backbone
-from ..config import Config
+from ..config import PRESETS, Config, preset
+from ..data.features import Features
+from ..learning.training import fit
+from ..messages import progress_bar
+from ..method.model import SOTGLP
+from ..transport.sinkhorn import sinkhorn
 from .experiments import Bench, Experiment
-from .timing import seconds_per_image, seconds_per_step
 
 TIMED = 8  # classes that a step is timed with; its time grows with the classes
 Work = Sequence[tuple[Bench, Experiment]]
@@ -25,18 +37,20 @@ def plan(work: Work, seeds: Sequence[int]) -> list[tuple[str, int, Cost]]:
     """Label, missing runs and their cost of every row; test images are encoded once for each dense
     feature.
     """
-    rows: list = []
-    encoded: set = set()
+    rows, encoded = [], set()
     for bench, experiment in work:
         missing, stream = bench.missing(experiment, seeds), (bench, experiment.config.dense)
         classes, tested = bench.size
         new = tested if missing and stream not in encoded else 0
         encoded |= {stream} if missing else set()
-        images = experiment.shots * classes
-        sizes = {"classes": classes, "images": images, "tested": tested}
+        sizes = {"classes": classes, "images": experiment.shots * classes, "tested": tested}
         of_row = cost(bench.backbone, experiment.config, **sizes, runs=missing, new=new)
         rows.append((experiment.label, missing, of_row))
     return rows
+
+
+def total(costs: Sequence[Cost]) -> Cost:
+    return Cost(*(sum(column) for column in zip(*costs))) if costs else Cost(0, 0, 0.0, 0)
 
 
 def cost(
@@ -60,16 +74,74 @@ def cost(
     learned = runs * images if config.epochs else 0
     kept = new if config.crops == "fresh" else new + learned * (1 + config.crops)
     encoded = new + learned * config.epochs if config.crops == "fresh" else kept
-    steps = runs * config.epochs * max(1, images // config.batch_size)
-    timed = min(TIMED, classes)
-    step, test = seconds_per_step(backbone, timed, config) if runs else (0.0, 0.0)
-    seconds = (steps * step + runs * tested * test) * classes / timed
+    steps, seconds = runs * config.epochs * max(1, images // config.batch_size), 0.0
+    if runs:
+        timed = min(TIMED, classes)
+        once = {"epochs": min(config.epochs, 1), "lr": 1e-9, "warmup": 0, "crops": 0, "seed": 1}
+        step, test = seconds_per_step(backbone, timed, config.replace(**once))
+        seconds += (steps * step + runs * tested * test) * classes / timed
     if encoded:
         seconds += encoded * seconds_per_image(backbone)
-    patches = backbone.grid[0] * backbone.grid[1]
-    each = 4 * backbone.joint_width + 2 * patches * backbone.patch_width
+    each = 4 * backbone.joint_width + 2 * math.prod(backbone.grid) * backbone.patch_width
     return Cost(encoded, steps, seconds, kept * each)
 
 
-def total(costs: Sequence[Cost]) -> Cost:
-    return Cost(*(sum(column) for column in zip(*costs))) if costs else Cost(0, 0, 0.0, 0)
+@cache
+def seconds_per_image(backbone: Backbone, number: int = 16) -> float:
+    """Of the image tower."""
+    height, width = backbone.model.visual.image_size
+    pixels = torch.randn(number, 3, height, width, device=backbone.device)
+    return seconds_of(lambda: backbone.encode_image(pixels)) / number
+
+
+@cache
+def seconds_per_step(backbone: Backbone, classes: int, config: Config) -> tuple[float, float]:
+    """Of an epoch of one batch, and of testing an encoded image; both grow with the classes."""
+    number = config.batch_size
+    features = Features(
+        torch.randn(number, backbone.joint_width),
+        torch.randn(number, math.prod(backbone.grid), backbone.patch_width).half(),
+        torch.arange(number) % classes,
+        backbone.grid,
+    )
+    model = SOTGLP(backbone, [f"class {i}" for i in range(classes)], config)
+    step = seconds_of(lambda: fit(model, features, progress=False)) if config.epochs else 0.0
+    with torch.no_grad():
+        text, batch = model.text_features(), features.batch(slice(None), backbone.device)
+        test = seconds_of(lambda: model(batch, text).patch_similarity) / number
+    return step, test
+
+
+def seconds_of(work: Callable[[], object], repeats: int = 1) -> float:
+    """Of a call, with all that it asks of a GPU: the mean of a few, after one to warm up."""
+    wait = torch.cuda.synchronize if torch.cuda.is_available() else lambda: None
+    work()
+    wait()
+    start = time.perf_counter()
+    for _ in range(repeats):
+        work()
+    wait()
+    return (time.perf_counter() - start) / repeats
+
+
+def speeds(
+    backbone: Backbone, classes: int, shots: int, *, progress: bool
+) -> dict[str, tuple[float, str]]:
+    """A figure and its unit: of encoding, of every preset's training with its images, and of
+    transport.
+    """
+    images = classes * shots
+    rows = {"encode, image and patches": (1 / seconds_per_image(backbone), "images/s")}
+    for name in progress_bar(PRESETS, desc="bench", unit="preset", show=progress):
+        config = preset(name)
+        found = cost(backbone, config, classes=classes, images=images, tested=0)
+        unit = f"s for {config.epochs} epochs, {found.steps:,} steps"
+        rows[f"train {name}"] = found.seconds, unit if config.epochs else "nothing is learned"
+    for epsilon in (0.1, 0.01):
+        problems = 0.75 - 0.015 * torch.randn(10_000, 10, 4, device=backbone.device)
+        seconds = seconds_of(lambda: sinkhorn(problems, epsilon=epsilon), 3)  # noqa: B023
+        rows[f"Sinkhorn, 10 x 4, epsilon {epsilon}, to 1e-6"] = (
+            len(problems) / seconds,
+            "problems/s",
+        )
+    return rows
