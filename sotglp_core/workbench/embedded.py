@@ -65,15 +65,16 @@ class EmbeddedBench(Bench):
         return found
 
     def test(self, model: SOTGLP) -> dict[str, Any]:
+        row = self.test_as_it_is(model)
+        if self.name == "tradeoff" and model.projection is not None:
+            row["strength"] = self.weaken(model)
+        return row
+
+    def test_as_it_is(self, model: SOTGLP) -> dict[str, Any]:
         row = {"lr": model.config.lr, **super().test(model)}
         if self.task.ood and model.local_prompts is not None:
             row |= self.compare_parts(model)
         return row
-
-    def measure(self, experiment: Experiment, seed: int) -> dict:
-        model = self.learn(experiment, seed)
-        weaker = self.name == "tradeoff" and model.projection is not None
-        return self.test(model) | ({"strength": self.weaken(model)} if weaker else {})
 
     @cached_property
     def parts(self) -> Tensor:
@@ -112,7 +113,7 @@ class EmbeddedBench(Bench):
         learned, eye, rows = model.projection.data, torch.eye(len(model.projection)), []
         for strength in STRENGTHS:
             model.projection.data = eye + strength * (learned - eye)
-            rows.append({"strength": strength, **self.test(model)})
+            rows.append({"strength": strength, **self.test_as_it_is(model)})
         return rows
 
 

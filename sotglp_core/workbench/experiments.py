@@ -5,6 +5,7 @@ import json
 import platform
 from collections.abc import Callable, Mapping, Sequence
 from functools import cache, cached_property, partial
+from itertools import product
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -13,6 +14,7 @@ import torch
 
 from ..clip.backbone import Backbone
 from ..config import Config
+from ..data import Images
 from ..data.catalogue import Dataset, known
 from ..data.features import encode
 from ..data.task import Task, load_task
@@ -96,14 +98,14 @@ class Bench:
         """The run of a seed: the one in the file, or else made now and added to it."""
 
         def measure() -> dict:
-            facts = {
+            return {
                 "dataset": self.dataset.name if self.dataset else self.task.name,
                 "split": self.split,
                 "sources": dict(experiment.sources),
                 "backbone": f"{self.backbone.name} {self.backbone.pretrained}",
                 "environment": environment(str(self.backbone.device)),
+                **self.test(self.learn(experiment, seed)),
             }
-            return facts | self.measure(experiment, seed)
 
         row = load_or_run(self.results, self.key(experiment, seed), measure)
         self.checkpoint(experiment, seed).unlink(missing_ok=True)
@@ -132,7 +134,7 @@ class Bench:
             "settings": {**config.to_dict(), "seed": seed, "top_k": list(config.top_k)},
         }
 
-    def train(self, experiment: Experiment, seed: int) -> Any:
+    def train(self, experiment: Experiment, seed: int) -> Images:
         """The training images of a run."""
         return self.load(shots=experiment.shots, seed=seed, draw=experiment.draw).train
 
@@ -174,20 +176,17 @@ class Bench:
         fit(model, self.train(experiment, seed), progress=self.progress, checkpoint=checkpoint)
         return model
 
-    def measure(self, experiment: Experiment, seed: int) -> dict:
-        return self.test(self.learn(experiment, seed))
-
     def test(self, model: SOTGLP) -> dict[str, Any]:
         """Accuracy, calibration error, detection of every OOD set, shifts, partition."""
-        dense = model.config.dense
-        sets = {name: self.encode(images, dense=dense) for name, images in self.test_sets.items()}
-        ood, shifts = ({name: sets[name] for name in x} for x in (self.task.ood, self.task.shifts))
-        result = evaluate(model, sets["test"], ood, shifts, progress=False)
+        test, *others = (
+            {name: self.encode(images, dense=model.config.dense) for name, images in sets.items()}
+            for sets in ({"test": self.task.test}, self.task.ood, self.task.shifts)
+        )
+        result = evaluate(model, test["test"], *others, progress=False)
         row = {"top-1": result.accuracy, "ECE": result.calibration_error}
         for name, scores in result.ood.items():
-            for score in SCORES:
-                row[f"{name} {score} AUROC"] = scores[score]["auroc"]
-                row[f"{name} {score} FPR95"] = scores[score]["fpr95"]
+            for score, metric in product(SCORES, ("AUROC", "FPR95")):
+                row[f"{name} {score} {metric}"] = scores[score][metric.lower()]
         return row | result.shifts | result.partition
 
 

@@ -321,7 +321,7 @@ def test_a_published_table_is_measured_on_the_data_that_is_there(reproduce, monk
     assert "dtd: dtd not in" in err
     line = next(line for line in out.splitlines() if "coop" in line and "84.93" in line)
     assert code == 0 and "eurosat" in line and "quoted" in out, err
-    monkeypatch.setattr(Bench, "measure", lambda *_: pytest.fail("what was measured is kept"))
+    monkeypatch.setattr(Bench, "learn", lambda *_: pytest.fail("what was measured is kept"))
     code, out, err = reproduce(*asked, "--json")
     found = json.loads(out)
     assert code == 0 and set(found) == {"eurosat, zeroshot", "eurosat, coop"}
