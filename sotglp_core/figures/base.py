@@ -4,7 +4,7 @@ import base64
 import io
 import textwrap
 import warnings
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
 
@@ -66,12 +66,6 @@ def canvas(
     with rc_context(STYLE | {"text.parse_math": False}):
         figure = Figure(figsize=size, layout="constrained")
         yield figure, figure.subplots(rows, columns, squeeze=False, **settings)
-
-
-def table(columns: Sequence[str], rows: Iterable[Sequence]) -> dict[str, list]:
-    """Rows as named columns, the form that seaborn reads."""
-    rows = list(rows)
-    return {name: [row[i] for row in rows] for i, name in enumerate(columns)}
 
 
 def data_uri(image: Image.Image | Figure) -> str:

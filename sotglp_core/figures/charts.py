@@ -1,12 +1,14 @@
 """Methods compared: by epoch, by setting, by set of images, accuracy against OOD detection."""
 
 from collections.abc import Mapping, Sequence
+from typing import Any
 
 import numpy as np
 import seaborn as sns
+from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from .base import canvas, table
+from .base import canvas
 
 MARKS = "osD^vPX*"
 
@@ -16,28 +18,17 @@ def history(histories: Mapping[str, Sequence]) -> Figure:
 
     :param histories: name -> the epochs that ``fit`` returns.
     """
-    measures = ("training loss", "training accuracy, %")
     rows = [
         (name, epoch.epoch, epoch.loss, 100 * epoch.accuracy)
         for name, epochs in histories.items()
         for epoch in epochs
     ]
-    epochs = table(("run", "epoch", *measures), rows)
-    with canvas(1, 2, (7, 2.7)) as (figure, axes):
-        for ax, measure in zip(axes[0], measures):
-            sns.lineplot(
-                epochs,
-                x="epoch",
-                y=measure,
-                hue="run",
-                style="run",
-                markers=True,
-                dashes=False,
-                legend=measure == measures[-1],
-                ax=ax,
-            )
+    with canvas(1, 2, (7, 2.7)) as (figure, ((left, right),)):
+        columns = ("run", "epoch", "training loss", "training accuracy, %")
+        for ax, y in zip((left, right), columns[2:]):
+            _lines(ax, rows, columns, y=y, legend=ax is right)
             ax.locator_params(axis="x", integer=True)
-        sns.move_legend(ax, "best", title=None)
+        sns.move_legend(right, "best", title=None)
     return figure
 
 
@@ -55,22 +46,21 @@ def curves(
         for at, value in zip(x, values)
     ]
     with canvas(1, 1, (5.6, 3.8)) as (figure, ((ax,),)):
-        sns.lineplot(
-            table(("method", xlabel, ylabel), rows),
-            x=xlabel,
-            y=ylabel,
-            hue="method",
-            style="method",
-            markers=True,
-            dashes=False,
-            errorbar="sd",
-            err_style="bars",
-            ax=ax,
-        )
+        columns = ("method", xlabel, ylabel)
+        _lines(ax, rows, columns, y=ylabel, errorbar="sd", err_style="bars")
         ax.set_xscale("log", base=2)
         ax.set_xticks(x, [str(value) for value in x])
         sns.move_legend(ax, "best", title=None)
     return figure
+
+
+def _lines(
+    ax: Axes, rows: Sequence[Sequence], columns: Sequence[str], *, y: str, **settings: Any
+) -> None:
+    """One line for each value of the first column, over the second."""
+    name, x, *_ = columns
+    styles: dict = {"hue": name, "style": name, "markers": True, "dashes": False}
+    sns.lineplot(dict(zip(columns, zip(*rows))), x=x, y=y, ax=ax, **styles, **settings)
 
 
 def dots(
@@ -86,15 +76,14 @@ def dots(
         for name, by_set in fractions.items()
         for key, fraction in by_set.items()
     ]
-    sets = {key for _, key, _ in rows}
-    with canvas(1, 1, (6.5, 0.42 * len(sets) + 1.2)) as (figure, ((ax,),)):
+    methods, sets, values = zip(*rows)
+    with canvas(1, 1, (6.5, 0.42 * len(set(sets)) + 1.2)) as (figure, ((ax,),)):
         if line is not None:
             ax.axvline(100 * line, color="0.6", linewidth=0.8)
         sns.pointplot(
-            table(("method", "set", xlabel), rows),
-            x=xlabel,
-            y="set",
-            hue="method",
+            x=values,
+            y=sets,
+            hue=methods,
             markers=list(MARKS[: len(fractions)]),
             markersize=6,
             linestyle="none",
@@ -103,7 +92,7 @@ def dots(
             clip_on=False,
             ax=ax,
         )
-        ax.set(xlim=(0, 100), ylabel="")
+        ax.set(xlim=(0, 100), xlabel=xlabel, ylabel="")
         sns.move_legend(ax, "center left", bbox_to_anchor=(1.01, 0.5), title=None)
     return figure
 
@@ -121,7 +110,7 @@ def tradeoff(
             spread = {"xerr": x.std(ddof=1), "yerr": y.std(ddof=1)} if len(x) > 1 else {}
             mark = MARKS[i % len(MARKS)]
             ax.errorbar(x.mean(), y.mean(), **spread, fmt=mark, markersize=7, capsize=2, label=name)
-        ax.set_xlabel("top-1 accuracy, %")
-        ax.set_ylabel(f"AUROC of {score}, mean over OOD sets, %")
+        ylabel = f"AUROC of {score}, mean over OOD sets, %"
+        ax.set(xlabel="top-1 accuracy, %", ylabel=ylabel)
         ax.legend()
     return figure

@@ -6,6 +6,7 @@ from itertools import cycle
 import numpy as np
 import seaborn as sns
 from matplotlib.figure import Figure
+from sklearn.calibration import calibration_curve
 from sklearn.metrics import roc_curve
 
 from .base import HEATMAP, PALETTE, canvas
@@ -58,11 +59,7 @@ def reliability(confidence: np.ndarray, correct: np.ndarray, *, bins: int = 15) 
     Source: Guo et al., ICML 2017 (arXiv 1706.04599).
     """
     number, edges = np.histogram(confidence, bins, (0, 1))
-    filled = number > 0
-    stated, right = (
-        100 * np.histogram(confidence, edges, weights=values)[0][filled] / number[filled]
-        for values in (confidence, correct.astype(float))
-    )
+    right, stated = (100 * x for x in calibration_curve(correct, confidence, n_bins=bins))
     with canvas(2, 1, (4.6, 4.6), sharex=True, height_ratios=(3, 1)) as (figure, axes):
         ((top,), (bottom,)) = axes
         top.plot([0, 100], [0, 100], "--", color="0.4", linewidth=1, label="as often as stated")
