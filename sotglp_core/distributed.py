@@ -18,13 +18,22 @@ class Processes:
         self.number: int = accelerator.num_processes if accelerator else 1
 
     def shard(self, rows: int) -> slice:
-        """The rows of this process."""
+        """The rows of this process.
+
+        :raises ValueError: if there are fewer rows than processes.
+        """
+        if rows < self.number:
+            raise ValueError(
+                f"{self.number} processes can't share {rows} images or classes; "
+                f"start at most {rows}"
+            )
         return slice(self.rank, rows, self.number)
 
     def subset(self, images: Any) -> Any:
         """The images of this process."""
-        rows = range(len(images))[self.shard(len(images))]
-        return images if self.number == 1 else images.subset(rows)
+        if self.number == 1:
+            return images
+        return images.subset(range(len(images))[self.shard(len(images))])
 
     def gather(self, shard: Tensor, rows: int) -> Tensor:
         """The shards of all processes in order, (rows, ...), in every process; differentiable.
@@ -43,14 +52,7 @@ class Processes:
         return everything
 
     def encode_sharded(self, encode: Callable[[slice], Tensor], rows: int) -> Tensor:
-        """All rows of what ``encode`` makes of a slice of them, each made by one process.
-
-        :raises ValueError: if there are fewer rows than processes.
-        """
-        if rows < self.number:
-            raise ValueError(
-                f"{self.number} processes can't share {rows} classes; start at most {rows}"
-            )
+        """All rows of what ``encode`` makes of a slice of them, each made by one process."""
         return self.gather(encode(self.shard(rows)), rows)
 
     def average_gradients(self, parameters: Iterable[nn.Parameter]) -> None:

@@ -30,7 +30,6 @@ def export(
     """
     from ..data.embedded import species_images
     from ..data.images import read_image
-    from ..judging.threshold import threshold_of
     from ..learning.checkpoint import save
     from ..method.fixed import text_free
     from ..workbench.onnx import to_onnx
@@ -51,7 +50,7 @@ def export(
             "images"
         )
     else:
-        save(text_free(model), out, threshold_of(model))
+        save(text_free(model), out, model.threshold)
         facts = {"bytes": out.stat().st_size}
         line = f"{len(model.class_names)} classes, for the image tower of {model.backbone.name}"
     if as_json:

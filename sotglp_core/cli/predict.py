@@ -41,14 +41,14 @@ def predict(
     - `find . -name '*.jpg' | sotglp predict runs/photos - --json`
     """
     from .. import figures
-    from ..judging.threshold import score_of, threshold_of
+    from ..judging.threshold import score_of
     from ..workbench.predict import predict
 
     model = load_saved(run, device, precision, backbone, pretrained)
     if (heatmap or heatmaps) and not model.config.local_prompts:
         preset = model.config.preset
         raise ValueError(f"{preset!r} has no local prompts and no heatmap; leave out --heatmap")
-    fitted, score = threshold_of(model), score_of(model)
+    fitted, score = model.threshold, score_of(model)
     threshold = fitted.at(tpr) if fitted else None
     if not fitted:
         warn(

@@ -65,11 +65,8 @@ def outputs(
     model.eval()
     images = images_of(images)
     processes, number = Processes(accelerator), len(images)
-    if number < processes.number:
-        raise ValueError(
-            f"the set {description!r} has {number} images; "
-            f"give at least {processes.number}, or leave it out"
-        )
+    if not number:
+        raise ValueError(f"the set {description!r} has no images; leave it out")
     progress = progress and processes.rank == 0
     features = encode(
         model.backbone,
@@ -156,12 +153,11 @@ def _detection(inside: Outputs, outside: dict[str, Outputs]) -> dict:
     }
     if outside:
         rows = list(table.values())
-        table["mean"] = {score: _mean_row([row[score] for row in rows]) for score in SCORES}
+        table["mean"] = {
+            score: {name: float(np.mean([row[score][name] for row in rows])) for name in names}
+            for score, names in rows[0].items()
+        }
     return table
-
-
-def _mean_row(rows: list[dict[str, float]]) -> dict[str, float]:
-    return {name: float(np.mean([row[name] for row in rows])) for name in rows[0]}
 
 
 def labels_of(model: SOTGLP, images: Images | Features) -> Tensor:

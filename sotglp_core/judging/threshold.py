@@ -1,9 +1,7 @@
 """Known or unknown: a threshold on an in-distribution score, fitted to held-out images."""
 
-from __future__ import annotations
-
 import math
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 
 from ..data import Images
 from ..data.features import Features
@@ -24,9 +22,9 @@ class OODThreshold:
     source: str  # where the images came from, in words
 
     def __post_init__(self) -> None:
-        finite = all(map(math.isfinite, self.quantiles))
-        ascending = list(self.quantiles) == sorted(self.quantiles)
-        whole = finite and ascending and len(self.quantiles) == 101
+        ascending = tuple(sorted(filter(math.isfinite, self.quantiles)))
+        object.__setattr__(self, "quantiles", tuple(self.quantiles))  # a list, from a file
+        whole = self.quantiles == ascending and len(ascending) == 101
         if self.score not in SCORES or not whole or not self.images:
             raise ValueError(
                 "an OOD threshold needs the name of a score and 101 ascending, finite quantiles "
@@ -46,20 +44,6 @@ class OODThreshold:
             raise ValueError(f"the true-positive rate is {tpr}; give one between 0 and 1, say 0.95")
         quantile = self.quantiles[math.floor(100 * (1 - tpr) + 1e-9)]
         return quantile - ROUNDING * abs(quantile)
-
-    def to_dict(self) -> dict:
-        return asdict(self)
-
-    @classmethod
-    def from_dict(cls, record: dict) -> OODThreshold:
-        """What :meth:`to_dict` made.
-
-        :raises ValueError: if it is nothing of the kind.
-        """
-        try:
-            return cls(**{**record, "quantiles": tuple(record["quantiles"])})
-        except (KeyError, TypeError) as error:
-            raise ValueError(f"this is not an OOD threshold: {error}") from None
 
 
 def fit_threshold(
@@ -83,8 +67,3 @@ def fit_threshold(
 def score_of(model: SOTGLP) -> str:
     """The name of the score that tells known from unknown."""
     return "GL-MCM" if model.config.local_prompts else "MCM"
-
-
-def threshold_of(model: SOTGLP) -> OODThreshold | None:
-    """What the file of a loaded model held; None for other models."""
-    return getattr(model, "threshold", None)

@@ -8,7 +8,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import torch
 from torch import Tensor
@@ -48,7 +48,7 @@ def save(model: SOTGLP, path: str | Path, threshold: OODThreshold | None = None)
         "config": model.config.to_dict(),
         "text_free": model.text_free,
         "backbone": model.backbone.record,
-        "threshold": threshold and threshold.to_dict(),
+        "threshold": threshold and vars(threshold),
     }
     save_tensors(path, model.state_dict(), record)
 
@@ -82,9 +82,10 @@ def load(
             f"{clip.pretrained}, {clip.fingerprint}; load that backbone, or train again"
         )
     with _reading(path):
-        model: Any = SOTGLP(clip, record["class_names"], config, text_free=text_free)
+        model = SOTGLP(clip, record["class_names"], config, text_free=text_free)
         model.load_state_dict(tensors)
-        model.threshold = record.get("threshold") and OODThreshold.from_dict(record["threshold"])
+        found = record.get("threshold")
+        model.threshold = OODThreshold(**found) if found else None
     if text_free and backbone is None:
         clip.drop_text_tower()
     return model.eval()

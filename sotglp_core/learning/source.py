@@ -31,11 +31,6 @@ class Source:
         crops = self.config.crops
         if crops == "fresh" and isinstance(train, Features):
             raise ValueError("crops is 'fresh', which needs images, not features; give the images")
-        batch = min(len(self.labels), self.config.batch_size)
-        if batch < processes.number:
-            raise ValueError(
-                f"{processes.number} processes can't share a batch of {batch} images; start fewer"
-            )
         self.train = train if crops == "fresh" else self._encode(train, crops, progress)
 
     def epoch(self, number: int) -> Iterator[tuple[Tensor, ImageFeatures]]:

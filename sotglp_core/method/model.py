@@ -115,6 +115,8 @@ class SOTGLP(nn.Module):
         tower, or on an unknown allocation.
     """
 
+    threshold: Any = None  # an OODThreshold, where the file that the model is from holds one
+
     def __init__(
         self,
         backbone: Backbone,

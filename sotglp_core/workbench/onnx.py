@@ -16,7 +16,7 @@ import torch
 from PIL import Image
 from torch import Tensor, nn
 
-from ..judging.threshold import score_of, threshold_of
+from ..judging.threshold import score_of
 from ..method.fixed import text_free
 from ..method.model import SOTGLP, Prediction
 from ..storage import atomic_path
@@ -177,11 +177,10 @@ def _difference(path: Path, pixels: Tensor, expected: dict[str, Tensor]) -> floa
 
 
 def _record(model: SOTGLP) -> dict:
-    threshold = threshold_of(model)
     return {
         "class_names": model.class_names,
         "score": score_of(model),
-        "threshold": threshold and threshold.to_dict(),
+        "threshold": model.threshold and vars(model.threshold),
         "preprocessing": model.backbone.model.visual.preprocess_cfg,
         "backbone": model.backbone.record,
     }

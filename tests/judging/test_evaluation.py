@@ -87,7 +87,7 @@ def test_labels_are_needed(model, features):
 
 
 def test_an_empty_set_is_named(model, features):
-    with pytest.raises(ValueError, match="'nothing' has 0 images"):
+    with pytest.raises(ValueError, match="'nothing' has no images"):
         evaluate(model, features, {"nothing": features.subset([])}, progress=False)
 
 

@@ -111,7 +111,7 @@ def test_equals_one_process(number, alone, tmp_path):
 def test_more_processes_than_classes():
     processes = Processes()
     processes.number = 7
-    with pytest.raises(ValueError, match="7 processes can't share 5 classes"):
+    with pytest.raises(ValueError, match="7 processes can't share 5 images or classes"):
         processes.encode_sharded(lambda rows: torch.zeros(1), 5)
 
 

@@ -7,7 +7,7 @@ import torch
 from commands import run
 
 from sotglp_core import SOTGLP, evaluate, fit, load, preset, save
-from sotglp_core.judging.threshold import OODThreshold, threshold_of
+from sotglp_core.judging.threshold import OODThreshold
 from sotglp_core.method.fixed import text_free
 from sotglp_core.storage import load_tensors, save_tensors
 
@@ -25,7 +25,7 @@ def test_text_free_models_make_the_same_predictions(tiny, names, features, tmp_p
     model = trained(tiny, names, features, name)
     save(text_free(model), tmp_path / "b.safetensors", CALIBRATION)
     again = load(tmp_path / "b.safetensors", tiny)
-    assert again.text_free and threshold_of(again) == CALIBRATION and again.config == model.config
+    assert again.text_free and again.threshold == CALIBRATION and again.config == model.config
     expected, found = (m(features.batch(slice(None))) for m in (model, again))
     assert torch.equal(found.logits, expected.logits) and torch.equal(
         found.similarity, expected.similarity
