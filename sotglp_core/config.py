@@ -19,6 +19,7 @@ KINDS: dict[type, tuple[str, float]] = {  # in words, and the largest
     str: ("a string", 0),
 }
 POSITIVE = ("epsilon", "lr", "batch_size")
+Allocation = Literal["ot", "uniform", "topk", "max"]  # names of method.alignment.ALLOCATIONS
 Dense = Literal["vv", "vv-shared", "value", "plain"]  # names of clip.dense.DENSE
 Start = Literal["template", "perturbed", "normal", "xavier"]  # laws of method.prompts.START
 
@@ -41,7 +42,7 @@ class Config:
     global_dropout: float = 0.75  # M - int(0.75 M) global prompts count for an image and step
     # local alignment
     dense: Dense = "vv"  # feature of a patch
-    allocation: str = "ot"  # a name of method.alignment.ALLOCATIONS
+    allocation: Allocation = "ot"  # how a class's patches are divided among its prompts
     support: int | None = 10  # K patches shared by a class's prompts; None: all of them
     top_k: tuple[int, ...] = (10,)  # patches of each prompt under "topk", cycled over the prompts
     epsilon: float = 0.1

@@ -6,7 +6,6 @@ from typing import Any, NamedTuple
 import torch
 from torch import Tensor
 
-from ..messages import did_you_mean
 from ..transport.sinkhorn import Transport, sinkhorn
 
 
@@ -74,16 +73,6 @@ ALLOCATIONS: dict[str, Callable[..., Tensor | Transport]] = {
 }
 
 
-def find_allocation(name: str) -> Callable[..., Tensor | Transport]:
-    """:raises ValueError: on an unknown name, with the nearest one."""
-    if name not in ALLOCATIONS:
-        known = ", ".join(ALLOCATIONS)
-        raise ValueError(
-            f"allocation is {name!r}; choose one of {known}{did_you_mean(name, ALLOCATIONS)}"
-        )
-    return ALLOCATIONS[name]
-
-
 def align(
     patches: Tensor,
     prompts: Tensor,
@@ -110,21 +99,20 @@ def align(
         (envelope theorem).
     :param solver: anything with the signature of :func:`sotglp_core.sinkhorn`.
     :return: :class:`Alignment`.
-    :raises ValueError: on an unknown allocation or a support larger than the image.
+    :raises ValueError: if the support is larger than the image.
 
     Source: SOT-GLP (arXiv 2603.08347); ``topk``: GalLoP (arXiv 2407.01400).
     """
     P, N = patches.shape[1], prompts.shape[1]
     if support is not None and support > P:
         raise ValueError(f"support is {support} patches, but an image has {P}; choose at most {P}")
-    allocate = find_allocation(allocation)
     similarity = torch.einsum("bpd,cnd->bcpn", patches, prompts)
     if support is None or allocation == "topk":
         index = torch.arange(P, device=patches.device).expand(similarity.shape[:3])
     else:
         index = similarity.detach().mean(-1).topk(support, dim=-1).indices  # (B, C, K)
         similarity = similarity.gather(2, index[..., None].expand(-1, -1, -1, N))
-    found = allocate(
+    found = ALLOCATIONS[allocation](
         similarity, epsilon=epsilon, top_k=top_k, differentiable=differentiable, solver=solver
     )
     plan: Any = getattr(found, "plan", found)

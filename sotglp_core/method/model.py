@@ -16,7 +16,7 @@ from ..clip.backbone import Backbone, ImageFeatures
 from ..config import Config
 from ..recipes import recipe
 from ..transport.sinkhorn import Transport, sinkhorn
-from .alignment import Alignment, align, find_allocation
+from .alignment import Alignment, align
 from .prompts import EncodeSharded, FixedPrompts, PromptLearner
 
 
@@ -112,7 +112,7 @@ class SOTGLP(nn.Module):
     :param text_free: hold fixed text features in place of prompts, see
         :func:`~sotglp_core.method.fixed.text_free`.
     :raises ValueError: on class names that are too few, not all different or too long for the text
-        tower, or on an unknown allocation.
+        tower.
     """
 
     threshold: Any = None  # an OODThreshold, where the file that the model is from holds one
@@ -135,7 +135,6 @@ class SOTGLP(nn.Module):
                 f"there are {len(class_names)} class names, {different} of them different; "
                 "give at least two, all different"
             )
-        find_allocation(config.allocation)
         self.class_names, self.config, self.solver = tuple(class_names), config, solver
         self.text_chunk, self.text_free = text_chunk, text_free
         self._held = (backbone,)  # a tuple keeps the frozen weights out of state and parameters
@@ -150,8 +149,10 @@ class SOTGLP(nn.Module):
     def _prompts(
         self, branch: str, generator: torch.Generator
     ) -> PromptLearner | FixedPrompts | None:
-        settings = self.config.to_dict()
-        number = settings[f"{branch}_prompts"]
+        names = ("prompts", "context", "class_specific", "init")
+        number, length, class_specific, init = (
+            getattr(self.config, f"{branch}_{name}") for name in names
+        )
         if number == 0:
             return None
         if self.text_free:
@@ -160,9 +161,9 @@ class SOTGLP(nn.Module):
             self.backbone,
             self.class_names,
             number=number,
-            length=settings[f"{branch}_context"],
-            class_specific=settings[f"{branch}_class_specific"],
-            init=settings[f"{branch}_init"],
+            length=length,
+            class_specific=class_specific,
+            init=init,
             template=self.config.template,
             generator=generator,
         )
@@ -191,7 +192,6 @@ class SOTGLP(nn.Module):
         :param encode_sharded: how several processes divide the classes, see
             :mod:`sotglp_core.distributed`.
         """
-
         settings = {"chunk": self.text_chunk, "encode_sharded": encode_sharded}
         global_text = local_text = pooled = None
         if self.global_prompts is not None:
