@@ -1,50 +1,37 @@
 """A model's answers: confusion, calibration, and OOD scores."""
 
 from collections.abc import Mapping, Sequence
-from itertools import cycle
 
 import numpy as np
 import seaborn as sns
 from matplotlib.figure import Figure
 from sklearn.calibration import calibration_curve
-from sklearn.metrics import roc_curve
+from sklearn.metrics import ConfusionMatrixDisplay, roc_curve
 
 from .base import HEATMAP, PALETTE, canvas
 
-DASHES = ("-", "--", "-.", ":", (0, (5, 1, 1, 1, 1, 1)), (0, (1, 3)))
-
 
 def confusion(counts: np.ndarray, names: Sequence[str]) -> Figure:
-    """Confusion matrix in per cent of the true class, white where nothing is.
-
-    The number of images is written into each cell where up to 24 classes leave room.
+    """Confusion matrix in per cent of the true class, written out for up to 24 classes.
 
     :param counts: (C, C) images, true class by predicted class.
     :param names: C class names; long ones are cut.
     """
-    percent = 100 * counts / np.maximum(counts.sum(1, keepdims=True), 1)
     labels = [name if len(name) <= 36 else f"{name[:35]}…" for name in names]
     side = max(1.6, 0.27 * len(counts)) + 0.075 * max(map(len, labels))
     with canvas(1, 1, (side + 1.6, side + 0.7)) as (figure, ((ax,),)):
-        sns.heatmap(
-            percent,
-            mask=counts == 0,
-            vmin=0,
-            vmax=100,
-            cmap=f"{HEATMAP}_r",
-            annot=counts if len(counts) <= 24 else None,
-            fmt="d",
-            annot_kws={"fontsize": 8},
-            square=True,
-            xticklabels=False,
-            yticklabels=False,
-            cbar_kws={"label": "% of the true class", "shrink": 0.7, "aspect": 12},
+        percent = 100 * counts / np.maximum(counts.sum(1, keepdims=True), 1)
+        ConfusionMatrixDisplay(percent, display_labels=labels).plot(
             ax=ax,
+            cmap=f"{HEATMAP}_r",
+            include_values=len(counts) <= 24,
+            values_format=".0f",
+            xticks_rotation="vertical",
+            im_kw={"vmin": 0, "vmax": 100},
+            text_kw={"fontsize": 8},
         )
-        middle = np.arange(len(counts)) + 0.5
-        ax.set_xticks(middle, labels, rotation=90, fontsize=8)
-        ax.set_yticks(middle, labels, fontsize=8)
-        ax.set(xlabel="predicted class", ylabel="true class")
+        ax.grid(False)
+        ax.set(xlabel="predicted class", ylabel="true class", title="% of the true class")
     return figure
 
 
@@ -111,16 +98,16 @@ def roc(inside: np.ndarray, outside: Mapping[str, np.ndarray], *, score: str = "
     with canvas(1, 1, (6.2, 4.2)) as (figure, ((ax,),)):
         ax.axhline(95, color="0.6", linewidth=0.8)
         ax.axvline(5, color="0.6", linewidth=0.8)
-        for (name, values), colour, dash in zip(outside.items(), cycle(PALETTE), cycle(DASHES)):
-            known = np.arange(len(inside) + len(values)) < len(inside)
-            _, rank = np.unique(np.concatenate([inside, values]), return_inverse=True)
+        for name, values in outside.items():
+            known = np.repeat([1, 0], [len(inside), len(values)])
+            rank = np.unique(np.concatenate([inside, values]), return_inverse=True)[1]
             accepted, recalled, _ = roc_curve(known, rank, drop_intermediate=False)
+            (line,) = ax.plot(100 * accepted, 100 * recalled, label=name)
             circle = np.argmax(recalled >= 0.95 - 1e-9)
             square = np.flatnonzero(accepted <= 0.05 + 1e-9)[-1]
-            x, y = 100 * accepted, 100 * recalled
-            ax.plot(x, y, color=colour, linestyle=dash, label=name)
             for at, mark in ((circle, "o"), (square, "s")):
-                ax.plot(x[at], y[at], marker=mark, color=colour, **hollow)
+                point = 100 * accepted[at], 100 * recalled[at]
+                ax.plot(*point, marker=mark, color=line.get_color(), **hollow)
         for mark, positive in (("o", "in-distribution"), ("s", "out-of-distribution")):
             label = f"FPR95, {positive} positive"
             ax.plot([], [], marker=mark, color="0.4", label=label, **hollow)
