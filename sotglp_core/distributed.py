@@ -1,8 +1,11 @@
 """Several processes as one: rows sharded by rank, results gathered in order, gradients averaged."""
 
+import atexit
+import os
 from collections.abc import Callable, Iterable
 from typing import Any
 
+import torch
 from torch import Tensor, nn
 
 
@@ -68,3 +71,21 @@ class Processes:
         from accelerate.utils import broadcast_object_list
 
         return broadcast_object_list([value])[0]
+
+
+def accelerator_of(device: str) -> Any:
+    """What joins the processes that torchrun has started; None for one alone.
+
+    :raises ValueError: if the package accelerate is not installed.
+    """
+    if not torch.distributed.is_torchelastic_launched() or os.environ["WORLD_SIZE"] == "1":
+        return None
+    try:
+        from accelerate import Accelerator
+    except ImportError:
+        raise ValueError(
+            "several processes need the package accelerate: pip install 'sotglp-core[distributed]'"
+        ) from None
+    accelerator = Accelerator(cpu=device == "cpu")
+    atexit.register(accelerator.end_training)
+    return accelerator

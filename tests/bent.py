@@ -6,7 +6,6 @@ import os
 import pickle
 
 import torch
-import yaml
 
 from sotglp_core.storage import load_tensors, save_tensors
 
@@ -94,11 +93,7 @@ def toml(value):
 def written(rng, settings, suffix):
     if suffix == ".toml":
         return "\n".join(f"{json.dumps(key)} = {toml(value)}" for key, value in settings.items())
-    return (
-        json.dumps(settings)
-        if suffix == ".json"
-        else yaml.safe_dump(settings, allow_unicode=rng.random() < 0.5)
-    )
+    return json.dumps(settings)
 
 
 def bombs(canary):

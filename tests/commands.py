@@ -1,5 +1,6 @@
 """The command as a user types it, in this process."""
 
+import signal
 import sys
 
 from sotglp_core import cli
@@ -11,10 +12,13 @@ def run(monkeypatch, capsys, *arguments):
     monkeypatch.setattr(sys, "argv", ["sotglp", *map(str, arguments)])
     for console in (common.console, common.errors):
         monkeypatch.setattr(console, "_width", 250)
-    code = 0
+    before, code = {n: signal.getsignal(n) for n in (signal.SIGINT, signal.SIGTERM)}, 0
     try:
         cli.main()
     except SystemExit as stop:
         code = stop.code or 0
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
     out = capsys.readouterr()
     return code, out.out, out.err

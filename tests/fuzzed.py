@@ -105,7 +105,7 @@ def settings_case(rng, here, inputs):
     }
     wild = rng.random() < 0.5
     asked |= dict(setting(rng, wild) for _ in range(rng.randrange(1, 4)))
-    suffix, also = rng.choice([".toml", ".yaml", ".yml", ".json"]), []
+    suffix, also = rng.choice([".toml", ".json"]), []
     content = written(rng, asked, suffix).encode(errors="surrogatepass")
     if wild and rng.random() < 0.7:
         trouble = rng.choice([*bombs(inputs / "canary"), "".join(rng.choices(TEXTS, k=9))]).encode(

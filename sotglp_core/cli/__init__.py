@@ -26,6 +26,7 @@ from .reproduce import reproduce
 from .train import train
 
 SIGNALS = ("SIGINT", "SIGTERM", "SIGHUP")
+NO_MEMORY = ("out of memory", "can't allocate memory")  # in torch's words
 
 app = typer.Typer(
     no_args_is_help=True,
@@ -65,34 +66,25 @@ def main() -> None:
     if isinstance(sys.stdout, io.TextIOWrapper):  # neither closed nor replaced
         sys.stdout.reconfigure(errors="backslashreplace")
     _name_user()
-    before = {number: signal.getsignal(number) for number in _signals()}
-    for number, handler in before.items():
-        if handler is not signal.SIG_IGN:  # as nohup wants it
+    for name in SIGNALS:
+        number = getattr(signal, name, None)  # there is no SIGHUP on Windows
+        if number and signal.getsignal(number) is not signal.SIG_IGN:  # as nohup wants it
             signal.signal(number, _stop)
     try:
         app()
     except Stopped as stop:
         _leave(f"stopped {stop}", 128 + stop.number)
     except ValueError as error:
-        unreadable = str(error).startswith("can't read the image") and _offers("--skip-corrupt")
-        _leave(f"{error}{'; pass --skip-corrupt to go on without it' * unreadable}")
+        _leave(str(error))
     except OSError as error:
         _leave(": ".join(map(str, filter(None, (error.strerror or error, error.filename)))))
     except (MemoryError, RuntimeError) as error:
-        said = str(error)
-        if isinstance(error, RuntimeError) and not any(words in said for words in NO_MEMORY):
+        if isinstance(error, RuntimeError) and not any(words in str(error) for words in NO_MEMORY):
             raise
-        advice = "--text-chunk 64 needs less, also with --resume; so do"
         _leave(
-            f"there is not enough memory; {advice if _offers('--text-chunk') else 'try'} "
-            "fewer prompts or a smaller batch_size"
+            "there is not enough memory; fewer prompts, a smaller batch_size and --text-chunk 64, "
+            "also with --resume, need less"
         )
-    finally:
-        for number, handler in before.items():
-            signal.signal(number, handler)
-
-
-NO_MEMORY = ("out of memory", "can't allocate memory")
 
 
 def _name_user() -> None:
@@ -107,19 +99,8 @@ def _name_user() -> None:
         os.environ["HOME"] = tempfile.gettempdir()
 
 
-def _signals() -> list[int]:
-    return [getattr(signal, name) for name in SIGNALS if hasattr(signal, name)]
-
-
 def _stop(number: int, frame: Any) -> None:
     raise Stopped(number)
-
-
-def _offers(option: str) -> bool:
-    """Whether the command that was called has an option."""
-    commands: Any = typer.main.get_command(app)
-    command = commands.commands.get((sys.argv[1:] or [""])[0])
-    return command is not None and any(option in param.opts for param in command.params)
 
 
 def _leave(message: str, code: int = 2) -> None:

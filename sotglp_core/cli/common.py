@@ -2,7 +2,7 @@
 
 import csv
 import shlex
-from collections.abc import Collection, Iterable
+from collections.abc import Callable, Collection, Iterable
 from pathlib import Path
 from typing import Any
 
@@ -75,6 +75,11 @@ def split_names(texts: list[str] | None) -> list[str]:
     except csv.Error as error:
         raise ValueError(f"can't read the names {texts}: {error}") from None
     return [name.strip() for row in rows for name in row if name.strip()]
+
+
+def skipped(skip_corrupt: bool) -> Callable[[str], None] | None:
+    """What says that an image is left out; None: the first one that can't be read ends all."""
+    return (lambda message: warn(f"skipped: {message}")) if skip_corrupt else None
 
 
 def save_figure(figure: Any, path: Path) -> None:

@@ -1,25 +1,29 @@
 """``sotglp evaluate``, and the tables that ``train`` ends with."""
 
 import json
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import typer
 from rich.markup import escape
 
-from .common import load_saved, say, show_table, split_names
-from .settings import absolute, read_settings
+from ..config import kinds
+from .common import load_saved, say, show_table
+from .settings import asked_for, read_settings
 
 SHOWN = [(score, metric) for score in ("MCM", "L-MCM", "GL-MCM") for metric in ("AUROC", "FPR95")]
 
 
 def evaluate(
+    context: typer.Context,
     run: Path,
     data: str | None = None,
     root: str | None = None,
     names: str | None = None,
     ood: list[str] | None = None,
     ood_exclude: list[str] | None = None,
-    shift: list[str] | None = None,
+    shifts: list[str] | None = None,
     classes: list[str] | None = None,
     skip_corrupt: bool = False,
     backbone: str | None = None,
@@ -35,40 +39,37 @@ def evaluate(
     - `sotglp evaluate runs/photos --data photos --ood other-photos`
     - `sotglp evaluate runs/base --classes new`
     """
-    from ..data.task import load_test_task
+    from ..data.task import load_task, load_test_task
+    from ..judging.evaluation import evaluate
     from ..method.fixed import with_classes
     from ..storage import write_text
-    from .train import known_settings, load_own_task
+    from .train import known_settings
 
     model = load_saved(run, device, precision, backbone, pretrained)
-    record = run / "config.json"
+    asked, record = asked_for(context, None, None, known_settings()), run / "config.json"
     began = read_settings(record, known_settings()) if record.is_file() else {}
     if not began and not data:
         raise ValueError(f"{run} does not say what to test it on; name the images with --data")
-    given: dict[str, Any] = {
-        "root": root,
-        "names": names,
-        "ood": ood,
-        "ood_exclude": split_names(ood_exclude),
-        "shift": shift,
-        "skip_corrupt": skip_corrupt,
-    }
-    chosen = split_names(classes)
-    if began and (data is None or absolute(data, root) == began["data"]):
-        changes = {name: value for name, value in given.items() if value}
-        if chosen:
-            changes |= {"classes": chosen, "allow_fewer": True}
-        task = load_own_task(began | changes)
+    if began and asked.get("data", began["data"]) == began["data"]:
+        fewer = {"allow_fewer": True} if classes else {}
+        task = load_with(load_task, began | asked | fewer)
     else:
-        given["shifts"] = given.pop("shift")
-        task = load_test_task(data or "", chosen or model.class_names, **given)
-    if chosen:
+        chosen = asked.get("classes") or model.class_names
+        task = load_with(load_test_task, asked | {"class_names": chosen})
+    if classes:
         model = with_classes(model, task.class_names)
     if not as_json:
         say(describe(task))
-    result = test(model, task, as_json)
+    result = evaluate(model, task.test, task.ood, task.shifts, progress=not as_json)
+    show(result, task, as_json)
     if run.is_dir():
         write_text(run / "evaluation.json", json.dumps(result.to_dict(), indent=1))
+
+
+def load_with(load: Callable, options: dict) -> Any:
+    """The task that a loader makes of those options that it takes."""
+    taken = {name: options[name] for name in kinds(load) if name in options}
+    return load(options["data"], **taken)
 
 
 def describe(task: Any) -> str:
@@ -80,15 +81,11 @@ def describe(task: Any) -> str:
     return f"{len(names)} classes ({some}); images: {images}"
 
 
-def test(model: Any, task: Any, as_json: bool, accelerator: Any = None) -> Any:
-    """Evaluate on the task's test images, and print the result; of several processes, the first."""
-    from ..judging.evaluation import evaluate
-
-    options = {"progress": not as_json, "accelerator": accelerator}
-    result = evaluate(model, task.test, task.ood, task.shifts, **options)
+def show(result: Any, task: Any, as_json: bool) -> None:
+    """Accuracy, calibration, shifts, and a table of OOD detection."""
     if as_json:
         say(json.dumps(result.to_dict()))
-        return result
+        return
     say(
         f"top-1 accuracy {result.accuracy:.1%} on {len(task.test)} test images of "
         f"{len(task.class_names)} classes, calibration error {result.calibration_error:.1%}"
@@ -101,4 +98,3 @@ def test(model: Any, task: Any, as_json: bool, accelerator: Any = None) -> Any:
     ]
     if rows:
         show_table(["OOD set", *map(" ".join, SHOWN)], rows)
-    return result

@@ -5,11 +5,11 @@ import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import TextIO
+from typing import Any, TextIO
 
 from ..messages import printable
-from .common import count, load_saved, save_figure, say, warn
-from .writers import Format, writer
+from .common import count, load_saved, save_figure, say, skipped, warn
+from .writers import WRITERS, Format
 
 
 def predict(
@@ -40,48 +40,47 @@ def predict(
     - `sotglp predict runs/photos holiday/ --top 3 --format csv --out labels.csv`
     - `find . -name '*.jpg' | sotglp predict runs/photos - --json`
     """
-    from .. import figures
     from ..judging.threshold import score_of
     from ..workbench.predict import predict
 
-    model = load_saved(run, device, precision, backbone, pretrained)
-    if (heatmap or heatmaps) and not model.config.local_prompts:
-        preset = model.config.preset
-        raise ValueError(f"{preset!r} has no local prompts and no heatmap; leave out --heatmap")
+    model, files = load_saved(run, device, precision, backbone, pretrained), listed_images(photos)
     fitted, score = model.threshold, score_of(model)
-    threshold = fitted.at(tpr) if fitted else None
+    least = fitted.at(tpr) if fitted else None
     if not fitted:
-        warn(
-            f"{run} has no OOD threshold, so nothing is called known or unknown; train "
-            "it again to have one"
-        )
-    files = listed_images(photos)
-    for path in (out, heatmap):
-        if path and path.exists() and any(file.exists() and path.samefile(file) for file in files):
+        warn(f"{run} has no OOD threshold, so nothing is called known; train it again to have one")
+    for path in filter(None, (out, heatmap)):
+        if path.exists() and any(file.exists() and path.samefile(file) for file in files):
             raise ValueError(f"{printable(path)} is one of the images; give another file to write")
-    skip = (lambda message: warn(f"skipped: {message}")) if skip_corrupt else None
-    form, known, number = Format.jsonl if as_json else form, 0, 0
-    named = min(top, len(model.class_names))
-    with _stream(out, form) as stream, writer(form, stream, score, named) as write:
-        drawn = bool(heatmap or heatmaps)
-        answers = predict(model, files, top=top, plans=drawn, on_unreadable=skip)
+    form, verdicts = Format.jsonl if as_json else form, list[Any]()
+    drawn = bool(heatmap or heatmaps)
+    answers = predict(model, files, top=top, plans=drawn, on_unreadable=skipped(skip_corrupt))
+
+    def judged() -> Iterator[tuple[Any, bool | None]]:
         for number, answer in enumerate(answers, 1):
-            verdict = None if threshold is None else answer.score >= threshold
-            known += bool(verdict)
-            write(answer, verdict)
-            if heatmaps or (heatmap and number == 1):
-                figure = figures.partition(answer.image, answer.plan, title=answer.labels[0])
-                if heatmap and number == 1:
-                    save_figure(figure, heatmap)
-                if heatmaps:
-                    save_figure(figure, heatmaps / f"{number:05}-{answer.path.stem}.png")
+            if drawn:
+                _draw(answer, number, heatmap, heatmaps)
+            verdicts.append(None if least is None else answer.score >= least)
+            yield answer, verdicts[-1]
+
+    with _stream(out, form) as stream:
+        WRITERS[form](judged(), stream, score, min(top, len(model.class_names)))
     if out and not as_json:
-        say(f"wrote {out}, {count(number, 'photo')}")
+        say(f"wrote {out}, {count(len(verdicts), 'photo')}")
     if fitted and (form is Format.table or (out and not as_json)):
         say(
-            f"{known} of {number} known: {score} of at least {threshold:.5g}, which {100 * tpr:.4g}"
-            f" % of the {fitted.images} held-out images ({fitted.source}) reach"
+            f"{sum(verdicts)} of {len(verdicts)} known: {score} of at least {least:.5g}, which "
+            f"{100 * tpr:.4g} % of the {fitted.images} held-out images ({fitted.source}) reach"
         )
+
+
+def _draw(answer: Any, number: int, heatmap: Path | None, heatmaps: Path | None) -> None:
+    """The heatmaps of the first image, and of all in a folder."""
+    from .. import figures
+
+    places = [heatmap if number == 1 else None]
+    places.append(heatmaps and heatmaps / f"{number:05}-{answer.path.stem}.png")
+    for path in filter(None, places):
+        save_figure(figures.partition(answer.image, answer.plan, title=answer.labels[0]), path)
 
 
 def listed_images(arguments: list[Path]) -> list[Path]:

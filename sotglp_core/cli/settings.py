@@ -11,41 +11,34 @@ from typing import Any
 import typer
 
 from ..config import PRESETS, checked
-from ..messages import did_you_mean, printable
+from ..messages import did_you_mean
 from .common import split_names
 
-SUFFIXES = (".toml", ".yaml", ".yml", ".json")
-PLACES = {"data", "root", "names", "ood", "shift", "pretrained"}
+PLACES = {"data", "root", "names", "ood", "shifts", "pretrained"}
 SPLIT = ("classes", "ood_exclude")  # comma-separated in a string
 Kinds = Mapping[str, Any]  # name -> type annotation of every option and setting
 
 
 def read_settings(path: Path, known: Kinds) -> dict:
-    """Checked settings of a TOML, YAML or JSON file; a name may have _ or - between its words.
+    """Checked settings of a TOML or JSON file; a name may have _ or - between its words.
 
     :raises ValueError: naming the file and what in it is wrong.
     """
-    if path.suffix.lower() not in SUFFIXES:
-        raise ValueError(f"--config {path}: give a file that ends in {', '.join(SUFFIXES)}")
+    from ..data.labels import read_text
+
+    text = read_text(path)
     try:
-        if not path.is_file() or path.stat().st_size > 1 << 16:
-            raise ValueError("it is not a file of at most 64 KiB")
-        given = _parse(path.read_text(encoding="utf-8-sig"), path.suffix.lower())
+        given = tomllib.loads(text) if path.suffix.lower() == ".toml" else json.loads(text)
         if not isinstance(given, dict):
             raise ValueError("it does not hold names and values")
-    except Exception as error:  # PyYAML lets slip whatever int("") or a missing match raises
-        reason = printable(" ".join(str(error).split()))
-        raise ValueError(f"can't read the settings in {path}: {reason}") from None
-    found: dict[str, Any] = {}
+    except (ValueError, RecursionError) as error:
+        raise ValueError(f"can't read the settings in {path}: {error}") from None
+    given.pop("sources", None)  # what a run's config.json says beside its settings
+    found = {}
     for key, value in given.items():
-        name = str(key).replace("-", "_")
-        if name == "sources":  # what a run's config.json says beside its settings
-            continue
+        name = "shifts" if key == "shift" else key.replace("-", "_")
         if name not in known:
-            near = did_you_mean(name, known)
-            raise ValueError(f"{path}: unknown setting {str(key)[:80]!r}{near}")
-        if name in found:
-            raise ValueError(f"{path}: {name} is there twice")
+            raise ValueError(f"{path}: unknown setting {key[:80]!r}{did_you_mean(name, known)}")
         found[name] = from_text(name, value, known, str(path))
     return found
 
@@ -58,13 +51,11 @@ def from_text(name: str, value: Any, known: Kinds, where: str) -> Any:
     """
     if isinstance(value, str) and name in SPLIT:
         value = split_names([value])
-    with suppress(ValueError, RecursionError):
-        return checked(name, value, known[name])
-    with suppress(ValueError, TypeError, RecursionError):
-        return checked(name, json.loads(value), known[name])
     try:
         return checked(name, value, known[name])
     except ValueError as error:
+        with suppress(ValueError, TypeError, RecursionError):
+            return checked(name, json.loads(value), known[name])
         raise ValueError(f"{where}: {error}") from None
 
 
@@ -76,16 +67,15 @@ def asked_for(
     :param settings: name=value pairs.
     :raises ValueError: on a mistake, or if --preset would be undone by the file of another preset.
     """
-    filed = read_settings(file, known) if file else {}
-    told = {}
+    filed: dict[str, Any] = read_settings(file, known) if file else {}
+    told: dict[str, Any] = {}
     for name, value in context.params.items():
         source = context.get_parameter_source(name)
-        if name in known and source is not None and source.name == "COMMANDLINE":
-            value = split_names(value) if name in SPLIT else value
-            told[name] = checked(name, value, known[name])
+        if name in known and source and source.name == "COMMANDLINE":
+            told[name] = split_names(value) if name in SPLIT else value
     told |= read_pairs(settings, known, context.params)
-    former, wanted = filed.get("preset"), told.get("preset")
-    if wanted in PRESETS and former in PRESETS and former != wanted:
+    former, wanted = filed.get("preset", ""), told.get("preset", "")
+    if former != wanted and {former, wanted} <= {*PRESETS}:
         undone = ", ".join(key for key in PRESETS[former] | PRESETS[wanted] if key in filed)
         if undone:
             raise ValueError(
@@ -125,15 +115,3 @@ def absolute(place: Any, root: str | None) -> Any:
         return [absolute(item, root) for item in place]
     known = place in (None, "pocket") or root
     return place if known or not os.path.exists(place) else os.path.abspath(place)
-
-
-def _parse(text: str, suffix: str) -> Any:
-    if suffix == ".toml":
-        return tomllib.loads(text)
-    if suffix == ".json":
-        return json.loads(text)
-    import yaml
-
-    if any(isinstance(event, yaml.AliasEvent) for event in yaml.parse(text)):
-        raise ValueError("it refers to itself with *; write the value out")
-    return yaml.safe_load(text)

@@ -1,10 +1,7 @@
 """``sotglp train``."""
 
-import atexit
 import json
-import os
 from contextlib import nullcontext
-from hashlib import sha256
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -12,7 +9,7 @@ import typer
 
 from ..config import Config, kinds
 from .common import Stopped, console, cost_in_words, frozen_clip, resume_command, say, warn
-from .evaluate import describe, test
+from .evaluate import describe, load_with, show
 from .settings import asked_for, read_settings
 
 Shots = Annotated[
@@ -39,7 +36,7 @@ def train(
     names: str | None = None,
     ood: list[str] | None = None,
     ood_exclude: list[str] | None = None,
-    shift: list[str] | None = None,
+    shifts: list[str] | None = None,
     backbone: str = "pocket",
     pretrained: str | None = None,
     config: Path | None = None,
@@ -63,10 +60,8 @@ def train(
     - `sotglp train --data photos --shots 8 --out runs/photos`
     - `sotglp train --resume --out runs/photos`
     """
-    from ..data.catalogue import known
-    from ..method.model import SOTGLP
-    from ..recipes import recipe
-    from ..workbench.experiments import draw_for, settings_for
+    from ..distributed import accelerator_of
+    from ..workbench.learn import learn
     from ..workbench.runs import Run
 
     asked = asked_for(context, config, settings, known_settings())
@@ -78,124 +73,74 @@ def train(
             return
     elif not overwrite:
         _refuse_to_replace(run, named)
-    options = {name: asked.get(name, context.params[name]) for name in TASK}
-    changes = {name: value for name, value in asked.items() if name not in (*TASK, "preset")}
-    method, (dataset, _) = asked.get("preset", preset), known(options["data"], options["root"])
-    recipe(method, backbone=options["backbone"], **changes)  # before anything is loaded
-    options["draw"] = options["draw"] or draw_for(method, dataset)
-    accelerator = _accelerator(options["device"])
+    accelerator = accelerator_of(asked.get("device", device))
     first = accelerator is None or accelerator.is_main_process
     console.quiet = not first
-    task = load_own_task(options | {"seed": asked.get("seed", seed)})
-    where = str(accelerator.device) if accelerator else options["device"]
-    clip = options["backbone"], options["pretrained"]
-    frozen = frozen_clip(*clip, where, options["precision"])
-    options["precision"] = frozen.precision
-    chosen, sources = settings_for(method, dataset, frozen, options["shots"], **changes)
-    model = SOTGLP(frozen, task.class_names, chosen, text_chunk=options["text_chunk"])
-    everything = {**options, **chosen.to_dict(), "sources": sources}
+    model, task, everything = _prepare(context.params | asked, asked, accelerator)
     if first and not as_json:
         say(describe(task))
-        _say_settings(options, chosen.to_dict(), sources)
+        _say_settings(everything)
         _say_cost(model, task)
     recording: Any = nullcontext("")
     if first:
-        recording = run.recording(everything, str(frozen.device), _digests(task), resume=resume)
+        where = str(model.backbone.device)
+        recording = run.recording(everything, where, task.digests(), resume=resume)
     with recording as changed:
         if changed:
             warn(f"{run} goes on, but {changed}")
         try:
-            _learn(model, task, run, as_json, accelerator)
+            result = learn(model, task, run, accelerator, progress=not as_json)
         except Stopped as stop:
             reached = run.reached()
             when = f"after {reached}" if reached else "before the first epoch ended"
             stop.args = (f"{when}; go on with: {resume_command(run.folder)}",)
             raise
+    show(result, task, as_json)
     if not as_json:
         report, following = run / "report.html", f"sotglp predict {run} PHOTO --heatmap heatmap.png"
         say(f"saved to {run}, with a report in {report}; next: {following}")
 
 
-OTHERS = {
-    "context",
-    "out",
-    "preset",
-    "seed",
-    "config",
-    "settings",
-    "resume",
-    "overwrite",
-    "as_json",
-}
-TASK = [
-    name for name in kinds(train) if name not in OTHERS | {"return"}
-]  # options that are no settings
+CALL = {"context", "config", "settings", "resume", "overwrite", "as_json", "return"}
 
 
 def known_settings() -> dict[str, Any]:
     """Name -> type of every option of a run and of every setting."""
-    return {name: kinds(train)[name] for name in (*TASK, "out")} | kinds(Config)
+    options = {name: kind for name, kind in kinds(train).items() if name not in CALL}
+    return kinds(Config) | options
 
 
-def load_own_task(options: dict) -> Any:
-    """The task of a run, by its options."""
+def _prepare(options: dict, asked: dict, accelerator: Any) -> tuple[Any, Any, dict]:
+    """Model and task, and what the run's folder is to say of them."""
+    from ..data.catalogue import known
     from ..data.task import load_task
+    from ..method.model import SOTGLP
+    from ..recipes import recipe
+    from ..workbench.experiments import draw_for, settings_for
 
-    names = ("root", "shots", "draw", "seed", "classes", "names", "allow_fewer", "skip_corrupt")
-    return load_task(
-        options["data"],
-        ood=options["ood"],
-        ood_exclude=options["ood_exclude"] or (),
-        shifts=options["shift"],
-        **{name: options[name] for name in names},
-    )
-
-
-def _digests(task: Any) -> dict[str, str]:
-    """Of what the run is tested on; the checkpoint knows the training images."""
-    sets = {"validation": task.val, "test": task.test, **task.shifts, **task.ood}
-    contents = {x: images.fingerprint() + str(images.labels.tolist()) for x, images in sets.items()}
-    return {name: sha256(content.encode()).hexdigest()[:16] for name, content in contents.items()}
-
-
-def _learn(model: Any, task: Any, run: Any, as_json: bool, accelerator: Any) -> None:
-    from ..judging.threshold import fit_threshold
-    from ..learning.checkpoint import save
-    from ..learning.training import fit
-    from ..workbench.report import write_report
-
-    first = accelerator is None or accelerator.is_main_process
-    history = fit(
-        model,
-        task.train,
-        progress=not as_json,
-        on_epoch=run.epoch if first else None,
-        checkpoint=run / "checkpoint.safetensors",
-        accelerator=accelerator,
-    )
-    held_out = "val" if len(task.val) else "test"
-    images, progress = getattr(task, held_out), first and not as_json
-    threshold = fit_threshold(model, images, source=held_out, progress=progress)
-    if first:
-        save(model, run / "prompts.safetensors", threshold)
-    result = test(model, task, as_json, accelerator)
-    if first:
-        run.write_metrics(history, result.to_dict())
-        run.log(f"tested: accuracy {result.accuracy:.4f}")
-        machine = run.read_json("environment.json")
-        machine.pop("images", None)
-        record = {"command": machine.pop("command", ""), "settings": run.read_json("config.json")}
-        record |= {"sources": record["settings"].pop("sources", {}), "environment": machine}
-        write_report(run / "report.html", model, task, result, history, record)
-        run.finish()
+    method, (dataset, _) = options["preset"], known(options["data"], options["root"])
+    changes = {name: asked[name] for name in kinds(Config) if name in asked and name != "preset"}
+    recipe(method, backbone=options["backbone"], **changes)  # before anything is loaded
+    options["draw"] = options["draw"] or draw_for(method, dataset)
+    task = load_with(load_task, options)
+    device = str(accelerator.device) if accelerator else options["device"]
+    frozen = frozen_clip(options["backbone"], options["pretrained"], device, options["precision"])
+    options["precision"] = frozen.precision
+    chosen, sources = settings_for(method, dataset, frozen, options["shots"], **changes)
+    model = SOTGLP(frozen, task.class_names, chosen, text_chunk=options["text_chunk"])
+    told = {name: options[name] for name in known_settings() if name in options and name != "out"}
+    return model, task, {**told, **chosen.to_dict(), "sources": sources}
 
 
-def _say_settings(options: dict, settings: dict, sources: dict[str, str]) -> None:
+def _say_settings(everything: dict) -> None:
     """Options and settings that are on, in a line for each source."""
-    say(_compact({name: value for name, value in options.items() if value}), "dim")
+    sources = everything["sources"]
+    on = {name: value for name, value in everything.items() if value and name != "sources"}
+    say(_compact({name: value for name, value in on.items() if name not in sources}), "dim")
     for source in dict.fromkeys(sources.values()):
-        names = [name for name in settings if sources[name] == source and settings[name]]
-        say(f"{source}: {_compact({name: settings[name] for name in names})}", "dim")
+        names = [name for name in on if sources.get(name) == source]
+        if names:
+            say(f"{source}: {_compact({name: on[name] for name in names})}", "dim")
 
 
 def _say_cost(model: Any, task: Any) -> None:
@@ -210,23 +155,6 @@ def _say_cost(model: Any, task: Any) -> None:
             f"a new crop of every image in each of {config.epochs} epochs: {images} images to "
             f"encode and {steps} steps, about {time} here"
         )
-
-
-def _accelerator(device: str) -> Any:
-    """What joins the processes that torchrun has started; None for one alone."""
-    import torch
-
-    if not torch.distributed.is_torchelastic_launched() or os.environ["WORLD_SIZE"] == "1":
-        return None
-    try:
-        from accelerate import Accelerator
-    except ImportError:
-        raise ValueError(
-            "several processes need the package accelerate: pip install 'sotglp-core[distributed]'"
-        ) from None
-    accelerator = Accelerator(cpu=device == "cpu")
-    atexit.register(accelerator.end_training)
-    return accelerator
 
 
 def _refuse_to_replace(run: Any, named: bool) -> None:

@@ -5,8 +5,7 @@ from __future__ import annotations
 import csv
 import json
 import sys
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Iterable
 from enum import StrEnum
 from itertools import chain
 from typing import TYPE_CHECKING, TextIO
@@ -28,55 +27,52 @@ class Format(StrEnum):
     jsonl = "jsonl"
 
 
-@contextmanager
-def writer(
-    form: Format, stream: TextIO, score: str, top: int
-) -> Iterator[Callable[[Answer, bool | None], None]]:
-    """A function that writes what is said of one image, and whether it is known; None: there is no
-    threshold to tell by.
+# answers, and whether each is known; None: there is no threshold to tell by
+Answers = Iterable[tuple["Answer", bool | None]]
+
+
+def write_json(answers: Answers, stream: TextIO, score: str, top: int) -> None:
+    """A line of JSON for each answer.
 
     :param score: the name of the answers' score.
-    :param top: how many classes they name.
+    :param top: how many classes an answer names.
     """
-    column = score.lower().replace("-", "_")
-    table = Table(
-        Column("photo", overflow="fold"),
-        "label",
-        Column("probability", justify="right"),
-        Column(score, justify="right"),
-        "",
-    )
-    lines = csv.writer(stream, lineterminator="\n")
-
-    def write_json(answer: Answer, known: bool | None) -> None:
+    for answer, known in answers:
         row = {
             "photo": str(answer.path),
             "label": answer.labels[0],
             "probability": answer.probabilities[0],
-            column: answer.score,
+            score.lower().replace("-", "_"): answer.score,
             "known": known,
             "probabilities": dict(zip(answer.labels, answer.probabilities)),
         }
         print(json.dumps(row), file=stream)
 
-    def write_csv(answer: Answer, known: bool | None) -> None:
-        first, *others = zip(answer.labels, answer.probabilities)
+
+def write_csv(answers: Answers, stream: TextIO, score: str, top: int) -> None:
+    """A header, and a line for each answer."""
+    write = csv.writer(stream, lineterminator="\n").writerow
+    others = [f"{name}_{n}" for n in range(2, top + 1) for name in ("label", "probability")]
+    column = score.lower().replace("-", "_")
+    write(["photo", "label", "probability", column, "known", *others])
+    for answer, known in answers:
+        first, *more = zip(answer.labels, answer.probabilities)
         verdict = "" if known is None else str(known).lower()
-        lines.writerow([answer.path, *first, answer.score, verdict, *chain(*others)])
+        write([answer.path, *first, answer.score, verdict, *chain(*more)])
 
-    def add_to_table(answer: Answer, known: bool | None) -> None:
-        first, *others = [
-            (escape(printable(label)), f"{probability:.1%}")
-            for label, probability in zip(answer.labels, answer.probabilities)
-        ]
+
+def write_table(answers: Answers, stream: TextIO, score: str, top: int) -> None:
+    """A table, once all answers are there."""
+    right = [Column(name, justify="right") for name in ("probability", score)]
+    table = Table(Column("photo", overflow="fold"), "label", *right, "")
+    for answer, known in answers:
+        path = escape(printable(answer.path))
         verdict = {None: "", True: "known", False: "unknown"}[known]
-        table.add_row(escape(printable(answer.path)), *first, f"{answer.score:.5g}", verdict)
-        for other in others:
-            table.add_row("", *other)
+        for label, probability in zip(answer.labels, answer.probabilities):
+            cells = path, escape(printable(label)), f"{probability:.1%}"
+            table.add_row(*cells, f"{answer.score:.5g}" if path else "", verdict)
+            path = verdict = ""
+    (console if stream is sys.stdout else Console(file=stream, width=120)).print(table)
 
-    if form is Format.csv:
-        numbered = [f"{name}_{n}" for n in range(2, top + 1) for name in ("label", "probability")]
-        lines.writerow(["photo", "label", "probability", column, "known", *numbered])
-    yield {Format.csv: write_csv, Format.jsonl: write_json, Format.table: add_to_table}[form]
-    if form is Format.table:
-        (console if stream is sys.stdout else Console(file=stream, width=120)).print(table)
+
+WRITERS = {Format.table: write_table, Format.csv: write_csv, Format.jsonl: write_json}

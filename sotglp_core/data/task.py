@@ -3,6 +3,7 @@
 import os
 from collections.abc import Container, Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from hashlib import sha256
 from pathlib import Path
 from typing import Any
 
@@ -36,6 +37,12 @@ class Task:
     shifts: Mapping[str, Images] = field(default_factory=dict)  # more test sets, of some classes
     template: str | None = None  # the dataset's own prompt, from the catalogue
 
+    def digests(self) -> dict[str, str]:
+        """Of the images and labels of every set that is not learned from."""
+        sets = {"validation": self.val, "test": self.test, **self.shifts, **self.ood}
+        contents = {name: x.fingerprint() + str(x.labels.tolist()) for name, x in sets.items()}
+        return {name: sha256(text.encode()).hexdigest()[:16] for name, text in contents.items()}
+
 
 def load_task(
     source: Any = "pocket",
@@ -46,7 +53,7 @@ def load_task(
     draw: str = "exact",
     classes: Sequence[str] | None = None,
     ood: Places = None,
-    ood_exclude: Sequence[str] = (),
+    ood_exclude: Sequence[str] | None = None,
     shifts: Places = None,
     names: Names = None,
     allow_fewer: bool = False,
@@ -110,7 +117,7 @@ def load_test_task(
     *,
     root: Place | None = None,
     ood: Places = None,
-    ood_exclude: Sequence[str] = (),
+    ood_exclude: Sequence[str] | None = None,
     shifts: Places = None,
     names: Names = None,
     skip_corrupt: bool = False,
@@ -246,7 +253,12 @@ class _Reader:
         return images
 
     def add_sets(
-        self, task: Task, found: Source, ood: Places, exclude: Sequence[str], shifts: Places
+        self,
+        task: Task,
+        found: Source,
+        ood: Places,
+        exclude: Sequence[str] | None,
+        shifts: Places,
     ) -> Task:
         """The task with more test sets of its classes, and OOD sets.
 
@@ -258,7 +270,7 @@ class _Reader:
             drawn = task.name == "pocket" and name in SHIFTS
             other = _pocket(name) if drawn else self.read(place)
             sets[name] = self.by_name(other, task.class_names, found.names or {})
-        return replace(task, shifts=sets, ood=self.ood(ood, task, exclude))
+        return replace(task, shifts=sets, ood=self.ood(ood, task, exclude or ()))
 
     def ood(self, places: Places, task: Task, exclude: Sequence[str]) -> dict[str, Images]:
         """The embedded task's own OOD sets; and all images of each place, without some folders."""

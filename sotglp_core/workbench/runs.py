@@ -157,6 +157,13 @@ class Run:
         lines = [epoch._asdict() for epoch in history] + ([{"test": result}] if result else [])
         write_text(self / "metrics.jsonl", "".join(json.dumps(line) + "\n" for line in lines))
 
+    def record(self) -> dict:
+        """Command, settings with their sources, and machine: what a report shows of them."""
+        machine, settings = self.read_json("environment.json"), self.read_json("config.json")
+        machine.pop("images", None)
+        record = {"command": machine.pop("command", ""), "sources": settings.pop("sources", {})}
+        return record | {"settings": settings, "environment": machine}
+
     def finish(self) -> None:
         """Nothing is left to do."""
         (self / "checkpoint.safetensors").unlink(missing_ok=True)

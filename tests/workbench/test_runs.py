@@ -13,20 +13,17 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-import yaml
 from commands import run
 from PIL import Image
 
 from sotglp_core import SOTGLP, load_task
 from sotglp_core.cli import settings
-from sotglp_core.cli.train import TASK, known_settings
+from sotglp_core.cli.train import CALL, known_settings
 from sotglp_core.cli.train import train as train_command
 from sotglp_core.config import Config
 from sotglp_core.data import task as tasks
-from sotglp_core.judging import evaluation
-from sotglp_core.learning import training
 from sotglp_core.storage import load_tensors
-from sotglp_core.workbench import report, runs
+from sotglp_core.workbench import learn, runs
 from sotglp_core.workbench.runs import Run, revision
 
 FILES = {
@@ -58,7 +55,7 @@ def photos(tmp_path_factory):
 @pytest.fixture
 def train(monkeypatch, capsys, photos):
     """The command, with an empty report."""
-    monkeypatch.setattr(report, "write_report", lambda path, *_: path.write_text("<html>"))
+    monkeypatch.setattr(learn, "write_report", lambda path, *_: path.write_text("<html>"))
 
     def call(*arguments, data=True):
         words = ("--data", photos, "--shots", "2", *EPOCHS) if data else ()
@@ -236,7 +233,7 @@ def test_stopped_before_training(train, monkeypatch, tmp_path):
         signal.raise_signal(signal.SIGINT)
 
     with monkeypatch.context() as patch:
-        patch.setattr(training, "fit", interrupt)
+        patch.setattr(learn, "fit", interrupt)
         code, _, err = train("--out", tmp_path)
         assert code == 130 and "sotglp: stopped before the first epoch ended; go on with" in err
     code, _, err = train("--out", tmp_path, "--resume", data=False)
@@ -263,8 +260,8 @@ def test_ctrl_c_anywhere_else_is_one_line(train, monkeypatch, tmp_path):
         (PermissionError(13, "Permission denied", "a\nb"), "sotglp: Permission denied: a\\nb"),
         (
             MemoryError(),
-            "sotglp: there is not enough memory; --text-chunk 64 needs less, also with --resume; "
-            "so do fewer prompts or a smaller batch_size",
+            "sotglp: there is not enough memory; fewer prompts, a smaller batch_size and "
+            "--text-chunk 64, also with --resume, need less",
         ),
     ],
 )
@@ -303,7 +300,7 @@ def test_no_line_is_lost_or_doubled(finished, train, monkeypatch, tmp_path, mome
     place, name = {
         "before the line": (Run, "epoch"),
         "after the line": (Run, "epoch"),
-        "before the test": (evaluation, "evaluate"),
+        "before the test": (learn, "evaluate"),
         "before the end": (Run, "finish"),
     }[moment]
     epoch = Run.epoch
@@ -600,21 +597,21 @@ lr = 1
 support = "null"
 top_k = [5, 10]
 """
-YAML = """
-data: PHOTOS
-shots: 2
-allow_fewer: true
-classes: [red_things, blue_things]
-epochs: 3
-lr: 1
-support: null
-top_k: [5, 10]
-"""
+JSON = {
+    "data": "PHOTOS",
+    "shots": 2,
+    "allow_fewer": True,
+    "classes": ["red_things", "blue_things"],
+    "epochs": 3,
+    "lr": 1,
+    "support": None,
+    "top_k": [5, 10],
+}
 
 
 @pytest.mark.parametrize(
     "suffix, text",
-    [(".toml", TOML), (".yaml", YAML), (".yml", YAML), (".json", json.dumps(yaml.safe_load(YAML)))],
+    [(".toml", TOML), (".json", json.dumps(JSON))],
 )
 def test_files_of_settings(tmp_path, suffix, text):
     file = tmp_path / f"settings{suffix}"
@@ -657,7 +654,7 @@ def test_the_command_line_goes_before_the_file_and_the_file_before_the_preset(
     "name, text, message",
     [
         ("a.toml", "epochz = 3", "unknown setting 'epochz'; did you mean 'epochs'?"),
-        ("a.yaml", "shot: 3", "did you mean 'shots'?"),
+        ("a.json", '{"shot": 3}', "did you mean 'shots'?"),
         ("a.json", '{"resume": true}', "unknown setting 'resume'"),
         ("a.toml", "[train]\nepochs = 3", "unknown setting 'train'"),
         (
@@ -665,31 +662,22 @@ def test_the_command_line_goes_before_the_file_and_the_file_before_the_preset(
             'epochs = "many"',
             "epochs is 'many'; it needs an integer from 0 to 999,999,999",
         ),
-        ("a.yaml", "epochs: 2.5", "epochs is 2.5; it needs an integer"),
-        ("a.yaml", "lr: .nan", "lr is nan; it needs a number"),
-        ("a.yaml", "lr: yes", "lr is True; it needs a number"),
+        ("a.toml", "epochs = 2.5", "epochs is 2.5; it needs an integer"),
+        ("a.toml", "lr = nan", "lr is nan; it needs a number"),
+        ("a.toml", "lr = true", "lr is True; it needs a number"),
         ("a.toml", "data = 3", "data is 3; it needs a string"),
         ("a.json", '{"ood": {"a": 1}}', "ood is {'a': 1}; it needs a string"),
-        ("a.yaml", "template: {a: b}", "it needs a string"),
+        ("a.toml", "template = {a = 1}", "it needs a string"),
         ("a.toml", "seed = 99999999999", "seed is 99999999999; it needs an integer"),
         ("a.toml", "skip_corrupt = 1", "true or false"),
-        ("a.toml", "ood-exclude = []\nood_exclude = []", "ood_exclude is there twice"),
         ("a.toml", "epochs =", "can't read the settings in"),
-        ("a.yaml", "a: &a [*a]", "it refers to itself with *; write the value out"),
-        ("a.yaml", "a: [", "can't read the settings in"),
-        ("a.yaml", "- a", "does not hold names and values"),
-        ("a.yaml", "!!python/object/apply:os.system [exit]", "can't read the settings in"),
-        *(
-            ("a.yaml", f"epochs: !!{kind}", "can't read the settings in")
-            for kind in ("timestamp x", "int ''", "bool x")
-        ),
+        ("a.json", "[1]", "does not hold names and values"),
         ("a.json", "[" * 100_000, "can't read the settings in"),
-        ("a.txt", "", "give a file that ends in .toml, .yaml, .yml, .json"),
-        ("none.toml", None, "it is not a file of at most 64 KiB"),
-        ("a.yaml", "x" * 2_000_000, "it is not a file of at most 64 KiB"),
+        ("a.yaml", "epochs: 3", "can't read the settings in"),
+        ("none.toml", None, "there is no such file"),
         ("a.toml", "epsilon = -1", "epsilon is -1; it needs a number from 0"),
         ("a.toml", 'preset = "sotgpl"', "did you mean 'sotglp'?"),
-        ("a.json", b"\xff", "can't read the settings in"),
+        ("a.json", b"\xff", "is not UTF-8 text"),
     ],
 )
 def test_mistakes_in_a_file(train, tmp_path, name, text, message):
@@ -747,7 +735,6 @@ def test_values_are_read_as_what_they_should_be(key, value, wanted):
 
 def test_every_option_has_a_kind():
     """An option that is added to the command can be given in a file, too."""
-    others = {"context", "config", "settings", "resume", "overwrite", "as_json"}
-    options = {"out", "preset", "seed", *TASK}
-    assert set(inspect.signature(train_command).parameters) - others == options
-    assert not set(TASK) & set(Config().to_dict())
+    options = set(inspect.signature(train_command).parameters) - CALL
+    assert set(known_settings()) == options | set(Config().to_dict())
+    assert options & set(Config().to_dict()) == {"preset", "seed"}
