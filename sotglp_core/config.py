@@ -7,8 +7,11 @@ import reprlib
 from dataclasses import asdict, dataclass, replace
 from functools import cache
 from numbers import Integral, Real
+from pathlib import Path
 from types import NoneType, UnionType
 from typing import Any, Literal, Union, get_args, get_origin, get_type_hints
+
+import yaml
 
 from .messages import did_you_mean
 
@@ -95,64 +98,9 @@ class Config:
         return asdict(self)
 
 
-COOP = dict(
-    global_prompts=1,
-    global_context=16,
-    global_init="normal",
-    global_dropout=0.0,
-    local_prompts=0,
-    template="a photo of a {}.",
-    dense="value",
-    weight_decay=5e-4,
-    warmup=1,
+PRESETS: dict[str, dict] = yaml.safe_load(
+    (Path(__file__).parent / "presets.yaml").read_text(encoding="utf-8")
 )
-PRESETS: dict[str, dict] = {
-    # arXiv 2603.08347: balanced OT on a shared sparse support, class-specific local prompts
-    "sotglp": {},
-    # the same with GalLoP's learnable projection, which fits the training classes best
-    "sotglp-proj": dict(projection=True),
-    # what the released code (Deniz2304988/SOT-GLP, 1c124e8) computes
-    "reference": dict(
-        projection=True, dense="vv-shared", divide_by_prompts=True, local_init="xavier"
-    ),
-    # Lafon et al., ECCV 2024 (arXiv 2407.01400): shared prompts, each with its number of patches
-    "gallop": dict(
-        global_prompts=4,
-        local_class_specific=False,
-        local_init="template",
-        dense="value",
-        allocation="topk",
-        top_k=(5, 10, 15, 20),
-        support=None,
-        projection=True,
-        local_loss="by_prompt",
-    ),
-    # Chen et al., ICLR 2023 (arXiv 2210.01253): shared prompts, OT over all patches, no global ones
-    "plot": dict(
-        global_prompts=0,
-        local_context=16,
-        local_class_specific=False,
-        local_init="normal",
-        template="a photo of a {}.",
-        dense="plain",
-        support=None,
-        weight_decay=5e-4,
-        warmup=1,
-    ),
-    # Zhou et al., IJCV 2022 (arXiv 2109.01134): one shared context of 16 tokens
-    "coop": COOP,
-    # Miyai et al., NeurIPS 2023 (arXiv 2306.01293): CoOp, and entropy on patches not of the class
-    "locoop": {**COOP, "entropy_weight": 0.25},
-    # Radford et al., ICML 2021 (arXiv 2103.00020): the template, nothing learned
-    "zeroshot": dict(
-        global_prompts=1,
-        global_dropout=0.0,
-        local_prompts=0,
-        template="a photo of a {}.",
-        dense="value",
-        epochs=0,
-    ),
-}
 
 
 def preset(name: str, **changes: Any) -> Config:

@@ -48,9 +48,9 @@ def reproduce(
         check_names(row or [], {name for _, names in rows for name in names}, "row")
         work: list = [(book, e) for e, names in rows if not row or names & set(row)]
     else:
-        methods, datasets = split_names([presets]), row or benchmarks.DATASETS[table]
+        methods, datasets = split_names([presets]), row or benchmarks.TABLES[table]["datasets"]
         check_names(methods, PRESETS, "preset")
-        check_names(datasets, benchmarks.DATASETS[table], "dataset")
+        check_names(datasets, benchmarks.TABLES[table]["datasets"], "dataset")
         datasets = _with_data(table, datasets, root, plan)
         if not here:
             warn(f"{backbone} {pretrained} is not on this machine; measuring downloads its weights")
@@ -134,10 +134,10 @@ def _list(out: Path, root: str | None, here: bool, as_json: bool) -> None:
     from ..workbench.experiments import read_runs
 
     found = {name: (spec["what"], "drawn") for name, spec in embedded.TABLES.items()}
-    for name, what in benchmarks.TABLES.items():
-        missing = [benchmarks.missing_data(name, d, root) for d in benchmarks.DATASETS[name]]
+    for name, spec in benchmarks.TABLES.items():
+        missing = [benchmarks.missing_data(name, x, root) for x in spec["datasets"]]
         there = f"{missing.count([])} of {len(missing)} below --root"
-        found[name] = what, f"real, {there}; weights {'here' if here else 'not here'}"
+        found[name] = spec["what"], f"real, {there}; weights {'here' if here else 'not here'}"
     facts = {
         name: {"what": what, "runs": len(read_runs(out / f"{name}.jsonl")), "data": data}
         for name, (what, data) in found.items()
@@ -169,13 +169,13 @@ def _beside_the_book(table: str, ours: dict[str, list[dict]], out: Path) -> None
 
 
 def _beside_the_published(table: str, ours: dict[str, list[dict]]) -> None:
-    from ..workbench.benchmarks import MEASURES, quoted
+    from ..workbench.benchmarks import TABLES, quoted
     from ..workbench.experiments import cell
 
     rows = []
     for label, runs in ours.items():
         dataset, preset = label.split(", ")
-        for measure in MEASURES[table]:
+        for measure in TABLES[table]["measures"]:
             theirs = quoted(table, dataset, preset, measure)
             rows.append([dataset, preset, measure, cell(runs, measure), *theirs])
     headings = ["dataset", "preset", "measure", "ours", "published", "source"]

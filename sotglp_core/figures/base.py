@@ -6,41 +6,19 @@ import textwrap
 import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
+from pathlib import Path
 from typing import Any
 
 import numpy as np
-from cycler import cycler
-from matplotlib import rc_context, rcParams
+from matplotlib import rc_context, rc_params_from_file, rcParams
 from matplotlib.figure import Figure
 from PIL import Image
 
-PALETTE = (
-    "#0072B2",
-    "#D55E00",
-    "#009E73",
-    "#CC79A7",
-    "#E69F00",
-    "#56B4E9",
-    "#F0E442",
-    "#000000",
-)  # Okabe and Ito
-HEATMAP = "magma"
-DIVERGING = "RdBu_r"
-STYLE: dict[Any, Any] = {
-    "font.size": 10,
-    "axes.titlesize": 10,
-    "axes.spines.top": False,
-    "axes.spines.right": False,
-    "axes.prop_cycle": cycler(color=PALETTE),
-    "legend.frameon": False,
-    "legend.fontsize": 8,
-    "figure.facecolor": "white",
-    "savefig.facecolor": "white",
-    "axes.axisbelow": True,
-    "axes.grid": True,
-    "grid.alpha": 0.25,
-    "figure.dpi": 110,
-}
+STYLE: dict[Any, Any] = dict(
+    rc_params_from_file(Path(__file__).with_name("book.mplstyle"), use_default_template=False)
+)
+PALETTE = tuple(STYLE["axes.prop_cycle"].by_key()["color"])
+HEATMAP, DIVERGING = "magma", "RdBu_r"
 
 
 def style() -> None:

@@ -1,34 +1,19 @@
-"""The published tables on real data: eleven benchmarks at 16 shots; ImageNet against OOD sets."""
+"""The published tables on real data, as ``benchmarks.yaml`` says."""
 
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
+
+import yaml
 
 from ..clip.backbone import Backbone
 from ..data.catalogue import CATALOGUE
 from .experiments import Bench, Experiment
 from .published import published
 
-BACKBONE = ("ViT-B-16-quickgelu", "openai")
-OOD_SETS = ("inaturalist", "sun", "places", "textures")
-TABLES = {
-    "few-shot": "top-1 on eleven benchmarks, 16 shots",
-    "ood": "ImageNet, 16 shots, against iNaturalist, SUN, Places and Textures",
-}
-DATASETS = {
-    "few-shot": [name for name in published("sixteen_shot_accuracy")[0] if name in CATALOGUE],
-    "ood": ["imagenet"],
-}
-MEASURES = {  # what is shown -> column of the published table
-    "few-shot": {"top-1": ""},
-    "ood": {
-        "top-1": "imagenet_16shot",
-        "mean MCM AUROC": "auroc_avg4",
-        "mean MCM FPR95": "fpr95_avg4",
-        "mean GL-MCM AUROC": "auroc_avg4",
-        "mean GL-MCM FPR95": "fpr95_avg4",
-    },
-}
+TABLES: dict[str, dict] = yaml.safe_load(
+    Path(__file__).with_suffix(".yaml").read_text(encoding="utf-8")
+)
 
 
 def work(
@@ -44,7 +29,7 @@ def work(
     :param folder: of the file of finished runs.
     :param options: of :class:`~sotglp_core.workbench.experiments.Bench`.
     """
-    options |= {"results": folder / f"{table}.jsonl", "ood": OOD_SETS if table == "ood" else None}
+    options |= {"results": folder / f"{table}.jsonl", "ood": TABLES[table]["ood"] or None}
     benches = {name: Bench(backbone, name, **options) for name in datasets}
     return [
         (bench, bench.experiment(method, label=f"{name}, {method}"))
@@ -55,14 +40,14 @@ def work(
 
 def missing_data(table: str, dataset: str, root: str | Path | None) -> list[str]:
     """Which of the datasets that a row needs are not below ``root``."""
-    needed = (dataset, *OOD_SETS) if table == "ood" else (dataset,)
+    needed = (dataset, *TABLES[table]["ood"])
     return [name for name in needed if root is None or CATALOGUE[name].find(root) is None]
 
 
 def quoted(table: str, dataset: str, preset: str, measure: str) -> tuple[str, str]:
     """The published figure in per cent, and its source; or "no counterpart" where none is known."""
-    column = MEASURES[table][measure] or dataset
-    for row in published("ood_detection" if table == "ood" else "sixteen_shot_accuracy"):
+    column = TABLES[table]["measures"][measure] or dataset
+    for row in published(TABLES[table]["published"]):
         same_score = measure == "top-1" or row["score"] in (measure.split()[1], "not stated")
         if row["preset"] == preset and same_score and row[column] is not None:
             return f"{row[column]:g}", str(row["source"])

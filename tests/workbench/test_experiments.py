@@ -17,7 +17,7 @@ from sotglp_core.clip.backbone import load_backbone
 from sotglp_core.config import PRESETS
 from sotglp_core.data.catalogue import CATALOGUE
 from sotglp_core.learning.training import fit
-from sotglp_core.recipes import draw_of
+from sotglp_core.recipes import BENCHMARKS, draw_of
 from sotglp_core.workbench import benchmarks, embedded, experiments
 from sotglp_core.workbench.experiments import (
     Bench,
@@ -302,7 +302,8 @@ def test_published_figures_are_quoted_with_their_source():
     for preset in ("plot", "sotglp-proj", "reference"):
         assert benchmarks.quoted("ood", "imagenet", preset, "mean GL-MCM AUROC") == none
     assert benchmarks.quoted("ood", "imagenet", "sotglp", "top-1") == none
-    assert len(benchmarks.DATASETS["few-shot"]) == 11 and set(benchmarks.OOD_SETS) <= set(CATALOGUE)
+    assert set(benchmarks.TABLES["few-shot"]["datasets"]) == set(BENCHMARKS)
+    assert set(benchmarks.TABLES["ood"]["ood"]) <= set(CATALOGUE)
 
 
 def test_real_data_that_is_not_there_is_named(reproduce, tmp_path):
