@@ -129,10 +129,12 @@ class Checkpoint:
         """
         if self.path is None or self.processes.rank:
             return
-        tensors = {"random": torch.get_rng_state()}
-        tensors["history"] = torch.tensor(history, dtype=torch.float64)
+        tensors = {
+            **self.model.state_dict(),
+            "history": torch.tensor(history, dtype=torch.float64),
+            "random": torch.get_rng_state(),
+        }
         for name, parameter in self.model.named_parameters():
-            tensors[name] = parameter
             momentum = self.optimizer.state[parameter].get("momentum_buffer")
             if momentum is not None:
                 tensors[f"{name}.momentum"] = momentum
@@ -173,10 +175,9 @@ class Checkpoint:
                 "give another file, or remove it to start again"
             )
 
-    @torch.no_grad()
     def _restore(self, tensors: dict[str, Tensor]) -> None:
+        self.model.load_state_dict({name: tensors[name] for name in self.model.state_dict()})
         for name, parameter in self.model.named_parameters():
-            parameter.copy_(tensors[name])
             momentum = tensors.get(f"{name}.momentum")
             if momentum is not None:
                 self.optimizer.state[parameter]["momentum_buffer"] = momentum.to(parameter.device)
