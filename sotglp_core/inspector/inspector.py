@@ -1,21 +1,20 @@
-"""The inspector: its state, and how it is shown."""
+"""The inspector: its state, and how it is shown. The only importer of anywidget."""
 
 from __future__ import annotations
 
 import base64
 import math
 from collections.abc import Sequence
-from contextlib import suppress
-from functools import cached_property
 from pathlib import Path
 from typing import Any
 
 import torch
+from anywidget import AnyWidget
 from jinja2 import Environment, PackageLoader
 from matplotlib import colormaps
 from PIL import Image
 from torch import Tensor
-from traitlets import Bool, Dict, Enum, Float, HasTraits, Int, List, link, observe, validate
+from traitlets import Bool, Dict, Enum, Float, Int, observe, validate
 
 from ..data.images import Images
 from ..figures import HEATMAP, PALETTE
@@ -27,9 +26,25 @@ from .collect import collect
 PAGES = Environment(loader=PackageLoader("sotglp_core", "inspector"), autoescape=True)
 
 
-class State(HasTraits):
-    """What Python, the page and the widget share."""
+class PatchInspector(AnyWidget):
+    """Which patch goes to which prompt, for one or several images and some classes of each.
 
+    Made by :meth:`from_model`. The page holds the cosines of patches and prompts; support, plan,
+    score and class probability are computed from them when a control moves: in a notebook, in the
+    built book, and in a page that :meth:`save` wrote. A notebook with a kernel shares the state
+    with Python: ``inspector.epsilon = 0.01`` moves the slider, and the slider sets
+    ``inspector.epsilon``.
+
+    Everything that the page can be set to is an attribute, which can also be observed: ``image``,
+    ``class_index`` (of the image's classes, most probable first), ``stage`` of the prompts
+    ("learned" or "initial"), ``allocation``, ``epsilon``, ``support`` (K), ``prompt`` (None: the
+    partition), ``difference`` (from the even share 1/KN), ``outline`` (of the true parts),
+    ``overlay`` (opacity) and ``patch`` (picked, row by row). Everything counts from 0.
+    """
+
+    _esm = Path(__file__).with_name("inspector.js")
+    _css = Path(__file__).with_name("inspector.css")
+    stills: Sequence[dict] = ()  # what stands in each image's place where no script runs
     data = Dict()  # what the page computes from
     image = Int()
     class_index = Int()
@@ -42,29 +57,6 @@ class State(HasTraits):
     outline = Bool(True)
     overlay = Float(0.7, min=0, max=1)
     patch = Int(None, allow_none=True)
-
-
-for trait in State.class_traits().values():
-    trait.tag(sync=True)  # a widget sends and receives it
-
-
-class PatchInspector(State):
-    """Which patch goes to which prompt, for one or several images and some classes of each.
-
-    Made by :meth:`from_model`. The page holds the cosines of patches and prompts; support, plan,
-    score and class probability are computed from them when a control moves: in a notebook, in the
-    built book, and in a page that :meth:`save` wrote. With anywidget, a notebook shares the state
-    with Python: ``inspector.epsilon = 0.01`` moves the slider, and the slider sets
-    ``inspector.epsilon``.
-
-    Everything that the page can be set to is an attribute, which can also be observed: ``image``,
-    ``class_index`` (of the image's classes, most probable first), ``stage`` of the prompts
-    ("learned" or "initial"), ``allocation``, ``epsilon``, ``support`` (K), ``prompt`` (None: the
-    partition), ``difference`` (from the even share 1/KN), ``outline`` (of the true parts),
-    ``overlay`` (opacity) and ``patch`` (picked, row by row). Everything counts from 0.
-    """
-
-    stills: List = List()  # what stands in each image's place where no script runs
 
     @classmethod
     def from_model(
@@ -101,13 +93,14 @@ class PatchInspector(State):
             "palette": PALETTE,
             "heatmap": colormaps[HEATMAP](range(256), bytes=True).tolist(),
         }
-        return cls(
+        inspector = cls(
             data=data,
-            stills=stills,
             allocation=config.allocation,
             epsilon=config.epsilon,
             support=config.support or math.prod(backbone.grid),
         )
+        inspector.stills = stills
+        return inspector
 
     @validate("image", "class_index", "support", "prompt", "patch")
     def _in_range(self, proposal: dict) -> int | None:
@@ -145,28 +138,11 @@ class PatchInspector(State):
         )
         return alignment.on_grid(len(cosines))[0, 0].T.unflatten(1, grid)
 
-    @cached_property
-    def widget(self) -> Any:
-        """The notebook's widget, to be placed among others; its state is this inspector's.
-
-        :raises ImportError: without anywidget.
-        """
-        try:
-            from .widget import InspectorWidget
-        except ImportError as error:
-            raise ImportError(
-                "sharing an inspector's state needs anywidget: run `pip install anywidget`"
-            ) from error
-        state = self.trait_values(sync=True)
-        widget = InspectorWidget(**state)
-        for name in state:
-            link((self, name), (widget, name))
-        return widget
-
     def to_html(self, title: str | None = None) -> str:
         """A fragment with its own style and script, or with a title a page without other files."""
         template = PAGES.get_template("panel.html.j2" if title is None else "page.html.j2")
-        return template.render(state=self.trait_values(sync=True), stills=self.stills, title=title)
+        state = {name: getattr(self, name) for name in STATE}
+        return template.render(state=state, stills=self.stills, title=title)
 
     def save(self, path: str | Path, title: str = "Patch inspector") -> None:
         """Write the page.
@@ -175,9 +151,12 @@ class PatchInspector(State):
         """
         write_text(path, self.to_html(title))
 
-    def _repr_mimebundle_(self, **_: Any) -> tuple[dict, dict]:
-        """The widget where there is a kernel and anywidget, and the page's HTML elsewhere."""
-        data, metadata = {}, {}
-        with suppress(ImportError):
-            data, metadata = self.widget._repr_mimebundle_()
+    def _repr_mimebundle_(self, **options: Any) -> tuple[dict, dict]:
+        """The widget where there is a kernel, and the page's HTML elsewhere."""
+        data, metadata = super()._repr_mimebundle_(**options) or ({}, {})
         return data | {"text/html": self.to_html()}, metadata
+
+
+STATE = PatchInspector.class_own_traits()  # what Python and the page share
+for trait in STATE.values():
+    trait.tag(sync=True)

@@ -3,7 +3,6 @@
 import base64
 import json
 import re
-import sys
 
 import numpy as np
 import pytest
@@ -202,34 +201,19 @@ def test_without_scripts_a_drawing_and_a_table_stand(inspector, model):
         assert led == ", ".join(str(int(number)) for number in leaders)
 
 
-def test_the_widget_shares_the_state(inspector):
-    pytest.importorskip("anywidget")
-    inspector.epsilon = 0.2
-    widget = inspector.widget
-    assert widget is inspector.widget and widget.epsilon == 0.2 and widget.data == inspector.data
+def test_a_page_shares_the_state(inspector):
     inspector.image, inspector.prompt = 1, 3
-    assert (widget.image, widget.prompt, widget.class_index) == (1, 3, 0)
-    widget.set_state({"image": 2, "class_index": 0, "patch": None})  # what a page sends
-    widget.set_state({"epsilon": 0.003, "patch": 21, "class_index": 4})
-    assert (inspector.image, inspector.epsilon) == (2, 0.003)
+    inspector.set_state({"image": 2, "class_index": 0, "patch": None})  # what a page sends
+    inspector.set_state({"epsilon": 0.003, "patch": 21, "class_index": 4})
+    assert (inspector.image, inspector.epsilon, inspector.prompt) == (2, 0.003, 3)
     assert (inspector.patch, inspector.class_index) == (21, 4)
 
 
 def test_a_notebook_gets_the_widget_and_the_page(inspector):
-    pytest.importorskip("anywidget")
     data, _ = inspector._repr_mimebundle_()
     view = data["application/vnd.jupyter.widget-view+json"]
-    assert view["model_id"] == inspector.widget.model_id
+    assert view["model_id"] == inspector.model_id
     assert stored(data["text/html"]) == stored(inspector.to_html())
-
-
-def test_without_anywidget_the_page_stands(inspector, monkeypatch):
-    monkeypatch.setitem(sys.modules, "anywidget", None)
-    monkeypatch.delitem(sys.modules, "sotglp_core.inspector.widget", raising=False)
-    data, _ = inspector._repr_mimebundle_()
-    assert list(data) == ["text/html"]
-    with pytest.raises(ImportError, match="pip install anywidget"):
-        _ = inspector.widget
 
 
 def test_shown_pixels_are_the_image(tiny):

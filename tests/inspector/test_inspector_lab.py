@@ -25,7 +25,8 @@ from sotglp_core import PatchInspector
 inspector = PatchInspector.from_model(moved_model(), birds(), top=7)
 inspector"""
 READ = """import json
-state = {name: getattr(inspector, name) for name in inspector.trait_names(sync=True)}
+from sotglp_core.inspector.inspector import STATE
+state = {name: getattr(inspector, name) for name in STATE}
 print("READ" + json.dumps({"state": state | {"data": None}, "plan": inspector.plan.tolist()}))"""
 SET = "inspector.image, inspector.epsilon, inspector.prompt, inspector.patch = 2, 0.02, 3, 100"
 
