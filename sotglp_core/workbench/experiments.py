@@ -25,7 +25,7 @@ from ..recipes import draw_of, recipe, recipe_sources
 from ..storage import write_text
 from .runs import environment
 
-SCORES = ("MCM", "GL-MCM")
+REPORTED = ("MCM", "GL-MCM")  # scores
 
 
 class Experiment(NamedTuple):
@@ -185,7 +185,7 @@ class Bench:
         result = evaluate(model, test["test"], *others, progress=False)
         row = {"top-1": result.accuracy, "ECE": result.calibration_error}
         for name, scores in result.ood.items():
-            for score, metric in product(SCORES, ("AUROC", "FPR95")):
+            for score, metric in product(REPORTED, ("AUROC", "FPR95")):
                 row[f"{name} {score} {metric}"] = scores[score][metric.lower()]
         return row | result.shifts | result.partition
 

@@ -3,7 +3,7 @@
 import csv
 from pathlib import Path
 
-TABLES = ("sixteen_shot_accuracy", "average_by_shots", "ood_detection")
+FILES = {path.stem: path for path in Path(__file__).parent.glob("*.csv")}
 TEXT = ("method", "preset", "setting", "score", "source")  # columns that are not numbers
 
 
@@ -20,10 +20,9 @@ def published(table: str) -> list[dict]:
     :return: column -> value; numbers are floats, None where none is known.
     :raises ValueError: on an unknown table.
     """
-    if table not in TABLES:
-        raise ValueError(f"there is no published table {table!r}; there are {', '.join(TABLES)}")
-    text = (Path(__file__).parent / f"{table}.csv").read_text(encoding="utf-8")
-    rows = list(csv.DictReader(text.splitlines()))
+    if table not in FILES:
+        raise ValueError(f"there is no published table {table!r}; there are {', '.join(FILES)}")
+    rows = list(csv.DictReader(FILES[table].read_text(encoding="utf-8").splitlines()))
     for row in rows:
         for column in set(row) - set(TEXT):
             row[column] = float(row[column]) if row[column] else None
