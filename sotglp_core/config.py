@@ -35,7 +35,7 @@ class Config:
     # prompts
     global_prompts: int = 3  # M; 0: no global branch
     local_prompts: int = 4  # N; 0: no local branch
-    global_context: int = 4  # T, context tokens
+    global_context: int = 4  # T, context tokens; of those that begin as the template, its words
     local_context: int = 4
     global_class_specific: bool = False  # CoOp's CSC: contexts for each class, not for all
     local_class_specific: bool = True

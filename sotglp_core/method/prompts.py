@@ -22,12 +22,11 @@ class PromptLearner(nn.Module):
     """``number`` prompts for every class.
 
     :param class_specific: a context per class and prompt; otherwise the classes share them.
-    :param length: context tokens T.
+    :param length: context tokens T, where they begin at random.
     :param template: the words before {} initialise the context, those after it follow the name.
     :param init: as in :func:`initial_context`.
     :param generator: draws the random part, on the CPU.
-    :raises ValueError: naming a class whose prompt is longer than the text tower's window, or if
-        the template's length is not T.
+    :raises ValueError: naming a class whose prompt is longer than the text tower's window.
     """
 
     start: Tensor
@@ -49,6 +48,9 @@ class PromptLearner(nn.Module):
         super().__init__()
         before, after = template.split("{}")
         dtype, window = backbone.compute_dtype, len(backbone.text.positional_embedding)
+        given = backbone.embed(backbone.tokenize([before])[0, 1:-1]).to(dtype)  # (T, W)
+        if init in FROM_TEMPLATE:
+            length = len(given)
         tokens = backbone.tokenize([name + after for name in class_names])  # (C, 1 + R)
         words, ends = backbone.embed(tokens).to(dtype), tokens.argmax(-1)
         order = ends.argsort(stable=True)  # shortest names first: equal lengths stand together
@@ -62,12 +64,6 @@ class PromptLearner(nn.Module):
         self.register_buffer("start", words[:1, :1], persistent=False)  # (1, 1, W)
         self.register_buffer("names", words[order, 1:], persistent=False)  # (C, R, W), sorted
         self.register_buffer("order", order, persistent=False)  # (C,)
-        given = backbone.embed(backbone.tokenize([before])[0, 1:-1]).to(dtype)  # (T, W)
-        if init in FROM_TEMPLATE and len(given) != length:
-            raise ValueError(
-                f"the template {template!r} has {len(given)} tokens before {{}}, the context "
-                f"has {length}; make them equal, or start from random contexts"
-            )
         context = initial_context(
             init,
             (len(class_names) if class_specific else 1, number, length, backbone.text_width),

@@ -195,8 +195,7 @@ def settings_for(
 ) -> tuple[Config, dict[str, str]]:
     """The method's recipe with some settings changed, and where each setting is from.
 
-    Zero-shot CLIP has the dataset's own template, and a context as long as its beginning. Learned
-    contexts keep "a photo of a", as in CoOp.
+    Zero-shot CLIP has the dataset's own template; learned contexts keep "a photo of a", as in CoOp.
 
     :param dataset: a row of the catalogue; None: images of one's own, or the embedded task.
     :param shots: None: all images.
@@ -206,10 +205,8 @@ def settings_for(
     config = recipe(method, name, **suits)
     sources = recipe_sources(method, name, **suits)
     if method == "zeroshot" and dataset and dataset.template and "template" not in changes:
-        beginning = backbone.tokenize([dataset.template.split("{}")[0]])
-        own = {"template": dataset.template, "global_context": beginning.shape[1] - 2}
-        config = config.replace(**own)
-        sources |= dict.fromkeys(own, f"the prompt of {name}")
+        config = config.replace(template=dataset.template)
+        sources["template"] = f"the prompt of {name}"
     return config, sources
 
 

@@ -481,7 +481,6 @@ def test_train_on_a_dataset_of_the_catalogue(tmp_path, monkeypatch, capsys):
     config = json.loads((tmp_path / "run/config.json").read_text())
     assert (
         config["template"] == "{} texture."
-        and config["global_context"] == 0
         and "Describable Textures (DTD): split_zhou_DescribableTextures.json: 15 train" in err
     )
     code, again, _ = run(monkeypatch, capsys, "evaluate", tmp_path / "run", *common, "--json")
