@@ -5,11 +5,11 @@ and rows too many for memory.
 import io
 import json
 import os
-import tempfile
 import zlib
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from secrets import token_hex
 
 import numpy as np
 from safetensors import SafetensorError, safe_open
@@ -41,26 +41,25 @@ def atomic_path(path: str | Path) -> Iterator[Path]:
     :raises WriteError: if the folder can't be written to.
     """
     path = Path(path)
+    temporary = path.with_name(f".{path.name}.{token_hex(4)}.tmp")
     try:
         if path.exists() and not path.is_file():
             kind = "a folder" if path.is_dir() else "a device or a pipe"
             raise WriteError(f"can't write {path}: it is {kind}; give the name of a file")
         path.parent.mkdir(parents=True, exist_ok=True)
-        handle, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.", suffix=".tmp")
+        temporary.touch(exist_ok=False)
     except OSError as error:
         raise WriteError(
             f"can't write to {path.parent}: {error.strerror}; choose another folder"
         ) from None
-    os.close(handle)
     try:
-        yield Path(name)
+        yield temporary
         with writing(path):
-            with open(name, "rb+") as written:
+            with open(temporary, "rb+") as written:
                 os.fsync(written.fileno())
-            os.chmod(name, 0o666 & ~_umask())
-            os.replace(name, path)
+            os.replace(temporary, path)
     finally:
-        Path(name).unlink(missing_ok=True)
+        temporary.unlink(missing_ok=True)
 
 
 def write_text(path: str | Path, text: str) -> None:
@@ -150,9 +149,3 @@ def map_rows(path: str | Path, row: np.dtype, number: int) -> np.ndarray:
     if rows.dtype != row or rows.shape != (number,):
         raise ValueError(f"{path} holds other rows")
     return rows
-
-
-def _umask() -> int:
-    mask = os.umask(0)
-    os.umask(mask)
-    return mask

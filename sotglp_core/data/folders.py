@@ -8,7 +8,7 @@ from typing import NamedTuple, NoReturn
 
 from ..messages import did_you_mean, note, printable
 from .images import SUFFIXES, FolderImages, Images
-from .names import composed, plain_words, same
+from .names import composed, same
 
 PARTS = {
     "train": ("train", "training"),
@@ -54,7 +54,7 @@ def chosen_keys(wanted: Sequence[str], source: Source) -> list[str]:
     half = (len(keys) + 1) // 2
     if list(wanted) in (["base"], ["new"]):
         return keys[:half] if wanted[0] == "base" else keys[half:]
-    found = {same(names.get(key, plain_words(key))): key for key in keys}
+    found = {same(names.get(key, key)): key for key in keys}
     found |= {same(key): key for key in keys}
     for name in wanted:
         if same(name) not in found:

@@ -13,14 +13,14 @@ def composed(name: str) -> str:
     return unicodedata.normalize("NFC", name)
 
 
-def same(name: str) -> str:
-    """What is equal for two spellings of one name: "Red_fox", "red fox", "RedFox"."""
-    return composed(re.sub(r"[\s_-]+", "", composed(name).casefold()))
-
-
 def plain_words(key: str) -> str:
     """A folder or label as a prompt can use it: "001.Grey_Wolf" is "Grey Wolf"."""
     return " ".join(re.sub(r"^\d{2,}\.(?=[^\W\d_])", "", composed(key)).replace("_", " ").split())
+
+
+def same(name: str) -> str:
+    """What is equal for two spellings of one name: "01.Red_fox", "red fox", "RedFox"."""
+    return composed(re.sub(r"[\s-]+", "", plain_words(name).casefold()))
 
 
 def class_names(keys: Sequence[str], names: Mapping[str, str] | None = None) -> tuple[str, ...]:

@@ -16,7 +16,7 @@ from .folders import PARTS, Source, chosen_keys, list_images, read_folder
 from .images import FolderImages, HeldImages, Images, file_version, held_images
 from .labels import LISTS, read_list, read_names
 from .names import class_names as name_classes
-from .names import composed, plain_words, same
+from .names import composed, same
 from .sampling import draw_parts, few_shot
 
 Place = str | Path
@@ -236,11 +236,10 @@ class _Reader:
         label, others = {}, []
         for number in sorted({*images.labels.tolist()}):
             key = found.keys[number]
-            its = label_of.get(same(key), label_of.get(same(plain_words(key))))
-            if its is None:
-                others.append(printable(key))
+            if same(key) in label_of:
+                label[number] = label_of[same(key)]
             else:
-                label[number] = its
+                others.append(printable(key))
         left_out = f"{', '.join(others):.200}"
         if not label:
             raise ValueError(
