@@ -80,12 +80,9 @@ def compare(
     files = [bench.results, *_plot(rows, wanted, numbers, out)]
     if as_json:
         return
-    columns = {name: key for name, key in MEASURES.items() if name == "top-1" or bench.task.ood}
+    columns = MEASURES if bench.task.ood else {"top-1": "top-1"}
     numbered = ["shots", *(f"{name}, %" for name in columns)]
-    lines = [
-        [name, k, *(cell(runs, key) for key in columns.values())]
-        for (name, k), runs in rows.items()
-    ]
+    lines = [[*row, *(cell(runs, key) for key in columns.values())] for row, runs in rows.items()]
     show_table(["preset", *numbered], lines, right=numbered)
     average = f"mean ± standard deviation of {seeds} seeds" if seeds > 1 else "one seed"
     say(f"{average}; {len(bench.task.test)} test images; wrote {', '.join(map(str, files))}")
@@ -97,19 +94,17 @@ def _plot(rows: dict, presets: list[str], shots: list[int], folder: Path) -> lis
 
     from .. import figures
 
-    made = {}
-    most = {name: rows[name, shots[-1]] for name in presets}
-    if all("mean GL-MCM AUROC" in run for runs in most.values() for run in runs):
+    def column(name: str, k: int, measure: str) -> list[float]:
+        return [run[measure] for run in rows[name, k]]
+
+    made, auroc, most = {}, MEASURES["GL-MCM AUROC"], shots[-1]
+    if auroc in rows[presets[0], most][0]:
         points = {
-            name: ([run["top-1"] for run in runs], [run["mean GL-MCM AUROC"] for run in runs])
-            for name, runs in most.items()
+            name: (column(name, most, "top-1"), column(name, most, auroc)) for name in presets
         }
         made["tradeoff.png"] = figures.tradeoff(points)
     if len(shots) > 1:
-        lines = {
-            name: np.array([[run["top-1"] for run in rows[name, k]] for k in shots]).T
-            for name in presets
-        }
+        lines = {name: np.array([column(name, k, "top-1") for k in shots]).T for name in presets}
         labels = {"xlabel": "training images of each class", "ylabel": "top-1 accuracy, %"}
         made["shots.png"] = figures.curves(shots, lines, **labels)
     for name, figure in made.items():

@@ -40,40 +40,75 @@ def reproduce(
     if table is None:
         return _list(out, root, here, as_json)
     check_names([table], [*embedded.TABLES, *benchmarks.TABLES], "table")
-    options: dict[str, Any] = {"progress": not as_json}
-    if table in embedded.TABLES:
+    drawn, work = table in embedded.TABLES, list[Any]()
+    if drawn:
         frozen = frozen_clip("pocket", None, device, precision or "fp64")
-        book = embedded.EmbeddedBench(table, out, frozen, **options)
-        rows = [(e, {e.label, e.label.rpartition(", ")[0]}) for e in book.experiments()]
-        check_names(row or [], {name for _, names in rows for name in names}, "row")
-        work: list = [(book, e) for e, names in rows if not row or names & set(row)]
+        book = embedded.EmbeddedBench(table, out, frozen, progress=not as_json)
+        work += [(book, experiment) for experiment in _rows(book, row)]
     else:
-        methods, datasets = split_names([presets]), row or benchmarks.TABLES[table]["datasets"]
-        check_names(methods, PRESETS, "preset")
-        check_names(datasets, benchmarks.TABLES[table]["datasets"], "dataset")
-        datasets = _with_data(table, datasets, root, plan)
         if not here:
             warn(f"{backbone} {pretrained} is not on this machine; measuring downloads its weights")
+        methods = split_names([presets])
+        check_names(methods, PRESETS, "preset")
+        datasets = _datasets(table, row, root, plan)
         weights = pretrained if here or not plan else "random"
         frozen = frozen_clip(backbone, weights, device, precision)
-        options |= {"root": root, "draw": draw}
-        work = benchmarks.work(table, datasets, methods, frozen, out, **options)
+        options: dict[str, Any] = {"root": root, "draw": draw, "progress": not as_json}
+        work += benchmarks.work(table, datasets, methods, frozen, out, **options)
     draws = range(1, 2 if table == "rates" else seeds + 1)
     if plan:
-        return show_plan(work, draws, as_json)
+        return _show_plan(work, draws, as_json)
     if not as_json:
         announce(work, draws)
     bar = progress_bar(work, desc="reproduce", unit="row", show=not as_json, delay=1)
-    found = {e.label: bench.runs(e, draws) for bench, e in bar}
+    found = {experiment.label: bench.runs(experiment, draws) for bench, experiment in bar}
     if as_json:
         print(json.dumps(found))
-    elif table in embedded.TABLES:
+    elif drawn:
         _beside_the_book(table, found, out)
     else:
         _beside_the_published(table, found)
 
 
-def show_plan(work: list, draws: range, as_json: bool) -> None:
+def announce(work: list, draws: range) -> None:
+    """In one line, what is to be measured and what it takes."""
+    from ..workbench.plan import plan, total
+
+    rows = [row for row in plan(work, draws) if row[1]]
+    images, steps, time, size = cost_in_words(total([cost for *_, cost in rows]))
+    cost = f"; {images} images to encode, {steps} steps, about {time}, {size} of features"
+    todo = "; ".join(label for label, *_ in rows) or "none"
+    done = f"{len(work) - len(rows)} of {len(work)} rows are done"
+    say(f"{done}; to measure: {todo}{cost if rows else ''}")
+
+
+def _rows(book: Any, wanted: list[str] | None) -> list:
+    """The experiments of the wanted rows, each given by its label or all but the label's end."""
+    rows = [(e, {e.label, e.label.rpartition(", ")[0]}) for e in book.experiments()]
+    check_names(wanted or [], {name for _, names in rows for name in names}, "row")
+    return [e for e, names in rows if not wanted or names & {*wanted}]
+
+
+def _datasets(table: str, wanted: list[str] | None, root: str | None, plan: bool) -> list[str]:
+    """The wanted datasets that are there; for a plan, all of them."""
+    from ..workbench.benchmarks import TABLES, missing_data
+
+    names = wanted or TABLES[table]["datasets"]
+    check_names(names, TABLES[table]["datasets"], "dataset")
+    there = []
+    for name in names:
+        missing = [] if plan else missing_data(table, name, root)
+        if missing:
+            where = f"{', '.join(missing)} not in {root or '--root, which was not given'}"
+            warn(f"{name}: {where}; `sotglp data get` gets it, or says how")
+        else:
+            there.append(name)
+    if not there:
+        raise ValueError(f"no dataset of {table} is there; name their folder with --root")
+    return there
+
+
+def _show_plan(work: list, draws: range, as_json: bool) -> None:
     """What every row takes, and all of them together."""
     from ..workbench.plan import plan, total
 
@@ -85,47 +120,16 @@ def show_plan(work: list, draws: range, as_json: bool) -> None:
         told = {label: {"runs": runs, **cost._asdict()} for label, runs, cost in rows}
         print(json.dumps({"rows": told, "gigabytes to download": loads}))
         return
-    columns = ["runs", "images", "steps", "time", "features"]
     lines = [[label, runs, *cost_in_words(cost)] for label, runs, cost in rows]
+    columns = ["runs", "images", "steps", "time", "features"]
     show_table(["row", *columns], lines, right=columns)
     say(
         "estimates, from a few images and steps timed on this machine; a fresh crop counts as an "
         "image, and reading files comes on top"
     )
     if loads:
-        each = (f"{name} {size or 'unknown'}" for name, size in loads.items())
-        size = sum(filter(None, loads.values()))
-        say(f"to download first, GB: {', '.join(each)}; {size:.1f} as far as known")
-
-
-def announce(work: list, draws: range) -> None:
-    """In one line, what is to be measured and what it takes."""
-    from ..workbench.plan import plan, total
-
-    rows = plan(work, draws)
-    todo = [label for label, runs, _ in rows if runs]
-    images, steps, time, size = cost_in_words(total([cost for *_, cost in rows]))
-    cost = f"; {images} images to encode, {steps} steps, about {time}, {size} of features"
-    say(
-        f"{len(work) - len(todo)} of {len(work)} rows are done; to measure: "
-        f"{'; '.join(todo) or 'none'}{cost if todo else ''}"
-    )
-
-
-def _with_data(table: str, datasets: list[str], root: str | None, plan: bool) -> list[str]:
-    """The datasets that are there; for a plan, all."""
-    from ..workbench import benchmarks
-
-    if plan:
-        return datasets
-    absent = {name: benchmarks.missing_data(table, name, root) for name in datasets}
-    for name, missing in absent.items():
-        if missing:
-            where = f"{', '.join(missing)} not in {root or '--root, which was not given'}"
-            warn(f"{name}: {where}; `sotglp data get` gets it, or says how")
-    if all(absent.values()):
-        raise ValueError(f"no dataset of {table} is there; name their folder with --root")
-    return [name for name in datasets if not absent[name]]
+        each = ", ".join(f"{name} {size or 'unknown'}" for name, size in loads.items())
+        say(f"to download first, GB: {each}")
 
 
 def _list(out: Path, root: str | None, here: bool, as_json: bool) -> None:
@@ -133,20 +137,19 @@ def _list(out: Path, root: str | None, here: bool, as_json: bool) -> None:
     from ..workbench import benchmarks, embedded
     from ..workbench.experiments import read_runs
 
-    found = {name: (spec["what"], "drawn") for name, spec in embedded.TABLES.items()}
+    rows = [(name, spec["what"], "drawn") for name, spec in embedded.TABLES.items()]
     for name, spec in benchmarks.TABLES.items():
-        missing = [benchmarks.missing_data(name, x, root) for x in spec["datasets"]]
+        missing = [benchmarks.missing_data(name, dataset, root) for dataset in spec["datasets"]]
         there = f"{missing.count([])} of {len(missing)} below --root"
-        found[name] = spec["what"], f"real, {there}; weights {'here' if here else 'not here'}"
-    facts = {
-        name: {"what": what, "runs": len(read_runs(out / f"{name}.jsonl")), "data": data}
-        for name, (what, data) in found.items()
-    }
+        rows.append(
+            (name, spec["what"], f"real, {there}; weights {'here' if here else 'not here'}")
+        )
+    facts = [(n, what, len(read_runs(out / f"{n}.jsonl")), data) for n, what, data in rows]
+    heads = ["table", "what", "runs", "data"]
     if as_json:
-        print(json.dumps(facts))
-        return
-    rows = [[name, *row.values()] for name, row in facts.items()]
-    show_table(["table", "what", "runs", "data"], rows, right=["runs"])
+        print(json.dumps({name: dict(zip(heads[1:], facts)) for name, *facts in facts}))
+    else:
+        show_table(heads, facts, right=["runs"])
 
 
 def _beside_the_book(table: str, ours: dict[str, list[dict]], out: Path) -> None:

@@ -10,7 +10,7 @@ import time
 import warnings
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from concurrent.futures import Future, ThreadPoolExecutor
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -123,20 +123,22 @@ def pixel_batches(
             seen.copy_(backbone.preprocess(crop))
         return ""
 
-    def begin(indices: list[int]) -> tuple[list[int], Tensor, list[Future]]:
+    def begin(indices: list[int]) -> tuple[list[int], Tensor, Iterator[str]]:
         pixels = torch.empty(len(indices), len(views), 3, height, width, pin_memory=pinned)
-        return indices, pixels, [threads.submit(prepare, *row) for row in zip(indices, pixels)]
+        return indices, pixels, threads.map(prepare, indices, pixels)
 
     with ThreadPoolExecutor(os.cpu_count()) as threads:
-        for indices, pixels, rows in _ahead(begin(batch.tolist()) for batch in batches):
-            errors = [row.result() for row in rows]
-            for error in filter(None, errors):
-                if on_unreadable is None:
+        for indices, pixels, said in _ahead(begin(batch.tolist()) for batch in batches):
+            good = []
+            for row, error in enumerate(said):
+                if not error:
+                    good.append(row)
+                elif on_unreadable is None:
                     raise ValueError(error)
-                on_unreadable(error)
-            good = [row for row, error in enumerate(errors) if not error]
+                else:
+                    on_unreadable(error)
             if good:
-                pixels = pixels if len(good) == len(rows) else pixels[good]
+                pixels = pixels if len(good) == len(pixels) else pixels[good]
                 pixels = pixels.to(backbone.device, non_blocking=True).flatten(0, 1)
                 yield [indices[row] for row in good], pixels
 
