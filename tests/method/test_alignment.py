@@ -1,10 +1,13 @@
 """Support, allocations and score against formulas written as loops."""
 
+from typing import get_args
+
 import pytest
 import torch
 from torch.nn.functional import normalize
 
-from sotglp_core.method.alignment import align
+from sotglp_core.config import Allocation
+from sotglp_core.method.alignment import ALLOCATIONS, align
 from sotglp_core.transport.sinkhorn import marginal_violation, sinkhorn
 
 B, C, P, K, N, D = 2, 3, 11, 5, 7, 13
@@ -197,8 +200,10 @@ def test_takes_the_solver_as_an_argument(unit):
     torch.testing.assert_close(calls[0][0], 1 - result.similarity)
 
 
+def test_the_settings_know_the_allocations():
+    assert set(ALLOCATIONS) == set(get_args(Allocation))
+
+
 def test_errors(unit):
     with pytest.raises(ValueError, match="at most 11"):
         align(*unit, support=12)
-    with pytest.raises(ValueError, match="choose one of ot, uniform"):
-        align(*unit, support=K, allocation="hungarian")
