@@ -13,7 +13,7 @@ from torch import Tensor, nn
 from ..messages import did_you_mean
 from .dense import DENSE, recorded
 from .text import project
-from .weights import read_weights
+from .weights import put_weights, read_weights
 
 POCKET = Path(__file__).parents[1] / "pocket"
 EMBEDDED, HUB = "embedded", "hf-hub:"  # weights that come with a model; where others are kept
@@ -341,17 +341,7 @@ def _load_file(model: Any, path: Path, name: str) -> None:
     weights = read_weights(path, model.vocab_size)
     if weights.openai:
         _check_activation(name, True, f"{path.name} is in OpenAI's own format: its weights")
-    shapes = {key: value.shape for key, value in model.state_dict().items()}
-    given = {key: value.shape for key, value in weights.state.items()}
-    wrong = sorted(key for key in shapes | given if shapes.get(key) != given.get(key))
-    if wrong:
-        huggingface = any(key.startswith(("text_model.", "vision_model.")) for key in given)
-        advice = "; they have Hugging Face's names: convert them, or name a tag of open_clip"
-        raise ValueError(
-            f"{path.name} does not hold the weights of {name}: {len(wrong)} names or shapes "
-            f"of tensors differ, such as {wrong[0]!r}{advice if huggingface else ''}"
-        )
-    model.load_state_dict(weights.state)
+    put_weights(model, weights.state, path, name)
 
 
 def _check_activation(name: str, quick: bool, whose: str) -> None:

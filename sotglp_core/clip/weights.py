@@ -59,6 +59,24 @@ def read_weights(path: Path, vocabulary: int) -> Weights:
     return Weights(state, bool(integers))
 
 
+def put_weights(model: Any, state: dict[str, Tensor], path: Path, name: str) -> None:
+    """Load what a file held into a model.
+
+    :raises ValueError: if names or shapes of tensors are not those of the model.
+    """
+    shapes = {key: value.shape for key, value in model.state_dict().items()}
+    given = {key: value.shape for key, value in state.items()}
+    wrong = sorted(key for key in shapes | given if shapes.get(key) != given.get(key))
+    if wrong:
+        huggingface = any(key.startswith(("text_model.", "vision_model.")) for key in given)
+        advice = "; they have Hugging Face's names: convert them, or name a tag of open_clip"
+        raise ValueError(
+            f"{path.name} does not hold the weights of {name}: {len(wrong)} names or shapes "
+            f"of tensors differ, such as {wrong[0]!r}{advice if huggingface else ''}"
+        )
+    model.load_state_dict(state)
+
+
 def _expand_rows(rows: Tensor, known: Tensor, vocabulary: int) -> Tensor:
     """The whole vocabulary from the trained rows; other words get fixed noise."""
     noise = np.random.default_rng(0).standard_normal((vocabulary, known.shape[1]), dtype=np.float32)
