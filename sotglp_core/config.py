@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import random
 import reprlib
 from dataclasses import asdict, dataclass, replace
@@ -10,8 +11,6 @@ from numbers import Integral, Real
 from pathlib import Path
 from types import NoneType, UnionType
 from typing import Any, Literal, Union, get_args, get_origin, get_type_hints
-
-import yaml
 
 from .messages import did_you_mean
 
@@ -98,9 +97,8 @@ class Config:
         return asdict(self)
 
 
-PRESETS: dict[str, dict] = yaml.safe_load(
-    (Path(__file__).parent / "presets.yaml").read_text(encoding="utf-8")
-)
+_PRESETS = json.loads((Path(__file__).parent / "presets.json").read_text(encoding="utf-8"))
+PRESETS: dict[str, dict] = {name: entry["settings"] for name, entry in _PRESETS.items()}
 
 
 def preset(name: str, **changes: Any) -> Config:
