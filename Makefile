@@ -35,7 +35,7 @@ test: $(STAMP) ## test the package, then run every CPU notebook
 	OMP_NUM_THREADS=1 $(PY) -m pytest $(PARALLEL)
 	OMP_NUM_THREADS=1 $(PY) -m pytest $(PARALLEL) --nbmake --nbmake-timeout=300 --ignore-glob='*_gpu.ipynb' notebooks
 
-quick: $(STAMP) ## the tests that take less than a few seconds each
+quick: $(STAMP) ## the tests that take less than a second or two each
 	OMP_NUM_THREADS=1 $(PY) -m pytest $(PARALLEL) -m "not slow"
 
 versions: ## test the lowest versions that pyproject.toml allows (RESOLUTION=highest: the newest); needs uv

@@ -70,6 +70,7 @@ def test_half_precision_is_open_clips(tiny, precision):
     assert torch.equal(ours.model.encode_image(images), plain.encode_image(images))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("method", METHODS)
 def test_training_and_evaluation_on_either_device(tiny, names, features, method):
     results = []
@@ -93,6 +94,7 @@ def test_training_and_evaluation_on_either_device(tiny, names, features, method)
         assert threshold.at(0.95) == pytest.approx(results[2][3].at(0.95), abs=1e-4)
 
 
+@pytest.mark.slow
 def test_an_apple_gpu_needs_no_float64(tiny, names, features, photos):
     """Training, evaluation, prediction and a transport problem that is hard."""
     config = recipe("sotglp-proj", epochs=1, batch_size=4)
@@ -118,6 +120,7 @@ def test_an_apple_gpu_needs_no_float64(tiny, names, features, photos):
     torch.testing.assert_close(there[2], here[2], atol=1e-4, rtol=1e-4)
 
 
+@pytest.mark.slow
 def test_photos_on_a_gpu(tiny, names, photos, images, tmp_path):
     files = sorted(photos.iterdir())
     with pretend_cuda() as card:

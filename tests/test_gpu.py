@@ -88,6 +88,7 @@ def left_on_the_cpu(patches, prompts, **settings):
     return align(patches.cpu(), prompts, **settings)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "name, fault, check",
     [

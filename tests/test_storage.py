@@ -40,6 +40,7 @@ def test_a_failed_write_leaves_the_old_file_and_no_litter(tmp_path):
     assert path.read_text() == "old" and os.listdir(tmp_path) == ["x.txt"]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("moment", ["tensors", "sync", "rename"])
 def test_killed_while_saving(tmp_path, moment):
     path = tmp_path / "x.safetensors"

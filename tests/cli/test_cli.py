@@ -238,6 +238,7 @@ def test_mistakes_get_one_line_and_exit_code_2(
     assert len(err.strip().splitlines()) == 1
 
 
+@pytest.mark.slow
 def test_support_can_be_everything(photos, monkeypatch, capsys, tmp_path):
     arguments = (
         "--data",
@@ -301,6 +302,7 @@ def test_starting_imports_no_torch(words):
     assert subprocess.run([sys.executable, "-c", code], capture_output=True).returncode == 0
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "encoding, form, shown",
     [("cp1252", "csv", "日本ü.jpg".encode()), ("ascii", "table", rb"\u65e5\u672c\xfc.jpg")],

@@ -64,6 +64,7 @@ def called(monkeypatch, capsys, data, out, *more):
     )
 
 
+@pytest.mark.slow
 def test_rows_are_kept_and_are_what_fit_and_evaluate_say(
     trained, tiny, data, monkeypatch, capsys, tmp_path
 ):

@@ -133,6 +133,7 @@ def state(*folders):
     }
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("number", range(COUNT))
 def test_one_clear_answer(number, inputs, tmp_path, monkeypatch, capsys, recwarn):
     here, home, cache = (tmp_path / name for name in ("here", "home", "cache"))

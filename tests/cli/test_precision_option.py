@@ -29,6 +29,7 @@ def train(monkeypatch, capsys, folder, *words):
     return json.loads((out / "config.json").read_text()), json.loads(printed)
 
 
+@pytest.mark.slow
 def test_prompts_trained_in_one_precision_are_used_in_another(folder, monkeypatch, capsys):
     settings, result = train(monkeypatch, capsys, folder, "--precision", "bf16")
     assert settings["precision"] == "bf16"
@@ -44,6 +45,7 @@ def test_prompts_trained_in_one_precision_are_used_in_another(folder, monkeypatc
     assert code == 0 and json.loads(printed) == result, "in the precision of training"
 
 
+@pytest.mark.slow
 def test_a_run_says_what_auto_was(folder, monkeypatch, capsys):
     with pretend_cuda():
         settings, _ = train(monkeypatch, capsys, folder)

@@ -21,7 +21,7 @@ TEXTS = ["a photo of a cat.", "a photo of a red-crowned barred-winged finch.", "
 
 
 @pytest.mark.parametrize(
-    "name", ["pocket", "ViT-B-32", pytest.param("ViT-B-16", marks=pytest.mark.slow)]
+    "name", ["pocket", *(pytest.param(n, marks=pytest.mark.slow) for n in ("ViT-B-32", "ViT-B-16"))]
 )
 @torch.no_grad()
 def test_equals_open_clip(name):
@@ -289,6 +289,7 @@ def test_embedded_weights(pocket):
     assert np.isfinite(pocket.logit_scale.item())
 
 
+@pytest.mark.slow
 def test_open_clip_is_imported_when_it_is_needed():
     code = "import sys, sotglp_core.clip.backbone; sys.exit('open_clip' in sys.modules)"
     assert subprocess.run([sys.executable, "-c", code], cwd=ROOT).returncode == 0

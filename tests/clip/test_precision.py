@@ -27,6 +27,7 @@ def losses(backbone, names, features, **changes):
     )
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("precision", ["bf16", "fp16"])
 @pytest.mark.parametrize("epsilon", [0.1, 1e-3])
 def test_a_backbone_in_half_precision(tiny, names, features, precision, epsilon):

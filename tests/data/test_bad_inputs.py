@@ -83,6 +83,7 @@ def one_clear_line(text):
     return isinstance(text, str) and 10 < len(text) < 1000 and text.isprintable()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("case", CASES, ids=[ascii(case.name) for case in CASES])
 def test_one_clear_line_or_a_counted_skip(case, folder, capsys, recwarn):
     arguments = case.build(folder)

@@ -441,6 +441,7 @@ def test_links_are_torchvisions():
     assert len(have) == len(theirs) + 2, "Caltech-101's and EuroSAT's are inside their functions"
 
 
+@pytest.mark.slow
 def test_train_on_a_dataset_of_the_catalogue(tmp_path, monkeypatch, capsys):
     make(CATALOGUE["dtd"], tmp_path)
     for name in ("face", "airplane", "wall"):

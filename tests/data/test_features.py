@@ -100,6 +100,7 @@ def test_a_subset_keeps_all_views(tiny, images):
         assert torch.equal(whole.image, part.image) and torch.equal(whole.patches, part.patches)
 
 
+@pytest.mark.slow
 def test_views_depend_on_seed_and_content_alone(tiny, images, monkeypatch):
     first = encode(tiny, images, crops=1, seed=1, cache=False).image.unflatten(0, (12, 2))
     turned = encode(tiny, images.subset([11, 4]), crops=1, seed=1, cache=False).image.unflatten(
@@ -177,6 +178,7 @@ def test_large_jpegs_are_decoded_smaller(tiny, tmp_path):
     assert (pixels[0] - pixels[1]).abs().mean() < 0.02
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(not CALTECH.is_dir(), reason="the Caltech-101 photos are not on this machine")
 def test_the_stream_of_fresh_crops_keeps_the_encoder_busy(tiny):
     """At 85 % of its own rate or more: of the processor's time, the stream takes the rest."""

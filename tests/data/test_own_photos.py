@@ -394,6 +394,7 @@ def test_linked_folders_are_followed_once(photos):
     assert len(list_images(photos / "cats")) == 10 and len(list_images(photos)) == 10
 
 
+@pytest.mark.slow
 def test_a_list_trains_and_is_evaluated(photos, monkeypatch, capsys):
     file = written(photos, ".csv", rows())
     code, out, err = run(

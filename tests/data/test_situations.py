@@ -271,6 +271,7 @@ def test_a_file_is_hashed_again_only_after_a_change(tmp_path, monkeypatch):
     assert FolderImages(paths, [0] * 18).fingerprint() != first
 
 
+@pytest.mark.slow
 def test_warnings_of_damaged_files_are_not_shown(tmp_path):
     Image.new("RGB", (9, 9)).save(tmp_path / "x.jpg", exif=b"Exif\0\0II*\0\x08\0\0\0\xff\xff")
     Image.new("L", (12_000, 9_000)).save(tmp_path / "y.png")

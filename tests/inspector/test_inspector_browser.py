@@ -126,6 +126,7 @@ def at(page, patch, selector="canvas"):
 SETTINGS = np.random.default_rng(0)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("epsilon", [-3, -2.5, -2, -1.3, -1, 0, 1])
 def test_plan_score_and_probability_are_pythons(show, epsilon):
     page = show()
@@ -177,6 +178,7 @@ def test_a_model_without_global_prompts_that_divides_its_score(show, tmp_path):
         assert found[name] == pytest.approx(wanted[name], abs=1e-5)
 
 
+@pytest.mark.slow
 def test_mouse(show):
     page = show()
     order = heaviest({"image": 0, "class_index": 0})
@@ -195,6 +197,7 @@ def test_mouse(show):
     check(page, {"image": 0, "class_index": 0})
 
 
+@pytest.mark.slow
 def test_keyboard_alone(show):
     page, state = show(), {"image": 0, "class_index": 0}
     page.press("Tab")

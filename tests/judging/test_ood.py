@@ -22,6 +22,7 @@ def brute_force_fpr(inside, outside, recall=0.95):
             return np.mean([s >= threshold for s in outside])
 
 
+@pytest.mark.slow
 @settings(max_examples=200, deadline=None)
 @given(few_values, few_values)
 def test_metrics_with_ties(inside, outside):

@@ -72,6 +72,7 @@ def path(tmp_path):
     return tmp_path / "run" / "checkpoint.safetensors"
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("case", CASES)
 @pytest.mark.parametrize("cause", [KeyboardInterrupt, Crash])
 def test_goes_on_to_the_same_bits_from_any_step(tiny, names, features, images, path, case, cause):

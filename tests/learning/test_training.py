@@ -19,6 +19,7 @@ def trained(backbone, names, features, **changes):
     return model, fit(model, features, progress=False)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "name", ["sotglp", "sotglp-proj", "coop", "gallop", "plot", "locoop", "reference"]
 )

@@ -14,6 +14,7 @@ from sotglp_core.storage import load_tensors
 SETTINGS = dict(images=16, batch=4, lr=1e-3, keep=0.5, parts=1.0, seed=3, workers=0, device="cpu")
 
 
+@pytest.mark.slow
 def test_interrupted_and_resumed_equals_uninterrupted(tmp_path, monkeypatch):
     monkeypatch.setattr(module, "SAVE_EVERY", 2)
     whole, _ = load_tensors(module.pretrain(tmp_path / "whole", **SETTINGS))

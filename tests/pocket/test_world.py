@@ -112,6 +112,7 @@ def test_birds_of_a_species_share_their_marks_and_borrow_the_rest():
     )
 
 
+@pytest.mark.slow
 def test_random_birds_avoid_every_named_combination_and_cover_every_value():
     source, seen = rng(4), {group: set() for group in TRAITS}
     for _ in range(20_000):

@@ -176,6 +176,7 @@ def test_shifts_of_rows_and_columns_do_not_matter(p):
     )
 
 
+@pytest.mark.slow
 @settings(max_examples=20, deadline=None)
 @given(st.integers(0, 10_000), st.sampled_from([0.005, 0.1]))
 def test_batch_equals_loop(seed, epsilon):

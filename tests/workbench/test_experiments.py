@@ -106,6 +106,7 @@ def test_a_file_of_something_else_is_left_alone(tmp_path, content):
     assert path.read_text() == content
 
 
+@pytest.mark.slow
 def test_what_a_run_depends_on_identifies_it(tiny, tmp_path):
     bench = Bench(tiny, results=tmp_path / "runs.jsonl")
     row = bench.experiment("coop", label="a", shots=2)
@@ -119,6 +120,7 @@ def test_what_a_run_depends_on_identifies_it(tiny, tmp_path):
     assert json.loads(json.dumps(key)) == key
 
 
+@pytest.mark.slow
 def test_a_run_that_was_cut_goes_on_from_its_checkpoint(tiny, tmp_path, monkeypatch):
     """It ends as if nothing had happened, and leaves nothing but its line."""
 
@@ -230,6 +232,7 @@ def as_measured(table, bench, experiments):
     ]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("table", embedded.TABLES)
 def test_the_books_own_runs_are_equal_to_the_books(reproduce, tmp_path, table):
     bench = embedded.EmbeddedBench(table, tmp_path, load_backbone(precision="fp64"))
@@ -241,6 +244,7 @@ def test_the_books_own_runs_are_equal_to_the_books(reproduce, tmp_path, table):
         assert (tmp_path / f"{view}.md").read_text() == (MEASURED / f"{view}.md").read_text()
 
 
+@pytest.mark.slow
 def test_what_differs_from_the_book_is_shown(reproduce, tmp_path):
     bench = embedded.EmbeddedBench("support", tmp_path, load_backbone(precision="fp64"))
     runs = as_measured("support", bench, bench.experiments()[:1])
@@ -261,6 +265,7 @@ def test_the_books_zero_shot_accuracy_comes_out(reproduce):
     assert code == 0 and ours["top-1"] == pytest.approx(book["top-1"], abs=1e-9)
 
 
+@pytest.mark.slow
 def test_plan_says_what_would_run(reproduce, tmp_path):
     code, out, _ = reproduce("shots", "--row", "zeroshot, 1", "--plan")
     assert code == 0 and "zeroshot, 1" in out and "1,200" in out and not any(tmp_path.iterdir())
@@ -355,6 +360,7 @@ def test_a_run_holds_all_that_its_table_shows(reproduce, monkeypatch):
     assert ours["strength"][-1]["top-1"] == ours["top-1"], "the projection as it was learned"
 
 
+@pytest.mark.slow
 def test_bench_measures_this_machine(monkeypatch, capsys):
     words = ("bench", "--backbone", "pocket", "--classes", "2", "--shots", "1")
     code, out, _ = run(monkeypatch, capsys, *words, "--json")

@@ -45,6 +45,7 @@ def test_the_unrolled_solver_is_sinkhorn(epsilon, iterations):
     torch.testing.assert_close(few.plan.sum(-1), torch.full((2, 3, 11), 1 / 11))
 
 
+@pytest.mark.slow
 @needs_onnx
 @pytest.mark.parametrize(
     "name, changes",
@@ -94,6 +95,7 @@ def test_onnx_refuses_an_epsilon_that_needs_too_many_iterations(tiny, names, ima
     assert not list(tmp_path.glob("*g.onnx*"))
 
 
+@pytest.mark.slow
 @needs_onnx
 def test_a_graph_that_differs_is_not_written(tiny, names, images, monkeypatch, tmp_path):
     monkeypatch.setattr("sotglp_core.workbench.onnx.DIFFERENCE", -1)
@@ -112,6 +114,7 @@ def test_onnx_refuses_low_precision(tiny, names, images, tmp_path):
         )
 
 
+@pytest.mark.slow
 @needs_onnx
 def test_the_onnx_command(tiny, names, photos, monkeypatch, capsys, tmp_path):
     save(SOTGLP(tiny, names), tmp_path / "p.safetensors", CALIBRATION)

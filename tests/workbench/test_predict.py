@@ -93,6 +93,7 @@ def test_skips_what_cannot_be_read(model, photos):
     assert len(messages) == 3 and all("00.png" in message for message in messages)
 
 
+@pytest.mark.slow
 def test_memory_does_not_grow(model, photos):
     files, memory = list_images(photos) * 5, psutil.Process().memory_info
     for _ in predict(model, files, batch_size=12, progress=False):  # the allocators warm up

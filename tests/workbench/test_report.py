@@ -306,6 +306,7 @@ def test_every_image_is_decoded_once(tmp_path, tiny, monkeypatch):
     assert len(decoded) == sum(attributes["class"] == "case" for attributes in shown)
 
 
+@pytest.mark.slow
 def test_in_a_browser(made):
     with launch() as browser:
         page = browser.open(made[0].as_uri(), width=390)

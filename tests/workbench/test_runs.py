@@ -189,6 +189,7 @@ def test_the_settings_repeat_the_run(finished, train, tmp_path):
     assert again == first
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("number, code", [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
 def test_stopped_and_resumed(finished, train, stop_at, monkeypatch, capsys, tmp_path, number, code):
     out = tmp_path / "my run"
@@ -287,6 +288,7 @@ def test_more_prompts_than_memory(train, tmp_path):
     assert code == 2 and "there is not enough memory" in err
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "moment", ["before the line", "after the line", "before the test", "before the end"]
 )
@@ -330,6 +332,7 @@ def test_what_a_killed_save_leaves_is_cleared(train, stop_at, tmp_path):
     assert {path.name for path in tmp_path.iterdir()} == FILES | {".mine.tmp"}
 
 
+@pytest.mark.slow
 def test_fresh_crops_say_their_cost_before_they_are_made(train, tmp_path):
     code, out, err = train("--out", tmp_path, "--set", "crops=fresh")
     assert code == 0, err
@@ -430,6 +433,7 @@ def test_a_mistake_replaces_nothing(finished, train):
     assert {path: path.read_bytes() for path in finished[0].iterdir()} == content
 
 
+@pytest.mark.slow
 def test_the_default_folder_takes_the_latest_run(train, stop_at, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     assert train("--seed", "1")[0] == train("--seed", "2")[0] == 0
@@ -506,6 +510,7 @@ def test_a_file_system_without_locks(train, tmp_path, monkeypatch):
     assert train("--out", tmp_path)[0] == 0
 
 
+@pytest.mark.slow
 def test_no_place_and_no_room(train, photos, tmp_path):
     (tmp_path / "file").write_text("")
     code, _, err = train("--out", tmp_path / "file" / "run")
@@ -548,6 +553,7 @@ def test_resumed_on_a_changed_machine(train, stop_at, tmp_path):
     assert "come out differently: threads was 999" in (tmp_path / "log.txt").read_text()
 
 
+@pytest.mark.slow
 def test_resumed_with_other_test_images(train, stop_at, photos, tmp_path):
     """The training images are the checkpoint's concern; these only change the metrics."""
     moved = shutil.copytree(photos, tmp_path / "photos")
@@ -564,6 +570,7 @@ def test_resumed_with_other_test_images(train, stop_at, photos, tmp_path):
         assert ("goes on, but these images are others than when it began: test" in err) == replaced
 
 
+@pytest.mark.slow
 def test_evaluated_on_other_classes(train, photos, tmp_path, monkeypatch, capsys):
     """Shared contexts take other names; the run's own data give the halves."""
     both = shutil.copytree(photos, tmp_path / "photos")
