@@ -133,11 +133,15 @@ def _download(url: str, part: Path, progress: bool) -> None:
     except urllib.error.HTTPError as error:
         if error.code != 416 or not have:
             raise
-        part.unlink()  # it is no beginning of the file, or all of it
-        return _download(url, part, progress)
+        if not error.headers.get("Content-Range", "").endswith(f"/{have}"):
+            part.unlink()  # it is no beginning of the file
+            _download(url, part, progress)
+        return
     with answer, open(part, "ab") as file:
         if answer.status != 206:
             have = file.truncate(0)
+        elif not answer.headers.get("Content-Range", "").startswith(f"bytes {have}-"):
+            raise OSError("the server sent another range than it was asked for")
         length = answer.headers.get("Content-Length", "")
         total = have + int(length) if length.isdigit() else None
         with progress_bar(

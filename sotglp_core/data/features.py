@@ -218,10 +218,8 @@ def encode(
         rows = np.concatenate([np.empty(0, row), *batches()])
     with warnings.catch_warnings(action="ignore"):  # torch's, on arrays that can't be written to
         patches = torch.from_numpy(np.asarray(rows["patches"]))
-    image, labels = (
-        torch.from_numpy(np.array(rows["image"])),
-        torch.from_numpy(images.labels.copy()),
-    )
+    image = torch.from_numpy(np.array(rows["image"]))
+    labels = torch.from_numpy(images.labels.copy())
     return Features(image, patches, labels, backbone.grid, dense)
 
 

@@ -135,18 +135,21 @@ class HeldImages(Images):
 
 
 def held_images(given: Any) -> HeldImages:
-    """Images of Pillow, which are of no class; or (image, label) pairs, such as a dataset of
-    torchvision's.
+    """Images of Pillow, which are of no class; (image, label) pairs; or a dataset of torchvision's,
+    whose labels are taken from the attribute where it has them all.
 
     :raises ValueError: if it has no items, or a label is no integer.
     """
     if not hasattr(given, "__getitem__") or not hasattr(given, "__len__"):
         raise ValueError(f"a {type(given).__name__} holds no images; give a list, or a dataset")
     items = [Held(given, i) for i in range(len(given))]
-    labels = [item.pair()[1] for item in items]
+    attributes = (getattr(given, name, None) for name in ("targets", "labels", "_labels"))
+    labels = next((found for found in attributes if found is not None), None)
+    if labels is None or getattr(given, "target_transform", None):
+        labels = [item.pair()[1] for item in items]
     if not all(isinstance(label, Integral) for label in np.asarray(labels).tolist()):
         raise ValueError("a label is no integer; give (image, class index) pairs")
-    return HeldImages(items, labels)
+    return HeldImages(items, np.asarray(labels))
 
 
 def read_image(path: str | Path, *, side: int | None = None) -> Image.Image:

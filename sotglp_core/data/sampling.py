@@ -52,8 +52,14 @@ def few_shot(
     if draw == "stratified":
         from sklearn.model_selection import StratifiedShuffleSplit
 
-        split = StratifiedShuffleSplit(1, train_size=shots * len(own), random_state=seed)
-        return next(split.split(labels, labels))[0]
+        total = shots * len(own)
+        split = StratifiedShuffleSplit(1, train_size=total, random_state=seed)
+        try:
+            return next(split.split(labels, labels))[0]
+        except ValueError as error:
+            raise ValueError(
+                f"a stratified draw of {total} of {len(labels)} images is not possible: {error}"
+            ) from None
     if draw == "coop":
         generator, order = random.Random(seed), dict.fromkeys(labels.tolist())
         pools = [own[label] for label in order]

@@ -30,8 +30,8 @@ MD5, SHA256 = hashlib.md5(CONTENT).hexdigest(), hashlib.sha256(CONTENT).hexdiges
 
 @pytest.fixture
 def server():
-    """A web server whose ``files`` a test fills; it notes the requests, and can break off or ignore
-    ranges.
+    """A web server whose ``files`` a test fills; it notes the requests, and can break off, ignore
+    ranges or answer a wrong one.
     """
 
     class Handler(BaseHTTPRequestHandler):
@@ -50,7 +50,7 @@ def server():
             if start:
                 self.send_header(
                     "Content-Range",
-                    f"bytes {start}-{len(content) - 1}/{len(content)}",
+                    f"bytes {start + http.offset}-{len(content) - 1}/{len(content)}",
                 )
             self.end_headers()
             self.wfile.write(content[start:][: http.breaks_after])
@@ -60,7 +60,7 @@ def server():
 
     http = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
     http.files, http.asked, http.ranges = {"/file.bin": CONTENT}, [], True
-    http.breaks_after, http.length = None, None
+    http.breaks_after, http.offset, http.length = None, 0, None
     http.url = f"http://127.0.0.1:{http.server_port}"
     threading.Thread(target=http.serve_forever, daemon=True).start()
     yield http
@@ -148,6 +148,14 @@ def test_parts_that_are_whole_too_long_or_can_not_be_continued(part, ranges, ser
         ).read_bytes()
         == CONTENT
     )
+
+
+def test_another_range_than_asked_for_is_refused(server, tmp_path):
+    (tmp_path / "file.bin.part").write_bytes(CONTENT[:99])
+    server.offset = 1
+    with pytest.raises(ValueError, match="another range"):
+        fetch(f"{server.url}/file.bin", tmp_path / "file.bin", progress=False)
+    assert (tmp_path / "file.bin.part").read_bytes() == CONTENT[:99]
 
 
 @pytest.mark.parametrize("digest", ["0" * 32, "0" * 64])

@@ -37,6 +37,19 @@ def test_datasets_and_lists_are_the_photos_of_their_files(tiny, folder):
     assert held_images([image for image, _ in pairs]).labels.tolist() == [-1] * 21
 
 
+def test_labels_of_a_dataset_are_read_without_its_images():
+    class Photos:
+        targets = [0, 1, 1]
+
+        def __len__(self):
+            return 3
+
+        def __getitem__(self, i):
+            raise AssertionError("an image is read")
+
+    assert held_images(Photos()).labels.tolist() == [0, 1, 1]
+
+
 def test_a_whole_run(tiny, folder):
     dataset = datasets.ImageFolder(folder)
     alone = load_task(dataset, shots=2)
