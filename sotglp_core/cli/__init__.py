@@ -75,15 +75,17 @@ def main() -> None:
     except Stopped as stop:
         _leave(f"stopped {stop}", 128 + stop.number)
     except ValueError as error:
-        _leave(str(error))
+        unreadable = str(error).startswith("can't read the image") and _offers("--skip-corrupt")
+        _leave(f"{error}; pass --skip-corrupt to go on without it" if unreadable else str(error))
     except OSError as error:
         _leave(": ".join(map(str, filter(None, (error.strerror or error, error.filename)))))
     except (MemoryError, RuntimeError) as error:
         if isinstance(error, RuntimeError) and not any(words in str(error) for words in NO_MEMORY):
             raise
+        advice = "--text-chunk 64 needs less, also with --resume; so do"
         _leave(
-            "there is not enough memory; fewer prompts, a smaller batch_size and --text-chunk 64, "
-            "also with --resume, need less"
+            f"there is not enough memory; {advice if _offers('--text-chunk') else 'try'} "
+            "fewer prompts or a smaller batch_size"
         )
 
 
@@ -101,6 +103,13 @@ def _name_user() -> None:
 
 def _stop(number: int, frame: Any) -> None:
     raise Stopped(number)
+
+
+def _offers(option: str) -> bool:
+    """Whether the command that was called has an option."""
+    commands: Any = typer.main.get_command(app)
+    command = commands.commands.get((sys.argv[1:] or [""])[0])
+    return command is not None and any(option in param.opts for param in command.params)
 
 
 def _leave(message: str, code: int = 2) -> None:

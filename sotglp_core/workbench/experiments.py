@@ -178,11 +178,10 @@ class Bench:
 
     def test(self, model: SOTGLP) -> dict[str, Any]:
         """Accuracy, calibration error, detection of every OOD set, shifts, partition."""
-        test, *others = (
-            {name: self.encode(images, dense=model.config.dense) for name, images in sets.items()}
-            for sets in ({"test": self.task.test}, self.task.ood, self.task.shifts)
-        )
-        result = evaluate(model, test["test"], *others, progress=False)
+        encoded = partial(self.encode, dense=model.config.dense)
+        ood = {name: encoded(images) for name, images in self.task.ood.items()}
+        shifts = {name: encoded(images) for name, images in self.task.shifts.items()}
+        result = evaluate(model, encoded(self.task.test), ood, shifts, progress=False)
         row = {"top-1": result.accuracy, "ECE": result.calibration_error}
         for name, scores in result.ood.items():
             for score, metric in product(REPORTED, ("AUROC", "FPR95")):

@@ -130,6 +130,13 @@ def test_predict(trained, photos, monkeypatch, capsys, tmp_path):
     )
 
 
+def test_advice_is_of_options_that_the_command_has(trained, monkeypatch, capsys, tmp_path):
+    (tmp_path / "bad.jpg").write_bytes(b"junk")
+    for words, offered in ((("predict", trained[0]), True), (("inspect", trained[0]), False)):
+        code, _, err = run(monkeypatch, capsys, *words, tmp_path / "bad.jpg")
+        assert code == 2 and "bad.jpg" in err and ("--skip-corrupt" in err) == offered
+
+
 @pytest.mark.parametrize(
     "arguments, message",
     [
@@ -178,7 +185,7 @@ def test_predict(trained, photos, monkeypatch, capsys, tmp_path):
             ],
             "can't write",
         ),
-        (["train", "--data", "CORRUPT", "--shots", "1"], "can't read the image"),
+        (["train", "--data", "CORRUPT", "--shots", "1"], "pass --skip-corrupt"),
         (["train", "--data", "EMPTY", "--shots", "1"], "class 'empty' has no images"),
         (
             ["train", "--data", "PHOTOS", "--shots", "1", "--device", "warp"],

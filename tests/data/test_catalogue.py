@@ -441,6 +441,17 @@ def test_links_are_torchvisions():
     assert len(have) == len(theirs) + 2, "Caltech-101's and EuroSAT's are inside their functions"
 
 
+@pytest.mark.parametrize("template", sorted({row.template for row in CLASSES}))
+def test_zero_shot_uses_the_datasets_template(template, tiny, names):
+    config = preset("zeroshot", template=template)
+    with torch.no_grad():
+        ours = SOTGLP(tiny, names, config).text_features().global_text[:, 0]
+        theirs = torch.nn.functional.normalize(
+            tiny.encode_text([template.format(name) for name in names]), dim=-1
+        )
+    torch.testing.assert_close(ours, theirs, atol=1e-4, rtol=1e-4)
+
+
 @pytest.mark.slow
 def test_train_on_a_dataset_of_the_catalogue(tmp_path, monkeypatch, capsys):
     make(CATALOGUE["dtd"], tmp_path)

@@ -261,8 +261,8 @@ def test_ctrl_c_anywhere_else_is_one_line(train, monkeypatch, tmp_path):
         (PermissionError(13, "Permission denied", "a\nb"), "sotglp: Permission denied: a\\nb"),
         (
             MemoryError(),
-            "sotglp: there is not enough memory; fewer prompts, a smaller batch_size and "
-            "--text-chunk 64, also with --resume, need less",
+            "sotglp: there is not enough memory; --text-chunk 64 needs less, also with --resume; "
+            "so do fewer prompts or a smaller batch_size",
         ),
     ],
 )
