@@ -129,7 +129,8 @@ def checked(name: str, value: Any, kind: Any) -> Any:
     if get_origin(kind) is Literal:
         if value in inner:
             return value
-        raise ValueError(f"{name} is {reprlib.repr(value)}; it is one of {', '.join(inner)}")
+        near = did_you_mean(value, inner)
+        raise ValueError(f"{name} is {reprlib.repr(value)}; it is one of {', '.join(inner)}{near}")
     if get_origin(kind) in (Union, UnionType):
         first, other = inner
         choices = get_args(other)

@@ -143,18 +143,22 @@ def check(row: Dataset, folder: Path, *, full: bool = False) -> Check:
     if counts != row.counts:
         wrong.append(f"{' / '.join(f'{n:,}' for n in row.counts)} images are expected")
     shown = progress_bar(paths, desc=f"check {row.name}", unit="image", show=len(paths) >= 64)
-    bad = [path for path in shown if not _readable(path, full)]
-    if bad:
-        wrong.append(f"{len(bad)} images are missing or can't be read, such as {printable(bad[0])}")
+    problems = [(path, _problem(path, full)) for path in shown]
+    for what in ("are missing", "can't be read"):
+        bad = [path for path, problem in problems if problem == what]
+        if bad:
+            wrong.append(f"{len(bad)} images {what}, such as {printable(bad[0])}")
     return Check(row.name, str(folder), said, classes, counts, wrong)
 
 
-def _readable(path: Path, full: bool) -> bool:
+def _problem(path: Path, full: bool) -> str:
+    if not path.is_file():
+        return "are missing"
     try:
         read_image(path) if full else Image.open(path).close()
-    except Exception:  # what decoders raise on damaged files has no common type
-        return False
-    return True
+    except (OSError, ValueError, SyntaxError, Image.DecompressionBombError):
+        return "can't be read"
+    return ""
 
 
 def _imagenet(row: Dataset, folder: Path) -> Source:

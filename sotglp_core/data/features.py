@@ -265,6 +265,7 @@ def _cached(
     """
     with suppress(ValueError):
         return map_rows(path, row, number)
+    clear_cache(older_than=1, unfinished=True)
     try:
         save_rows(path, row, number, batches())
         return map_rows(path, row, number)
@@ -288,15 +289,17 @@ def cache_entries() -> list[Entry]:
     return sorted(entries, key=lambda entry: -entry.modified)
 
 
-def clear_cache(*, older_than: float = 0) -> tuple[int, int]:
+def clear_cache(*, older_than: float = 0, unfinished: bool = False) -> tuple[int, int]:
     """Remove entries older than so many days, but no unfinished one that is being written.
 
+    :param unfinished: remove unfinished entries alone.
     :return: how many files, and how many bytes they held.
     """
     freed = []
     for entry in cache_entries():
-        oldest = max(older_than * DAY, BEING_WRITTEN if entry.backbone == "unfinished" else 0)
-        if time.time() - entry.modified >= oldest:
+        partial = entry.backbone == "unfinished"
+        oldest = max(older_than * DAY, BEING_WRITTEN if partial else 0)
+        if time.time() - entry.modified >= oldest and (partial or not unfinished):
             with suppress(OSError):  # another process was faster, or it is another user's
                 entry.path.unlink()
                 freed.append(entry.bytes)

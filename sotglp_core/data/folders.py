@@ -2,6 +2,7 @@
 
 import os
 import re
+from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import NamedTuple, NoReturn
@@ -103,7 +104,9 @@ def read_folder(root: Path) -> Source:
         photos += _class_photos(root / name, images[name], part)
     left_out = sorted({*walk(root)} - {path for path, *_ in photos})
     if left_out:
-        note(f"{root}: left out are {len(left_out)} files, such as {left_out[0]}")
+        kinds = Counter(path.suffix.lower() or "no suffix" for path in left_out).most_common(4)
+        counts = ", ".join(f"{kind} {number}" for kind, number in kinds)
+        note(f"{root}: left out are {len(left_out)} files ({counts}), such as {left_out[0]}")
     return source_of(printable(root), photos)
 
 

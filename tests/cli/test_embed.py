@@ -12,7 +12,8 @@ def test_features_are_clips_own(monkeypatch, capsys, photos, pocket, tmp_path):
     (photos / "03a.png").write_text("no image")
     given = (photos, "--out", tmp_path / "f.npz")
     code, _, err = run(monkeypatch, capsys, "embed", *given)
-    assert code == 2 and "03a.png" in err and not (tmp_path / "f.npz").exists()
+    assert code == 2 and "03a.png" in err and "--skip-corrupt" in err
+    assert not (tmp_path / "f.npz").exists()
     code, out, err = run(monkeypatch, capsys, "embed", *given, "--skip-corrupt")
     assert code == 0 and "wrote" in out and "12 photos" in out and "skipped" in err
     files = sorted(path for path in photos.iterdir() if path.name != "03a.png")

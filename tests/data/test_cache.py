@@ -226,3 +226,13 @@ def test_what_is_kept_is_shown_and_cleared(tiny, images, monkeypatch, capsys):
     assert run(monkeypatch, capsys, "cache", "clear")[0] == 1 and len(cache_entries()) == 3
     assert run(monkeypatch, capsys, "cache", "clear", "-y")[0] == 0
     assert set(cache_folder().iterdir()) == {*foreign, live}
+
+
+def test_a_later_write_removes_what_killed_ones_left(tiny, images):
+    cache_folder().mkdir(exist_ok=True)
+    paths = [cache_folder() / f".x-{i * 32}.npy.ab.tmp" for i in "12"]
+    for path, age in zip(paths, (2 * 86_400, 3600)):
+        path.write_bytes(b"")
+        os.utime(path, (0, time.time() - age))
+    encode(tiny, images)
+    assert [path.exists() for path in paths] == [False, True]

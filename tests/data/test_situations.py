@@ -114,7 +114,7 @@ def test_what_is_left_out_is_said(tmp_path, capsys):
     (tmp_path / "train" / "gone").symlink_to("nowhere")
     load_task(tmp_path, shots=1)
     said = capsys.readouterr().err
-    assert "left out are 6 files, such as" in said
+    assert "left out are 6 files (.jpg 4, .mov 1, no suffix 1), such as" in said
     assert "there are no test images of 1 classes, such as lotus" in said
     photos(tmp_path / "test", classes=("ant",))
     with pytest.raises(ValueError, match="class 'ant' has 0 images to train on"):
