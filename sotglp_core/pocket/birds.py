@@ -7,11 +7,11 @@ import numpy as np
 
 from .bodies import BODIES, FEATHER, TAILS, Body
 from .canvas import FINE, SIDE, Canvas, across, curve, direction, relief, shade, smooth, turn
-from .foreground import Stand, draw_perch, occlude, perch
+from .foreground import FOREGROUND, Stand, draw_perch, occlude, perch
 from .traits import PARTS, Bird, Colour, jitter
 
 LABEL = {name: index for index, name in enumerate(PARTS)}
-HEIGHT = np.array([0, 205, 218, 218, 185, 235, 205, 160, 120], np.uint8)
+HEIGHT = np.array([0, 205, 218, 218, 185, 235, 205, 160, 120, *[0] * len(FOREGROUND)], np.uint8)
 BARS_AT = np.linspace(0.03, 0.97, 8)  # points across a wing
 CREST = ((0.95, 0.40), (0.80, 0.54), (0.62, 0.58), (0.44, 0.46))  # places and sizes of feathers
 COLOURED = ("crown", "beak", "wing", "belly", "tail", "legs", "back")
@@ -21,7 +21,10 @@ Tones = dict[str, Colour]
 def draw_bird(
     bird: Bird, rng: np.random.Generator, background: np.ndarray, habitat: str
 ) -> tuple[np.ndarray, np.ndarray]:
-    """The bird over a (112, 112, 3) background: its image and its parts (112, 112), both uint8."""
+    """The bird over a (112, 112, 3) background: its image and what each pixel shows (112, 112).
+
+    Both uint8; the second an index into PARTS, then into FOREGROUND.
+    """
     body, rest = _pose(BODIES[bird.family], rng), perch(bird.family, habitat)
     low, high = _extent(body, bird)
     size = 0.52 + 0.42 * np.sqrt(rng.random())
@@ -53,8 +56,8 @@ def draw_bird(
     painter.draw_head(crested=bird.crest == "crested")
     sheet.place(np.eye(2), np.zeros(2))
     occlude(sheet, stand, rng)
-    parts = sheet.labels()
-    return relief(sheet.image(), HEIGHT[parts], rng), parts
+    labels = sheet.labels()
+    return relief(sheet.image(), HEIGHT[labels], rng), labels
 
 
 def _pose(body: Body, rng: np.random.Generator) -> Body:

@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from .foreground import perch
+from .foreground import FOREGROUND, perch
 from .landscapes import LANDSCAPES
 from .scenery import HABITATS
 from .textures import TEXTURES
@@ -16,6 +16,14 @@ PERCHES = {
     "water": "in the water",
     "ground": "on the ground",
     "rock": "on a rock",
+}
+
+SCENERY_WORDS = {
+    **dict(zip(FOREGROUND, ("a branch", "a rock", "leaves", "grass"))),
+    **PLACES,
+    **{name: look["words"] for name, look in LANDSCAPES.items()},
+    **{name: f"a {adjective} texture" for name, adjective in TEXTURES.items()},
+    "neon": "a bright wall",
 }
 
 

@@ -2,18 +2,22 @@
 
 It needs torch 2.9 or later, for ``torch.optim.Muon``.
 
-Loss: CLIP's contrastive loss between images and captions, and four that help a small model along.
+Loss: CLIP's contrastive loss between images and captions, and five that help a small model along.
 - image: for each trait group, softmax over the group's phrases ("a bird with a red crown", "a bird
   with a blue crown", ...) of the image's cosine with them;
 - patch: the same with the mean cosine of the best patches of the V-V stream;
+- words: by the masks, each patch of the V-V stream says what it shows. A patch of scenery (sky,
+  branch, leaves, ...) is nearer to its words than to any other and to any bird's caption; a patch
+  of the bird is nearer to the image's caption, and to the traits that it shows, than to scenery;
 - traits: a linear head, thrown away afterwards, tells every trait from the image feature. Without
   it image and text wait for each other: a phrase can't learn a trait that no image feature shows,
   and the other way round;
 - parts: two linear heads, thrown away too, tell from each patch token of the ordinary stream its
   part and that part's traits (of a wing its colour and pattern), by the masks.
 
-In most steps an image shows a fraction of its patches, animals before backgrounds; the last steps
-show them all. With ``--parts 0`` no mask is used, neither for a loss nor for the choice of patches.
+In most steps an image shows a quarter of its patches, birds before backgrounds; every eighth shows
+half, and the last show all. With ``--parts 0`` no mask is used, neither for a loss nor for the
+choice of patches.
 """
 
 import json
@@ -34,9 +38,9 @@ from torch.utils.data import DataLoader, Dataset
 from ..clip.backbone import Backbone, contrastive_loss, load_backbone
 from ..messages import progress_bar
 from ..storage import atomic_path, save_tensors
-from .captions import caption, phrase
+from .captions import SCENERY_WORDS, caption, phrase
 from .traits import PARTS, TRAITS
-from .world import SHIFTS, draw, part_grid
+from .world import SCENERY, SHIFTS, UNKNOWN, draw, part_grid, scenery_grid
 
 KINDS = {"bird": 0.7, "creature": 0.08, "object": 0.08, "scene": 0.08, "texture": 0.06}
 SHIFTED = 0.1  # fraction of pictures drawn as a sketch, at night, blurred or in an unusual place
@@ -52,9 +56,10 @@ SHOWN = {
     "legs": ("legs",),
 }  # the traits that a patch of a part shows
 SHOWS = torch.tensor([[group in SHOWN.get(part, ()) for group in TRAITS] for part in PARTS])
-WHOLE = 0.02  # fraction of the steps, the last, that see whole images
+HALF_EVERY, WHOLE = 8, 0.02  # steps that see half of each image, and the last, that see it all
 GROUP_SIZES = [len(values) for values in TRAITS.values()]
 PHRASES = [phrase(group, value) for group, values in TRAITS.items() for value in values]
+SCENERY_PHRASES = [SCENERY_WORDS[name] for name in SCENERY]
 PART_WEIGHTS = torch.tensor([0.2, *[1.0] * (len(PARTS) - 1)])  # the background counts less
 WARMUP, WEIGHT_DECAY, SAVE_EVERY = 100, 0.05, 250  # steps, and Muon's and AdamW's decay
 CPU = max(1, (os.cpu_count() or 2) // 2)
@@ -69,8 +74,11 @@ class Stream(Dataset):
     def __len__(self) -> int:
         return self.stop - self.start
 
-    def __getitem__(self, i: int) -> tuple[np.ndarray, str, np.ndarray, np.ndarray]:
-        """Image (112, 112, 3), caption, traits (groups,) or -1, and parts of patches (196,)."""
+    def __getitem__(self, i: int) -> tuple[np.ndarray, str, np.ndarray, np.ndarray, np.ndarray]:
+        """Image (112, 112, 3), caption, traits (groups,), and parts and scenery of patches (196,).
+
+        Traits and scenery are -1 where unknown, scenery also where a patch shows a part.
+        """
         rng = np.random.default_rng([self.seed, self.start + i])
         kind = str(rng.choice(list(KINDS), p=list(KINDS.values())))
         shift = str(rng.choice(SHIFTS)) if rng.random() < SHIFTED else None
@@ -79,7 +87,9 @@ class Stream(Dataset):
         if kind == "bird":
             traits[:] = [values.index(picture.words[group]) for group, values in TRAITS.items()]
         grid = part_grid(picture.parts).reshape(-1).astype(np.int64)
-        return np.array(picture.image), caption(picture, rng), traits, grid
+        scenery = scenery_grid(picture).reshape(-1).astype(np.int64)
+        scenery[scenery == UNKNOWN] = -1
+        return np.array(picture.image), caption(picture, rng), traits, grid, scenery
 
 
 class PatchDropout(nn.Module):
@@ -148,13 +158,17 @@ def losses(
     captions: Tensor,
     phrases: Tensor,
     traits: Tensor,
+    grid: Tensor,
+    scenery: Tensor,
 ) -> dict[str, Tensor]:
-    """The losses of a batch that need no mask, and the fractions of traits named right.
+    """The losses of a batch but that of the heads on parts, and the fractions named right.
 
     :param images: (B, 3, H, W).
     :param captions: (B, L) token ids.
     :param phrases: (sum of group sizes, L') token ids.
     :param traits: (B, groups), -1 unknown.
+    :param grid: (B, L) part of each visible patch.
+    :param scenery: (B, L) of each visible patch, -1 unknown or a part.
     """
     seen = backbone.encode_image(images)
     image = normalize(seen.image, dim=-1)
@@ -164,15 +178,50 @@ def losses(
         for t in (captions, phrases)
     )
     scale = backbone.model.logit_scale.exp().clamp_max(100)
+    similarity = scale * patches @ words.T
     named = {
-        "image": scale * image @ words.T,
-        "patch": scale * (patches @ words.T).topk(BEST_PATCHES, dim=1).values.mean(1),
+        "image": scale * image @ words[: len(PHRASES)].T,
+        "patch": similarity[..., : len(PHRASES)].topk(BEST_PATCHES, dim=1).values.mean(1),
         "traits": heads.traits(seen.image),
     }
     out = {"contrastive": contrastive_loss(image, text, scale)}
     for name, logits in named.items():
         out[name], out[f"{name}_right"] = tell(logits, traits)
+    out["words"], out["scenery_right"] = read_words(
+        similarity, scale * patches @ text.T, grid, traits=traits, scenery=scenery
+    )
     return out
+
+
+def read_words(
+    words: Tensor, texts: Tensor, grid: Tensor, *, traits: Tensor, scenery: Tensor
+) -> tuple[Tensor, Tensor]:
+    """Cross-entropy of what each patch shows, in words; fraction of the scenery named right.
+
+    A patch of scenery is told from all other words and from the birds' captions; a patch of a bird
+    from all scenery, by the image's caption and by every trait that it shows.
+
+    :param words: (B, L, W) logits of PHRASES, then SCENERY_PHRASES.
+    :param texts: (B, L, B) logits of the captions.
+    :param grid: (B, L) part of each patch.
+    :param traits: (B, groups), -1 unknown.
+    :param scenery: (B, L) index into SCENERY_PHRASES, -1 unknown or a part.
+    """
+    words, texts, birds = words.float(), texts.float(), traits[:, 0] >= 0
+    phrases, places = words.split([len(PHRASES), len(SCENERY_PHRASES)], -1)
+    behind = torch.where(scenery >= 0, scenery + len(PHRASES), -1)
+    own = texts.diagonal(dim1=0, dim2=2).mT[..., None]
+    visible = torch.where(SHOWS.to(grid.device)[grid], traits[:, None], -1)
+
+    def told(logits: Tensor, true: Tensor, others: Tensor = places) -> Tensor:
+        return cross_entropy(torch.cat([logits, others], -1).mT, true, ignore_index=-1)
+
+    scenery_loss = told(words, behind, texts.masked_fill(~birds, -torch.inf))
+    caption_loss = told(own, torch.where(grid > 0, 0, -1))
+    groups = zip(phrases.split(GROUP_SIZES, -1), visible.unbind(-1))
+    trait_loss = torch.stack([told(logits, true) for logits, true in groups]).mean()
+    right = (words.detach().argmax(-1) == behind).sum() / (behind >= 0).sum()
+    return scenery_loss + caption_loss + trait_loss, right
 
 
 class Pretraining:
@@ -192,7 +241,7 @@ class Pretraining:
         self.backbone.to(device)
         self.lr, self.seed, self.device = lr, seed, device
         self.optimizers = self._optimizers()
-        self.phrases = self.backbone.tokenize(PHRASES)
+        self.phrases = self.backbone.tokenize(PHRASES + SCENERY_PHRASES)
         self.used = torch.zeros(self.model.vocab_size, dtype=torch.bool)  # words met so far
         self.used[self.phrases.cpu().unique()] = True
         # on CPUs the backward pass of the fused attention takes twice as long as the plain one
@@ -238,14 +287,15 @@ class Pretraining:
     def step(
         self, step: int, steps: int, batch: list, *, keep: float, parts: float
     ) -> dict[str, Tensor]:
-        """One step, of so many; its losses, of which ``parts`` weighs the one that needs masks."""
+        """One step, of so many; its losses, of which ``parts`` weighs those that need masks."""
         torch.manual_seed(self.seed + step)
-        pictures, captions, traits, grid = batch
+        pictures, captions, traits, grid, scenery = batch
         traits = traits.to(self.device)
         self.dropout.visible = None
         if step < (1 - WHOLE) * steps:
-            visible = choose(grid, keep, favour=parts > 0)
-            grid = grid.gather(1, visible)
+            half = step % HALF_EVERY == 0
+            visible = choose(grid, 0.5 if half else keep, favour=parts > 0 and not half)
+            grid, scenery = grid.gather(1, visible), scenery.gather(1, visible)
             self.dropout.visible = visible.to(self.device)
         pixels = pictures.permute(0, 3, 1, 2).float().to(self.device) / 255
         pixels = self.backbone.preprocess.transforms[-1](pixels)
@@ -254,11 +304,12 @@ class Pretraining:
         with sdpa_kernel(self.attention):
             with torch.autocast(torch.device(self.device).type, torch.bfloat16):
                 texts = {"captions": tokens, "phrases": self.phrases}
-                loss = losses(self.backbone, self.heads, pixels, traits=traits, **texts)
+                seen = {"grid": grid.to(self.device), "scenery": scenery.to(self.device)}
+                loss = losses(self.backbone, self.heads, pixels, traits=traits, **seen, **texts)
                 told = self.heads.read_parts(grid.to(self.device), traits)
                 loss["parts"], loss["parts_right"] = told
             whole = loss["contrastive"] + loss["image"] + loss["patch"] + loss["traits"]
-            (whole + parts * loss["parts"]).backward()
+            (whole + parts * (loss["parts"] + loss["words"])).backward()
         torch.nn.utils.clip_grad_norm_(self.learned.parameters(), 1.0)
         rate = min((step + 1) / WARMUP, 0.5 + 0.5 * math.cos(math.pi * step / steps))
         for optimizer in self.optimizers:
@@ -286,7 +337,7 @@ def pretrain(
     keep: Annotated[
         float, typer.Option(help="Fraction of its patches that an image shows.")
     ] = 0.25,
-    parts: Annotated[float, typer.Option(help="Weight of the loss that uses the masks.")] = 1.0,
+    parts: Annotated[float, typer.Option(help="Weight of the two losses that use masks.")] = 1.0,
     seed: int = 0,
     workers: Annotated[int, typer.Option(help="Processes that draw.")] = CPU,
     device: str = "cuda" if torch.cuda.is_available() else "cpu",

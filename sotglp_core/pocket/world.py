@@ -8,6 +8,7 @@ from PIL import Image, ImageFilter
 
 from .birds import draw_bird
 from .canvas import SIDE, as_bytes
+from .foreground import FOREGROUND
 from .landscapes import LANDSCAPES, draw_landscape
 from .scenery import HABITATS, draw_background, draw_room
 from .textures import TEXTURES, draw_texture
@@ -22,6 +23,8 @@ NAMES = {
     "scene": tuple(LANDSCAPES),
     "texture": tuple(TEXTURES),
 }
+SCENERY = (*FOREGROUND, *HABITATS, "room", *LANDSCAPES, *TEXTURES, "neon")
+UNKNOWN = 255
 NEON = np.array(
     [(255, 0, 140), (0, 220, 255), (120, 255, 0), (255, 90, 0), (150, 0, 255), (255, 240, 0)],
     float,
@@ -33,6 +36,7 @@ class Picture(NamedTuple):
 
     image: np.ndarray  # (112, 112, 3) uint8
     parts: np.ndarray  # (112, 112) uint8, an index into PARTS
+    scenery: np.ndarray  # (112, 112) uint8, an index into SCENERY: what shows or is behind the bird
     kind: str
     words: dict[str, str]
 
@@ -67,19 +71,22 @@ def draw(
             background, place = _draw_place(behind)
         else:
             background = draw_background(behind, habitat)
-        image, parts = draw_bird(bird, subject, background, habitat=habitat)
+        image, labels = draw_bird(bird, subject, background, habitat=habitat)
         words = {**bird.traits(), "habitat": place}
     else:
         name = name or _pick(subject, NAMES[kind])
         image, words = _draw_other(kind, name, subject=subject, behind=behind)
-        parts = np.zeros((SIDE, SIDE), np.uint8)
+        labels, place = np.zeros((SIDE, SIDE), np.uint8), name
+    parts = np.where(labels < len(PARTS), labels, 0).astype(np.uint8)
+    backdrop = SCENERY.index(place) if place in SCENERY else UNKNOWN
+    scenery = np.where(labels < len(PARTS), backdrop, labels - len(PARTS)).astype(np.uint8)
     if shift == "sketch":
         image = _sketch(image, parts, after)
     elif shift == "night":
         image = _night(image, after)
     elif shift == "blur":
         image = _blur(image, after)
-    return Picture(image, parts, kind=kind, words=words)
+    return Picture(image, parts, scenery, kind=kind, words=words)
 
 
 def _draw_other(
@@ -151,3 +158,12 @@ def part_grid(parts: np.ndarray) -> np.ndarray:
     counts = (cells[..., None] == np.arange(len(PARTS))).sum(2)[..., 1:]
     covered = counts.sum(-1) >= 0.4 * 64
     return np.where(covered, counts.argmax(-1) + 1, 0).astype(np.uint8)
+
+
+def scenery_grid(picture: Picture) -> np.ndarray:
+    """(14, 14) uint8: the commonest scenery of each patch that shows no part, else UNKNOWN."""
+    shown = np.where(picture.parts > 0, UNKNOWN, picture.scenery)
+    cells = shown.reshape(14, 8, 14, 8).swapaxes(1, 2).reshape(14, 14, 64)
+    counts = (cells[..., None] == np.arange(len(SCENERY))).sum(2)
+    known = (part_grid(picture.parts) == 0) & counts.any(-1)
+    return np.where(known, counts.argmax(-1), UNKNOWN).astype(np.uint8)

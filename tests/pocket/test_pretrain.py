@@ -8,7 +8,8 @@ from typer.testing import CliRunner
 
 from sotglp_core import load_backbone
 from sotglp_core.pocket import pretrain as module
-from sotglp_core.pocket.traits import SPECIES, TRAITS, UNSEEN, Bird, is_reserved
+from sotglp_core.pocket.captions import phrase
+from sotglp_core.pocket.traits import PARTS, SPECIES, TRAITS, UNSEEN, Bird, is_reserved
 from sotglp_core.storage import load_tensors
 
 SETTINGS = dict(images=16, batch=4, lr=1e-3, keep=0.5, parts=1.0, seed=3, workers=0, device="cpu")
@@ -49,8 +50,8 @@ def test_exported_weights_load_as_any_other(tmp_path):
 def test_pictures_and_captions_never_show_a_test_species():
     stream, birds = module.Stream(0, 0, 300), 0
     for i in range(300):
-        _, caption, traits, grid = stream[i]
-        assert grid.shape == (196,)
+        _, caption, traits, grid, scenery = stream[i]
+        assert grid.shape == scenery.shape == (196,) and not (grid * (scenery >= 0)).any()
         assert not any(name in caption for name in (*SPECIES, *UNSEEN))
         if (traits >= 0).all():
             birds += 1
@@ -86,6 +87,38 @@ def test_traits_are_told_group_by_group():
     assert loss < 1e-6 and right == 1
     loss, right = module.tell(-logits, traits)
     assert loss > 10 and right == 0
+
+
+def test_every_patch_is_told_by_its_own_words():
+    grid = torch.zeros(2, len(PARTS), dtype=torch.long)  # a bird, and a scene
+    grid[0] = torch.arange(len(PARTS))
+    scenery = torch.full_like(grid, -1)
+    scenery[0, 0], scenery[1, :-1] = 4, 9
+    traits = torch.tensor([[0] * len(TRAITS), [-1] * len(TRAITS)])
+    words = torch.zeros(*grid.shape, len(module.PHRASES) + len(module.SCENERY_PHRASES))
+    texts = torch.zeros(*grid.shape, 2)
+    known = scenery >= 0
+    words[known, len(module.PHRASES) + scenery[known]] = 60
+    for group, values in TRAITS.items():
+        for part in range(len(PARTS)):
+            if group in module.SHOWN.get(PARTS[part], ()):
+                words[0, part, module.PHRASES.index(phrase(group, values[0]))] = 60
+    texts[0, 1:, 0] = 60
+
+    def told(words, texts):
+        return module.read_words(words, texts, grid, traits=traits, scenery=scenery)
+
+    loss, right = told(words, texts)
+    assert right == 1 and loss < 1e-6
+    as_bird, as_scene = texts.clone(), texts.clone()
+    as_bird[1, 0, 0], as_scene[1, 0, 1] = 90, 90  # scenery like the bird's caption, or its own
+    assert told(words, as_bird)[0] > 1 and torch.equal(told(words, as_scene)[0], loss)
+    wrong, crown = words.clone(), PARTS.index("crown")
+    wrong[0, crown, module.PHRASES.index("a bird with an orange crown")] = 90
+    assert told(wrong, texts)[0] > 1
+    unknown = words.clone()
+    unknown[1, -1] = torch.arange(words.shape[-1])
+    assert torch.equal(told(unknown, texts)[0], loss)
 
 
 def test_pictures_depend_on_their_number_alone():

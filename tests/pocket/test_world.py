@@ -7,6 +7,8 @@ import pytest
 
 from sotglp_core.pocket import captions, traits, world
 from sotglp_core.pocket.canvas import relief
+from sotglp_core.pocket.foreground import FOREGROUND
+from sotglp_core.pocket.scenery import HABITATS
 from sotglp_core.pocket.traits import (
     PARTS,
     SPECIES,
@@ -134,7 +136,7 @@ def test_captions_name_only_true_traits():
     for _ in range(1500):
         bird = random_bird(source)
         picture = world.Picture(
-            blank, blank[..., 0], "bird", {**bird.traits(), "habitat": "forest"}
+            blank, *2 * [blank[..., 0]], "bird", {**bird.traits(), "habitat": "forest"}
         )
         text = captions.caption(picture, source)
         words = set(re.findall(r"[a-z-]+", text))
@@ -183,6 +185,25 @@ def test_part_grid_takes_the_commonest_part_of_a_well_covered_cell():
     grid = part_grid(parts)
     assert grid.shape == (14, 14) and grid.dtype == np.uint8
     assert grid[0, :3].tolist() == [5, 2, 0] and grid[1, 0] == 1 and grid[2:].sum() == 0
+
+
+def test_scenery_is_what_shows_beside_the_bird():
+    seen = set()
+    for i in range(60):
+        picture = draw("bird", rng(i))
+        behind = world.SCENERY.index(picture.words["habitat"])
+        before = picture.scenery != behind
+        assert set(picture.scenery[before]) <= set(range(len(FOREGROUND)))
+        assert not (before & (picture.parts > 0)).any()
+        grid, parts = world.scenery_grid(picture), world.part_grid(picture.parts)
+        assert ((grid == world.UNKNOWN) == (parts > 0)).all()
+        seen |= set(grid[parts == 0])
+    assert seen == set(range(len(FOREGROUND))) | {world.SCENERY.index(h) for h in HABITATS}
+    lake = draw("scene", rng(0), name="lakeside")
+    assert (world.scenery_grid(lake) == world.SCENERY.index("lakeside")).all()
+    assert (draw("object", rng(0)).scenery == world.UNKNOWN).all()
+    assert set(captions.SCENERY_WORDS) == set(world.SCENERY)
+    assert len(set(captions.SCENERY_WORDS.values())) == len(world.SCENERY)
 
 
 def test_a_bird_can_be_asked_for():
