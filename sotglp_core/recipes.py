@@ -6,9 +6,17 @@ from typing import Any
 
 from .config import Config, preset
 
-# Of the embedded backbone: learning rates chosen on its validation images, 16 shots, 20 epochs.
-EMBEDDED_LR = {"coop": 0.01, "locoop": 0.01, "plot": 0.03}  # whose contexts start at random
-EMBEDDED = {"lr": 0.5, "batch_size": 64}
+# Of the embedded backbone, chosen on its validation images: 16 shots, 20 epochs.
+EMBEDDED_BATCH = 64
+EMBEDDED_LR = {
+    "sotglp": 0.5,
+    "sotglp-proj": 0.5,
+    "reference": 0.5,
+    "gallop": 0.5,
+    "plot": 0.03,
+    "coop": 0.01,
+    "locoop": 0.01,
+}
 RECIPES: dict[str, dict] = json.loads(
     (Path(__file__).parent / "recipes.json").read_text(encoding="utf-8")
 )
@@ -68,8 +76,10 @@ def _suited(
 ) -> tuple[dict[str, Any], str]:
     """The settings that are not the preset's, and their source."""
     if backbone == "pocket":
-        lr = EMBEDDED_LR.get(method, EMBEDDED["lr"])
-        return {**EMBEDDED, "lr": lr}, "validation images of the embedded task"
+        suited = {"batch_size": EMBEDDED_BATCH}
+        if method in EMBEDDED_LR:
+            suited["lr"] = EMBEDDED_LR[method]
+        return suited, "validation images of the embedded task"
     entry = _entry(method)
     if dataset not in BENCHMARKS or not entry:
         return {}, ""

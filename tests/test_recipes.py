@@ -1,7 +1,8 @@
 import pytest
 
 from sotglp_core.config import PRESETS, Config
-from sotglp_core.recipes import RECIPES, draw_of, recipe, recipe_sources
+from sotglp_core.recipes import EMBEDDED_LR, RECIPES, draw_of, recipe, recipe_sources
+from sotglp_core.workbench.embedded import chosen_rates
 
 
 def test_settings_of_the_released_scripts():
@@ -28,7 +29,11 @@ def test_where_settings_come_from():
     assert sources["lr"] == RECIPES["coop"]["source"]
     assert recipe("coop", "dtd", **given).epochs == 3
     assert recipe_sources("coop")["lr"] == "validation images of the embedded task"
-    assert recipe("coop").lr < recipe("sotglp").lr  # contexts that start at random
+
+
+def test_the_embedded_rates_are_those_that_validation_chose():
+    rates = chosen_rates()
+    assert EMBEDDED_LR == {name: rates[name] for name in PRESETS if name != "zeroshot"}
 
 
 def test_a_dataset_of_ones_own_has_the_presets_settings():

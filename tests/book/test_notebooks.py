@@ -9,8 +9,6 @@ import pytest
 
 import sotglp_core
 from sotglp_core import pocket
-from sotglp_core.recipes import EMBEDDED_LR
-from sotglp_core.workbench.embedded import chosen_rates
 
 ROOT = Path(__file__).resolve().parents[2]
 NOTEBOOKS = sorted((ROOT / "notebooks").glob("*.ipynb"))
@@ -132,17 +130,15 @@ def test_imports_come_from_the_public_face(notebook):
                 assert not any(alias.name.startswith("sotglp_core") for alias in node.names)
 
 
-def test_quoted_learning_rates_are_the_measured_ones():
-    """Those of the table, which is older than the presets that have a rate of their own."""
-    notebook = nbformat.read(ROOT / "notebooks" / "10_few_shots.ipynb", as_version=4)
-    (rates,) = (
-        ast.literal_eval(node.value)
-        for cell in code_cells(notebook)
-        for node in ast.parse(cell.source).body
-        if isinstance(node, ast.Assign) and ast.unparse(node.targets[0]) == "rates"
-    )
-    measured = chosen_rates() | EMBEDDED_LR
-    assert rates == {name: measured[name] for name in rates}
+def test_learning_rates_are_those_of_the_recipes(path, notebook):
+    if path.stem == "06_training":
+        return  # where one is chosen
+    code = "\n".join(cell.source for cell in code_cells(notebook))
+    assert not re.search(r"\blr\s*=|\"lr\"", code)
+
+
+def test_numbers_in_the_text_are_of_the_shipped_weights(notebook, pocket):
+    assert notebook.metadata["measured_with"] == pocket.fingerprint[:8], "read the chapter again"
 
 
 def test_code_is_plain_python_with_little_machinery(notebook):
