@@ -33,7 +33,7 @@ def test_where_settings_come_from():
 
 def test_the_embedded_rates_are_those_that_validation_chose():
     rates = chosen_rates()
-    assert EMBEDDED_LR == {name: rates[name] for name in PRESETS if name != "zeroshot"}
+    assert {name: rates[name] for name in PRESETS if name != "zeroshot"} == EMBEDDED_LR
 
 
 def test_a_dataset_of_ones_own_has_the_presets_settings():

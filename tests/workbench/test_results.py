@@ -1,5 +1,8 @@
 """The measured tables of the book belong to the shipped weights and to the runs beside them."""
 
+import re
+from pathlib import Path
+
 import pytest
 
 from sotglp_core.workbench.embedded import MEASURED, TABLES, chosen_rates, tables
@@ -43,6 +46,16 @@ def test_rows_were_measured_at_the_chosen_rate():
     for preset, runs in read_rows(MEASURED / "presets.jsonl").items():
         if preset != "zeroshot":
             assert {run["lr"] for run in runs} == {rates[preset]}
+
+
+@pytest.mark.parametrize("page", ["index", "results"])
+def test_figures_in_the_text_are_those_of_the_tables(page):
+    text = (Path(__file__).parents[2] / "book" / f"{page}.md").read_text(encoding="utf-8")
+    prose = re.sub(r"^```.*?^```|\$[^$]*\$|`[^`]*`|ε = [\d.]+", "", text, flags=re.S | re.M)
+    figure = re.compile(r"\d+\.\d+")
+    measured = {n for path in MEASURED.glob("*.md") for n in figure.findall(path.read_text())}
+    quoted = set(figure.findall(prose))
+    assert quoted and quoted <= measured
 
 
 def test_a_cell_is_mean_and_standard_deviation():
