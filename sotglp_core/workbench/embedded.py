@@ -56,7 +56,7 @@ class EmbeddedBench(Bench):
             method = changes.get("preset", row.split(",")[0])
             settings = {"epochs": PRESETS[method].get("epochs", EPOCHS), **changes}
             settings.pop("preset", None)
-            if settings["epochs"]:
+            if settings["epochs"] and self.name != "rates":
                 settings["lr"] = rates.get(row, rates[method])
             for value in values:
                 varied = settings | ({each: value} if each else {})
