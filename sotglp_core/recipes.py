@@ -9,13 +9,13 @@ from .config import Config, preset
 # Of the embedded backbone, chosen on its validation images: 16 shots, 20 epochs.
 EMBEDDED_BATCH = 64
 EMBEDDED_LR = {
-    "sotglp": 0.5,
+    "sotglp": 2.0,
     "sotglp-proj": 0.5,
     "reference": 0.5,
     "gallop": 0.5,
-    "plot": 0.03,
+    "plot": 0.01,
     "coop": 0.01,
-    "locoop": 0.01,
+    "locoop": 0.003,
 }
 RECIPES: dict[str, dict] = json.loads(
     (Path(__file__).parent / "recipes.json").read_text(encoding="utf-8")
