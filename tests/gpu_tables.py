@@ -42,7 +42,7 @@ def transport(card: Card) -> list[Row]:
                     "problems": f"{images} x {classes} of {K} x {N}",
                     "torch loop, µs": micro(seconds(card, ours, cost, "torch")),
                     "probability loop, µs": micro(seconds(card, naive.transport, 1 - cost)),
-                    "POT, µs": micro(seconds(card, pot, cost) if find_spec("ot") else None),
+                    "POT, µs": micro(seconds(card, pot, cost, a, b) if find_spec("ot") else None),
                     "kernel, µs": micro(seconds(card, ours, cost, "triton")),
                     "its launch, µs": micro(launch),
                     "GB/s of it": None if rate is None else rate / 1e9,
@@ -116,10 +116,10 @@ def kernel_launch(cost: torch.Tensor, a: torch.Tensor, b: torch.Tensor) -> None:
     kernel.scale(cost, a, b, 0.1, 1e-6, 60)
 
 
-def pot(cost: torch.Tensor) -> None:
+def pot(cost: torch.Tensor, a: torch.Tensor, b: torch.Tensor) -> None:
     import ot.batch
 
-    ot.batch.solve_batch(cost, 0.1, grad="detach", tol=1e-6)
+    ot.batch.solve_batch(cost, 0.1, a, b, grad="detach", tol=1e-6)
 
 
 def one_step(
