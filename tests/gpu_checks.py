@@ -29,6 +29,7 @@ from sotglp_core import (
 from sotglp_core.clip.backbone import Backbone
 from sotglp_core.data.features import Features
 from sotglp_core.method.alignment import align
+from sotglp_core.transport.sinkhorn import marginal_violation
 
 METHODS = ("sotglp", "sotglp-proj", "reference", "gallop", "plot", "coop", "locoop", "zeroshot")
 NAMES = ("red finch", "blue wader", "green parrot", "grey duck", "black-crowned white-winged bird")
@@ -92,6 +93,18 @@ def sinkhorn_finds_the_plan_of_float64(card: Card) -> None:
             result = sinkhorn(cost.to(card.device), epsilon=epsilon, backend=backend)
             assert result.converged.all(), f"{K} x {N}, epsilon {epsilon}, {backend}"
             same(result.plan.double(), wanted, 10 * EXACT if epsilon < 0.01 else EXACT)
+
+
+@check("triton")
+def the_kernel_leaves_no_easy_problem(card: Card) -> None:
+    from sotglp_core.transport import kernel
+
+    for K, N in ((10, 4), (196, 4), (33, 7)):
+        cost = (1 - 0.015 * noise(card.size(100_003, 13), K, N)).to(card.device)
+        a, b = cost.new_full(cost.shape[:-1], 1 / K), cost.new_full((len(cost), N), 1 / N)
+        plan, reported, iterations = kernel.scale(cost, a, b, 0.1, 1e-6, 60)
+        assert reported.max() <= 1e-6 and marginal_violation(plan, a, b).max() <= 1e-6
+        assert iterations.max() < 12
 
 
 @check()

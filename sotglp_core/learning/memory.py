@@ -23,7 +23,7 @@ def choose_text_chunk(model: SOTGLP) -> int | None:
     torch.cuda.empty_cache()
     room = torch.cuda.mem_get_info(backbone.device)[0] * 3 // 4
     learners = [child for child in model.children() if isinstance(child, PromptLearner)]
-    tokens = max(learner.lengths[-1] + learner.context.shape[2] for learner in learners)
+    tokens = max(int(x.lengths.max()) + x.context.shape[2] for x in learners)
     layers = len(backbone.text.transformer.resblocks)
     prompt = ENTRIES * tokens * layers * backbone.text_width * backbone.dtype.itemsize
     return None if prompt * _prompts(model) <= room else max(1, room // prompt)

@@ -2,7 +2,6 @@
 
 from collections.abc import Callable
 from functools import partial
-from itertools import groupby
 from typing import Any
 
 import torch
@@ -31,7 +30,6 @@ class PromptLearner(nn.Module):
 
     start: Tensor
     names: Tensor
-    order: Tensor
 
     def __init__(
         self,
@@ -52,18 +50,17 @@ class PromptLearner(nn.Module):
         if init in FROM_TEMPLATE:
             length = len(given)
         tokens = backbone.tokenize([name + after for name in class_names])  # (C, 1 + R)
-        words, ends = backbone.embed(tokens).to(dtype), tokens.argmax(-1)
-        order = ends.argsort(stable=True)  # shortest names first: equal lengths stand together
-        self.lengths = ends[order].tolist()  # of the sorted names, end token included
-        longest = self.lengths[-1] + length + 1
+        words = backbone.embed(tokens).to(dtype)
+        self.lengths = tokens.argmax(-1).cpu()  # (C,) of the names, end token included
+        longest = int(self.lengths.max()) + length + 1
         if longest > window:
+            name = class_names[int(self.lengths.argmax())]
             raise ValueError(
-                f"the prompt of class {class_names[int(order[-1])]!r} has {longest} tokens, "
+                f"the prompt of class {name!r} has {longest} tokens, "
                 f"the text tower reads {window}; shorten the name or the context"
             )
         self.register_buffer("start", words[:1, :1], persistent=False)  # (1, 1, W)
-        self.register_buffer("names", words[order, 1:], persistent=False)  # (C, R, W), sorted
-        self.register_buffer("order", order, persistent=False)  # (C,)
+        self.register_buffer("names", words[:, 1:], persistent=False)  # (C, R, W)
         context = initial_context(
             init,
             (len(class_names) if class_specific else 1, number, length, backbone.text_width),
@@ -89,11 +86,12 @@ class PromptLearner(nn.Module):
         """
         C, N = len(self.lengths), self.context.shape[1]
         if len(self.context) > 1:  # class-specific: only the start token is common
-            beginning, contexts = self.start[None], self.context[self.order]
+            beginning, contexts = self.start[None], self.context[:]
         else:
             beginning = torch.cat([self.start.expand(1, N, 1, -1), self.context], 2)
             contexts = self.context[:, :, :0].expand(C, -1, -1, -1)
-        cache = encode_packed(backbone.text, [beginning])[1]
+        length = torch.tensor([beginning.shape[2]])
+        cache = encode_packed(backbone.text, beginning, length)[1]
 
         encode_piece: Callable = _encode
         if chunk is not None:
@@ -101,18 +99,12 @@ class PromptLearner(nn.Module):
             encode_piece = partial(checkpoint, _encode, **settings)
 
         def encode(shard: slice) -> Tensor:
-            lengths = self.lengths[shard]
-            step = len(lengths) if chunk is None else max(1, chunk // N)  # classes at once
-            pieces = zip(
-                self.names[shard].split(step),
-                contexts[shard].split(step),
-                [lengths[i : i + step] for i in range(0, len(lengths), step)],
-            )
-            features = [encode_piece(backbone.text, cache, *piece) for piece in pieces]
+            step = C if chunk is None else max(1, chunk // N)  # classes at once
+            parts = (x[shard].split(step) for x in (self.names, contexts, self.lengths))
+            features = [encode_piece(backbone.text, cache, *piece) for piece in zip(*parts)]
             return torch.cat(features).to(backbone.compute_dtype)
 
-        features = encode_sharded(encode, C) if encode_sharded else encode(slice(None))
-        return features[self.order.argsort()]
+        return encode_sharded(encode, C) if encode_sharded else encode(slice(None))
 
 
 def initial_context(
@@ -162,14 +154,8 @@ class FixedPrompts(nn.Module):
         return self.features
 
 
-def _encode(
-    text: Any, cache: KVCache, names: Tensor, contexts: Tensor, lengths: list[int]
-) -> Tensor:
+def _encode(text: Any, cache: KVCache, names: Tensor, contexts: Tensor, lengths: Tensor) -> Tensor:
     """Features of (c, N, T, W) contexts before (c, R, W) names of these lengths: (c, N, D)."""
-    same = [(length, len(list(group))) for length, group in groupby(lengths)]
-    sizes = [size for _, size in same]
-    groups = []
-    for (length, _), name, context in zip(same, names.split(sizes), contexts.split(sizes)):
-        name = name[:, None, :length].expand(-1, context.shape[1], -1, -1)
-        groups.append(torch.cat([context, name], 2))
-    return torch.cat(encode_packed(text, groups, cache)[0])
+    _, N, T, _ = contexts.shape
+    names = names[:, None, : int(lengths.max())].expand(-1, N, -1, -1)
+    return encode_packed(text, torch.cat([contexts, names], 2), lengths + T, cache)[0]

@@ -44,15 +44,15 @@ def _iterate(  # type: ignore[no-untyped-def]
     lowest = tl.where(rows, tl.min(C, 1), 0.0)
     kernel = tl.exp((lowest[:, None] - C) / epsilon)  # 0 outside the problem
     p = A / tl.where(rows, tl.sum(kernel, 1), 1.0)
-    q, last, off, done = B, p, float("inf"), 0
+    off, done = float("inf"), 0
     while (done < budget) & (off > tolerance):
         q = B / tl.where(columns, tl.sum(kernel * p[:, None], 0), 1.0)
         row = tl.where(rows, tl.sum(kernel * q[None, :], 1), 1.0)
-        last = p
+        off = tl.sum(tl.abs(p * row - A), 0)
         p = A / row
-        off = tl.sum(tl.abs(last * row - A), 0)
         done += 1
-    P = last[:, None] * kernel * q[None, :]
+    q = B / tl.where(columns, tl.sum(kernel * p[:, None], 0), 1.0)
+    P = p[:, None] * kernel * q[None, :]
     off = tl.sum(tl.abs(tl.sum(P, 1) - A), 0) + tl.sum(tl.abs(tl.sum(P, 0) - B), 0)
     tl.store(plan + at, P, mask=cells)
     tl.store(violation + s, off)
@@ -68,6 +68,8 @@ def scale(
     plan, violation = torch.empty_like(C), C.new_empty(S)
     iterations = C.new_empty(S, dtype=torch.int64)
     if S:
+        # Where a product and a sum are fused, threads that hold the same sum differ in its last
+        # bit, and part over whether the loop goes on.
         _iterate[(S,)](
             *(C.contiguous(), a.contiguous(), b.contiguous()),
             *(plan, violation, iterations),
@@ -75,6 +77,7 @@ def scale(
             KP=KP,
             NP=NP,
             num_warps=max(1, KP * NP // 1024),
+            enable_fp_fusion=False,
         )
     return plan, violation, iterations
 
