@@ -360,6 +360,14 @@ def test_a_run_holds_all_that_its_table_shows(reproduce, monkeypatch):
     assert ours["strength"][-1]["top-1"] == ours["top-1"], "the projection as it was learned"
 
 
+def test_the_projection_was_turned_down_after_the_longest_training():
+    rows = read_rows(MEASURED / "tradeoff.jsonl")
+    weakened = [label for label, runs in rows.items() if any("strength" in run for run in runs)]
+    assert weakened == ["sotglp-proj, 20 epochs"]
+    as_learned = embedded.by_strength(rows)["strength 1.0"]
+    assert cell(as_learned, "top-1") == cell(rows[weakened[0]], "top-1")
+
+
 @pytest.mark.slow
 def test_bench_measures_this_machine(monkeypatch, capsys):
     words = ("bench", "--backbone", "pocket", "--classes", "2", "--shots", "1")
