@@ -1,13 +1,12 @@
-"""Ten thousand predictions in one process: does it grow? Prints the resident memory every thousand
-photos.
+"""Many predictions in one process: does its memory grow?
 
-python tests/benchmarks/predictions.py [number]
+python tests/benchmarks/predictions.py [--number 10000]
 """
 
 from __future__ import annotations
 
+import argparse
 import os
-import sys
 import tempfile
 import time
 from pathlib import Path
@@ -23,7 +22,10 @@ from sotglp_core.workbench.predict import predict
 DIFFERENT = 100  # photos on disk; the list names each of them many times
 
 
-def main(number: int) -> None:
+def main(arguments: list[str] | None = None) -> None:
+    parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
+    parser.add_argument("--number", type=int, default=10_000, help="photos")
+    number = parser.parse_args(arguments).number
     rng, process = np.random.default_rng(0), psutil.Process()
     model = SOTGLP(load_backbone(), tuple(SPECIES), preset("sotglp-proj"))
     with tempfile.TemporaryDirectory() as folder:
@@ -49,4 +51,4 @@ def main(number: int) -> None:
 
 if __name__ == "__main__":
     os.environ.setdefault("OMP_NUM_THREADS", "1")
-    main(int(sys.argv[1]) if len(sys.argv) > 1 else 10_000)
+    main()
