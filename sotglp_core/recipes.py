@@ -76,7 +76,7 @@ def _suited(
 ) -> tuple[dict[str, Any], str]:
     """The settings that are not the preset's, and their source."""
     if backbone == "pocket":
-        suited = {"batch_size": EMBEDDED_BATCH}
+        suited: dict[str, Any] = {"batch_size": EMBEDDED_BATCH}
         if method in EMBEDDED_LR:
             suited["lr"] = EMBEDDED_LR[method]
         return suited, "validation images of the embedded task"

@@ -356,7 +356,7 @@ def test_resuming_with_other_settings(train, stop_at, tmp_path):
     for given, message in [
         (
             ("--shots", "3", "--set", "lr=0.1"),
-            "began with shots=2 lr=0.5, and --resume goes on with that; "
+            "began with shots=2 lr=2.0, and --resume goes on with that; "
             "leave out shots=3 lr=0.1, or start anew with --overwrite",
         ),
         (("--preset", "gallop"), "leave out preset=gallop"),
