@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import sys
 from pathlib import Path
 
@@ -110,16 +111,27 @@ def tradeoff() -> Figure:
     )
 
 
+DRAWN = {
+    "cover.png": cover,
+    "field-guide.png": field_guide,
+    "world.jpg": world,
+    "shots.png": shots,
+    "tradeoff.png": tradeoff,
+}
+
+
+def source(name: str) -> str:
+    """A digest of what a picture shows, kept in its file; none where only the world is drawn."""
+    if name == "cover.png":
+        return load_backbone().fingerprint
+    measured = MEASURED / Path(name).with_suffix(".jsonl")
+    return hashlib.sha256(measured.read_bytes()).hexdigest()[:16] if measured.exists() else ""
+
+
 def main() -> None:
-    drawn = {
-        "cover.png": cover,
-        "field-guide.png": field_guide,
-        "world.jpg": world,
-        "shots.png": shots,
-        "tradeoff.png": tradeoff,
-    }
-    for name in sys.argv[1:] or drawn:
-        drawn[name]().savefig(STATIC / name)
+    for name in sys.argv[1:] or DRAWN:
+        known = {"metadata": {"Comment": source(name)}} if source(name) else {}
+        DRAWN[name]().savefig(STATIC / name, **known)
 
 
 if __name__ == "__main__":
