@@ -276,7 +276,11 @@ class Page:
         )
 
     def screenshot(self, path):
-        """PNG of the whole page."""
+        """PNG of the whole page, with nothing in motion."""
+        still = "* { transition: none !important; animation: none !important }"
+        self.evaluate(
+            f"document.head.appendChild(document.createElement('style')).textContent = '{still}'"
+        )
         data = self.send("Page.captureScreenshot", captureBeyondViewport=True)["data"]
         Path(path).write_bytes(base64.b64decode(data))
 

@@ -74,7 +74,7 @@ def shown(browser):
     opened = []
 
     def show(name, kind, **settings):
-        page = browser.open((HTML / name).as_uri(), **settings)
+        page = browser.open((HTML / name).as_uri(), **{"width": 1400, **settings})
         opened.append(page)
         page.evaluate(SETTLED)
         SCREENS.mkdir(parents=True, exist_ok=True)
