@@ -14,7 +14,11 @@ import pytest
 from chromium import launch
 
 pytest.importorskip("jupyterlab", reason="needs JupyterLab: pip install jupyterlab")
-pytestmark = pytest.mark.slow
+WIDGETS = int(pytest.importorskip("ipywidgets").__version__.split(".")[0])
+pytestmark = [
+    pytest.mark.slow,
+    pytest.mark.skipif(WIDGETS < 8, reason="JupyterLab 4 shows the widgets of ipywidgets 8"),
+]
 
 TESTS = Path(__file__).resolve().parents[1]
 PORT = 8900 + os.getpid() % 1000
