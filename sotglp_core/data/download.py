@@ -13,7 +13,6 @@ from typing import Any
 from filelock import FileLock
 
 from ..messages import progress_bar
-from ..storage import WriteError
 from .catalogue import Dataset, read_split
 
 SPLITS = (
@@ -24,7 +23,7 @@ BLOCK = 1 << 20
 TIMEOUT = 60  # seconds without a byte
 
 
-def get(row: Dataset, root: str | Path, *, progress: bool = True) -> Path:
+def get(row: Dataset, root: str | Path) -> Path:
     """Download what there are links for: a dataset's archives, which are unpacked, and its split.
 
     What is there already is left alone.
@@ -38,7 +37,7 @@ def get(row: Dataset, root: str | Path, *, progress: bool = True) -> Path:
         for archive in row.archives:
             path = folder / archive.url.rpartition("/")[2]
             if path.exists() or _part(path).exists() or row.find(root) is None:
-                fetch(archive.url, path, digest=archive.md5, progress=progress)
+                fetch(archive.url, path, digest=archive.md5)
                 target = Path(root) if archive.top else folder
                 unpack(path, target, verified=archive.md5 is not None)
                 if archive.inner:
@@ -46,14 +45,14 @@ def get(row: Dataset, root: str | Path, *, progress: bool = True) -> Path:
         folder = row.find(root) or folder
         split = folder / row.split
         if not split.exists():
-            fetch(f"{SPLITS}/{row.split}", split, digest=row.split_sha256, progress=progress)
+            fetch(f"{SPLITS}/{row.split}", split, digest=row.split_sha256)
             if [*map(len, read_split(row, folder).parts.values())] != row.counts:
                 split.unlink()
                 raise ValueError(f"{row.split} is not the split that was expected; it is removed")
     return folder
 
 
-def fetch(url: str, path: str | Path, *, digest: str | None = None, progress: bool = True) -> Path:
+def fetch(url: str, path: Path, *, digest: str | None = None) -> Path:
     """The file behind a link, whole and verified.
 
     What has arrived is kept in ``path``.part; the next call asks for the rest.
@@ -63,14 +62,13 @@ def fetch(url: str, path: str | Path, *, digest: str | None = None, progress: bo
     :raises ValueError: if the server can't be reached, stops early (the part is kept), or sends
         another file (which is removed).
     """
-    path = Path(path)
     part = _part(path)
     if not url.startswith(("http://", "https://")):
         raise ValueError(f"{url} is not a link of the web; give one that begins with https://")
     if not path.is_file():
         path.parent.mkdir(parents=True, exist_ok=True)
         try:
-            _download(url, part, progress)
+            _download(url, part)
         except (OSError, HTTPException) as error:
             kept = part.stat().st_size if part.is_file() else 0
             raise ValueError(
@@ -97,9 +95,8 @@ def unpack(archive: Path, target: Path, *, verified: bool = False) -> None:
     came with Python 3.11.4.
 
     :param verified: the archive is known to be whole; others are removed if they turn out damaged.
-    :raises ValueError: on a damaged archive, one with names that lead out, or an unverified tar
-        before Python 3.11.4.
-    :raises WriteError: if there is no room or no permission.
+    :raises ValueError: on a damaged archive, one with names that lead out, an unverified tar before
+        Python 3.11.4, or if there is no room or no permission.
     """
     options: dict[str, Any] = {} if archive.suffix == ".zip" else {"filter": "data"}
     if options and not hasattr(tarfile, "data_filter"):
@@ -112,11 +109,9 @@ def unpack(archive: Path, target: Path, *, verified: bool = False) -> None:
     try:
         shutil.unpack_archive(archive, target, **options)
     except (OSError, EOFError, tarfile.TarError, zipfile.BadZipFile) as error:
-        full = getattr(error, "errno", None)
-        if not (verified or full):
+        if not (verified or getattr(error, "errno", None)):
             archive.unlink()
-        kind = WriteError if full else ValueError
-        raise kind(f"{archive} can't be unpacked: {str(error)[:150]}") from None
+        raise ValueError(f"{archive} can't be unpacked: {str(error)[:150]}") from None
     archive.unlink()
 
 
@@ -124,31 +119,27 @@ def _part(path: Path) -> Path:
     return path.with_name(f"{path.name}.part")
 
 
-def _download(url: str, part: Path, progress: bool) -> None:
+def _download(url: str, part: Path) -> None:
     have = part.stat().st_size if part.is_file() else 0
     headers = {"User-Agent": "sotglp", "Range": f"bytes={have}-"}
     try:
         request = urllib.request.Request(url, headers=headers)
         answer = urllib.request.urlopen(request, timeout=TIMEOUT)
     except urllib.error.HTTPError as error:
-        if error.code != 416 or not have:
-            raise
-        if not error.headers.get("Content-Range", "").endswith(f"/{have}"):
-            part.unlink()  # it is no beginning of the file
-            _download(url, part, progress)
-        return
+        if error.code == 416 and have:
+            return  # nothing is missing; whether it is too much, the digest tells
+        raise
     with answer, open(part, "ab") as file:
         if answer.status != 206:
             have = file.truncate(0)
         elif not answer.headers.get("Content-Range", "").startswith(f"bytes {have}-"):
             raise OSError("the server sent another range than it was asked for")
-        length = answer.headers.get("Content-Length", "")
-        total = have + int(length) if length.isdigit() else None
+        total = answer.length and have + answer.length  # None: not known
         with progress_bar(
-            total=total, initial=have, desc=part.stem, unit="B", unit_scale=True, show=progress
+            total=total, initial=have, desc=part.stem, unit="B", unit_scale=True
         ) as bar:
             while block := answer.read(BLOCK):
                 file.write(block)
                 bar.update(len(block))
-    if total not in (None, part.stat().st_size):
-        raise OSError(f"it stopped after {part.stat().st_size} of {total} bytes")
+        if answer.length:
+            raise OSError(f"it stopped {answer.length} bytes before its end")

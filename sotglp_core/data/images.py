@@ -11,7 +11,6 @@ from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from functools import cache
-from numbers import Integral
 from pathlib import Path
 from typing import Any, NamedTuple, Self
 
@@ -70,8 +69,9 @@ class Images(ABC):
 
     def relabelled(self, label: Mapping[int, int]) -> Self:
         """The images whose labels are keys of ``label``, labelled by its values."""
-        chosen = [i for i, old in enumerate(self.labels) if old in label]
-        return type(self)([self.items[i] for i in chosen], [label[self.labels[i]] for i in chosen])
+        images = self.subset([i for i, old in enumerate(self.labels) if old in label])
+        images.labels = np.array([label[old] for old in images.labels], np.int64)
+        return images
 
 
 class FolderImages(Images):
@@ -140,16 +140,15 @@ def held_images(given: Any) -> HeldImages:
 
     :raises ValueError: if it has no items, or a label is no integer.
     """
-    if not hasattr(given, "__getitem__") or not hasattr(given, "__len__"):
-        raise ValueError(f"a {type(given).__name__} holds no images; give a list, or a dataset")
     items = [Held(given, i) for i in range(len(given))]
     attributes = (getattr(given, name, None) for name in ("targets", "labels", "_labels"))
     labels = next((found for found in attributes if found is not None), None)
     if labels is None or getattr(given, "target_transform", None):
         labels = [item.pair()[1] for item in items]
-    if not all(isinstance(label, Integral) for label in np.asarray(labels).tolist()):
+    labels = np.asarray(labels)
+    if len(items) and labels.dtype.kind not in "biu":
         raise ValueError("a label is no integer; give (image, class index) pairs")
-    return HeldImages(items, np.asarray(labels))
+    return HeldImages(items, labels)
 
 
 def read_image(path: str | Path, *, side: int | None = None) -> Image.Image:
@@ -198,11 +197,12 @@ def random_view(image: Image.Image, side: int, seed: tuple[int, int]) -> Image.I
     rng, (width, height) = np.random.default_rng(int.from_bytes(digest)), image.size
     area = rng.uniform(0.08, 1, 10) * width * height
     ratio = (4 / 3) ** rng.uniform(-1, 1, 10)
-    w = np.rint([*np.sqrt(area * ratio), min(width, height * 4 / 3)]).clip(1).astype(int)
-    h = np.rint([*np.sqrt(area / ratio), min(height, width * 4 / 3)]).clip(1).astype(int)
-    first = np.argmax((w <= width) & (h <= height))
-    left, top = rng.integers(width - w[first] + 1), rng.integers(height - h[first] + 1)
-    crop = image.crop((left, top, left + w[first], top + h[first]))
+    largest = min(width, height * 4 / 3), min(height, width * 4 / 3)
+    drawn = np.sqrt([area * ratio, area / ratio]).T
+    sizes = np.rint([*drawn, largest]).clip(1).astype(int)  # (11, 2)
+    w, h = sizes[(sizes <= image.size).all(1)][0]
+    left, top = rng.integers(width - w + 1), rng.integers(height - h + 1)
+    crop = image.crop((left, top, left + w, top + h))
     view = crop.resize((side, side), Image.Resampling.BICUBIC)
     return ImageOps.mirror(view) if rng.random() < 0.5 else view
 

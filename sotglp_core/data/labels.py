@@ -35,36 +35,34 @@ def read_list(file: Path, base: Path | None = None) -> Source:
     :raises ValueError: on a file that can't be parsed, a missing column or value, a path that leads
         out of the folder or is listed twice, or a split or labels that are not what they should be.
     """
-    base, content = base or file.parent, _read(file)
+    base, said, content = base or file.parent, printable(file), _read(file)
     if isinstance(content, dict) and all(isinstance(content.get(part), list) for part in PARTS):
-        return _community(content, base, printable(file))
-    rows = _rows(content, "path", "label", file)
-    columns = [_column(rows, kind, file) for kind in ("path", "label", "split")]
-    return listed(zip(*columns), base, printable(file))
+        return _community(content, base, said)
+    return listed(zip(*_columns(content, said, "path", "label", "split")), base, said)
 
 
 def listed(
     entries: Iterable[Sequence[str]],
     base: Path,
     said: str,
-    names: Mapping[str, str] | None = None,
+    names: Mapping[str, str] = {},
 ) -> Source:
     """What entries (path below ``base``, key of the class, split or "") list.
 
-    :param names: key -> class name, in the order of the labels; None: keys are sorted.
+    :param names: key -> class name, in the order of the labels; without them, keys are sorted.
     :raises ValueError: as :func:`read_list`.
     """
-    photos: dict[Path, tuple[Path, str, str]] = {}
-    for path, key, split in entries:
-        place, part = _below(base, path, said), part_of(split)
+    photos: dict[str, dict[Path, str]] = {}
+    for path, label, split in entries:
+        place, key, part = _below(base, path, said), composed(label), part_of(split)
         if split and not part:
             raise ValueError(f"{said}: the split is {split!r}; it can be train, val or test")
-        if place in photos:
+        if any(place in own for own in photos.values()):
             raise ValueError(f"{said}: the image {printable(path)} is listed twice")
-        if names is not None and key not in names:
+        if names and key not in names:
             raise ValueError(f"{said}: the class {key!r} is not in the list of classes")
-        photos[place] = place, composed(key), part
-    return source_of(said, [*photos.values()], names)
+        photos.setdefault(part, {})[place] = key
+    return source_of(said, photos, names)
 
 
 def read_names(file: Path) -> dict[str, str]:
@@ -72,11 +70,10 @@ def read_names(file: Path) -> dict[str, str]:
 
     :raises ValueError: if one is missing, or a folder has two.
     """
-    rows = _rows(_read(file), "folder", "name", file)
-    names = dict(zip(_column(rows, "folder", file), _column(rows, "name", file)))
-    if len(names) < len(rows):
+    folders, names = _columns(_read(file), printable(file), "folder", "name")
+    if len({*folders}) < len(folders):
         raise ValueError(f"{printable(file)} names a folder twice; give each one class name")
-    return names
+    return dict(zip(folders, names))
 
 
 def read_text(file: Path) -> str:
@@ -100,10 +97,8 @@ def _read(file: Path) -> Any:
     try:
         if suffix == ".json":
             return json.loads(text)
-        head, _, rest = text.partition("\n")
-        if head.lower().startswith("sep="):  # which Excel writes
-            text, head = rest, rest.partition("\n")[0]
-        delimiter = max(",;\t", key=head.count)
+        text = re.sub("^sep=.*\n", "", text, flags=re.IGNORECASE)  # which Excel writes
+        delimiter = max(",;\t", key=text.partition("\n")[0].count)
         return list(csv.DictReader(io.StringIO(text, newline=""), delimiter=delimiter, strict=True))
     except (csv.Error, ValueError, RecursionError) as error:
         reason = " ".join(str(error).split())[:120]
@@ -118,7 +113,7 @@ def _community(content: dict, base: Path, said: str) -> Source:
                 raise ValueError(f"{said}: {entry!r:.80} is not [path, label, class name]")
             path, label, name = entry
             entries.append((path, name, part))
-            labels.add((label, name))
+            labels.add((label, composed(name)))
     names = {name: plain_words(name) for _, name in sorted(labels)}
     if sorted(labels) != list(enumerate(names)):
         raise ValueError(
@@ -137,30 +132,32 @@ def _below(base: Path, path: str, said: str) -> Path:
     return base / inside
 
 
-def _rows(records: Any, key: str, value: str, file: Path) -> list[dict]:
-    """Records with heads in lower case; an object of many is one of ``key``: ``value`` each."""
-    if isinstance(records, dict):
-        records = [{key: k, value: v} for k, v in records.items()]
-    whole = isinstance(records, list) and all(isinstance(row, dict) for row in records)
-    if not (whole and records) or any(None in row for row in records):
-        raise ValueError(
-            f"{printable(file)} is not a table: each row needs as many columns as the header"
-        )
-    return [{str(head).strip().lower(): v for head, v in row.items()} for row in records]
+def _columns(content: Any, said: str, *kinds: str) -> list[list[str]]:
+    """The columns of a table; an object has the first kind for keys, the second for values."""
+    if isinstance(content, dict):
+        content = [dict(zip(kinds, item)) for item in content.items()]
+    if not (
+        isinstance(content, list)
+        and content
+        and all(isinstance(row, dict) and None not in row for row in content)
+    ):
+        raise ValueError(f"{said} is not a table: each row needs as many columns as the header")
+    rows = [{str(head).strip().lower(): v for head, v in row.items()} for row in content]
+    return [_column(rows, kind, said) for kind in kinds]
 
 
-def _column(rows: list[dict], kind: str, file: Path) -> list[str]:
+def _column(rows: list[dict], kind: str, said: str) -> list[str]:
     """The texts of a column; of several that fit, one that holds names rather than codes."""
     columns = []
     for head in filter(HEADS[kind].fullmatch, rows[0]):
         values = [row.get(head) for row in rows]
         columns.append([str(v).strip() if type(v) in (str, int) else "" for v in values])
-    if kind == "split" and not columns:
-        return [""] * len(rows)
     if not columns:
-        raise ValueError(f"{printable(file)} has no column {kind!r}")
+        if kind == "split":
+            return [""] * len(rows)
+        raise ValueError(f"{said} has no column {kind!r}")
     column = min(columns, key=lambda texts: all(map(CODE.fullmatch, texts)))
-    empty = next((i for i, text in enumerate(column, 1) if text.lower() in ("", "nan")), None)
-    if empty:
-        raise ValueError(f"{printable(file)}, entry {empty} has no {kind}")
+    for number, text in enumerate(column, 1):
+        if text.lower() in ("", "nan"):
+            raise ValueError(f"{said}, entry {number} has no {kind}")
     return column

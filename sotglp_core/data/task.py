@@ -12,8 +12,8 @@ from ..pocket.traits import SPECIES
 from ..pocket.world import SHIFTS
 from . import embedded as pocket
 from .catalogue import CATALOGUE, Dataset, known, read_split
-from .folders import PARTS, Source, chosen_keys, list_images, read_folder
-from .images import FolderImages, HeldImages, Images, file_version, held_images
+from .folders import PARTS, Source, by_subfolder, chosen_keys, read_folder
+from .images import FolderImages, Images, file_version, held_images
 from .labels import LISTS, read_list, read_names
 from .names import class_names as name_classes
 from .names import composed, same
@@ -102,10 +102,9 @@ def load_task(
     )
     train = pool.subset(chosen.tolist())
     for kind, images in (("training", train), ("test", test)):
-        without = {*range(len(class_names))} - {*images.labels.tolist()}
+        without = [name for i, name in enumerate(class_names) if i not in images.labels]
         if without:
-            first = class_names[min(without)]
-            note(f"there are no {kind} images of {len(without)} classes, such as {first}")
+            note(f"there are no {kind} images of {len(without)} classes, such as {without[0]}")
     name = str(source) if isinstance(source, Place) else found.said
     task = Task(name, class_names, train, parts["val"], test, {}, template=found.template)
     return reader.add_sets(task, found, ood, ood_exclude, shifts)
@@ -167,21 +166,20 @@ class _Reader:
             found = _held(source, classes)
         if names is None:
             return found
-        if found.names is not None:
+        if found.names:
             raise ValueError("names are for photos of your own; this task has its own names")
         given = names if isinstance(names, Mapping) else read_names(Path(names))
         return found._replace(names={composed(key): name for key, name in given.items()})
 
     def _files(self, source: Place) -> Source:
         place, row = self.place(source)
-        if row and row.kind == "classes":
+        if row:
             found = read_split(row, place)
             numbers = (f"{len(images)} {part}" for part, images in found.parts.items())
             note(f"{found.said}: {', '.join(numbers)}")
             return found
-        if not row and place.suffix.lower() in LISTS and not os.path.isdir(place):
-            return read_list(place)
-        return read_folder(place / row.images if row else place)
+        listed = place.suffix.lower() in LISTS and not os.path.isdir(place)
+        return read_list(place) if listed else read_folder(place)
 
     def place(self, source: Place) -> tuple[Path, Dataset | None]:
         """The folder or file of a source; and its row, if it is a dataset of the catalogue."""
@@ -210,7 +208,7 @@ class _Reader:
                 file_version(path)
             return images
         good, number = [], len(images)
-        for i in progress_bar(range(number), desc="check", unit="image", show=number >= 64):
+        for i in progress_bar(range(number), desc="check", unit="image", delay=1):
             try:
                 images.draft(i, 1)
                 good.append(i)
@@ -229,25 +227,22 @@ class _Reader:
         :raises ValueError: if there are none.
         """
         label_of = {same(name): label for label, name in enumerate(class_names)}
-        for key, name in {**names, **(found.names or {})}.items():
+        for key, name in {**names, **found.names}.items():
             if same(name) in label_of:
                 label_of[same(key)] = label_of[same(name)]
-        images = found.parts["" if "" in found.parts else "test"]
-        label, others = {}, []
-        for number in sorted({*images.labels.tolist()}):
-            key = found.keys[number]
-            if same(key) in label_of:
-                label[number] = label_of[same(key)]
-            else:
-                others.append(printable(key))
+        label = {
+            i: label_of[same(key)] for i, key in enumerate(found.keys) if same(key) in label_of
+        }
+        others = [printable(key) for i, key in enumerate(found.keys) if i not in label]
         left_out = f"{', '.join(others):.200}"
-        if not label:
+        images = found.parts["" if "" in found.parts else "test"].relabelled(label)
+        if not len(images):
             raise ValueError(
                 f"{found.said} has test images of none of the classes "
                 f"({', '.join(class_names[:4])} ...); it has {left_out or 'none at all'}"
             )
-        images = self.readable(images.relabelled(label))
-        number = f"{len(images)} images of {len(label)} of the {len(class_names)} classes"
+        images, present = self.readable(images), {*images.labels.tolist()}
+        number = f"{len(images)} images of {len(present)} of the {len(class_names)} classes"
         note(f"{found.said}: {number}{'; left out are ' if others else ''}{left_out}")
         return images
 
@@ -268,7 +263,7 @@ class _Reader:
             name = _new_name(place, sets)
             drawn = task.name == "pocket" and name in SHIFTS
             other = _pocket(name) if drawn else self.read(place)
-            sets[name] = self.by_name(other, task.class_names, found.names or {})
+            sets[name] = self.by_name(other, task.class_names, found.names)
         return replace(task, shifts=sets, ood=self.ood(ood, task, exclude or ()))
 
     def ood(self, places: Places, task: Task, exclude: Sequence[str]) -> dict[str, Images]:
@@ -280,10 +275,10 @@ class _Reader:
         for place in _each(places):
             folder, row = self.place(place)
             folder = folder / row.images if row else folder
-            found = {path: path.relative_to(folder).parts[0] for path in list_images(folder)}
-            paths = [path for path, key in found.items() if key not in exclude]
+            found = by_subfolder(folder)
             unused -= {*found.values()}
-            images = self.readable(FolderImages(paths, [-1] * len(paths)))
+            kept = {path: key for path, key in found.items() if key not in exclude}
+            images = self.readable(FolderImages([*kept], [-1] * len(kept)))
             if not len(images):
                 raise ValueError(f"the OOD set {place} has no images; give some of no class")
             taken = [name for name in images.names if os.path.abspath(name) in inside]
@@ -292,8 +287,7 @@ class _Reader:
                     f"the OOD set {place} has {len(images)} images, {len(taken)} of them the "
                     f"task's own {printable(taken[:1])}; give images that belong to no class"
                 )
-            kept = {same(key) for key in found.values() if key not in exclude}
-            for name in {*map(same, task.class_names)} & kept:
+            for name in {*map(same, task.class_names)} & {*map(same, kept.values())}:
                 note(f"the OOD set {place} has a folder {name!r}, which is a class of the task")
             sets[_new_name(place, (*sets, "mean"))] = images
         if unused:
@@ -305,8 +299,7 @@ def _pocket(shift: str | None = None) -> Source:
     """The embedded task, perhaps under a shift."""
     numbers = {"pool": pocket.POOL, "val": pocket.VAL, "test": pocket.TEST}
     images = [pocket.species_images(name, n, shift=shift) for name, n in numbers.items()]
-    species = list(SPECIES)
-    return Source("pocket", species, dict(zip(PARTS, images)), dict(zip(species, species)))
+    return Source("pocket", list(SPECIES), dict(zip(PARTS, images)))
 
 
 def _held(given: Any, classes: Sequence[str] | None) -> Source:
@@ -321,11 +314,10 @@ def _held(given: Any, classes: Sequence[str] | None) -> Source:
     names = next(filter(None, named), classes)
     if names is None:
         raise ValueError("name the classes of these images, all of them, in the order of labels")
-    sets = {part: held_images(images) for part, images in parts.items()}
+    found = [""] if "" in parts else PARTS
+    sets = {part: held_images(parts.get(part, [])) for part in found}
     if any(max(images.labels, default=-1) >= len(names) for images in sets.values()):
         raise ValueError(f"a label is beyond the {len(names)} classes, {', '.join(names)[:200]}")
-    if "" not in sets:
-        sets = {part: sets.get(part, HeldImages([], [])) for part in PARTS}
     return Source(type(given).__name__, list(names), sets, {name: name for name in names})
 
 
