@@ -56,8 +56,11 @@ class Dataset:
 
     def find(self, root: str | Path) -> Path | None:
         """The dataset's folder below ``root``, or None."""
-        places = [Path(root) / folder for folder in (self.folder, *self.also)]
-        return next((place for place in places if os.path.isdir(place / self.images)), None)
+        for folder in (self.folder, *self.also):
+            place = Path(root, folder)
+            if os.path.isdir(place / self.images):
+                return place
+        return None
 
 
 CATALOGUE: dict[str, Dataset] = {}
@@ -97,14 +100,25 @@ def read_split(row: Dataset, folder: Path) -> Source:
                 f"{folder} has no split: {name} is missing; `sotglp data get {row.name}` fetches "
                 "it, or says where it is"
             )
-    if row.name == "imagenet":
-        source = _imagenet(row, folder)
+    images = folder / row.images
+    if row.split:
+        source = read_list(folder / row.split, images)
+    elif row.name == "imagenet":  # the official validation images are the test
+        photos = {"train": by_subfolder(images / "train"), "test": by_subfolder(images / "val")}
+        source, names = source_of("", photos), _pairs(folder / "classnames.txt") | row.rename
+        numbers = {str(i): names.get(key, "") for i, key in enumerate(source.keys)}
+        source = source._replace(names=names | numbers)  # ImageNet-V2's folders are numbers
     elif row.name == "fgvc_aircraft":
-        source = _aircraft(row, folder)
-    elif row.split:
-        source = read_list(folder / row.split, folder / row.images)
+        entries = [
+            (f"{image}.jpg", variant, part)
+            for part in PARTS
+            for image, variant in _pairs(folder / f"images_variant_{part}.txt").items()
+        ]
+        variants = read_text(folder / "variants.txt").strip().split("\n")
+        names = {name.strip(): plain_words(name) for name in variants}
+        source = listed(entries, images, str(folder), names)
     else:
-        source = source_of("", {"": by_subfolder(folder / row.images)})
+        source = source_of("", {"": by_subfolder(images)})
     split = row.split or ("its official split" if row.files else "all images")
     return source._replace(said=f"{row.title}: {split}", template=row.template)
 
@@ -142,32 +156,11 @@ def check(row: Dataset, folder: Path, *, full: bool = False) -> Check:
         try:
             file_version(path)  # of anything but a file, which may block
             read_image(path) if full else Image.open(path).close()
-        except (OSError, ValueError, SyntaxError, Image.DecompressionBombError):
+        except Exception:  # what decoders raise on damaged files has no common type
             bad["can't be read" if path.is_file() else "are missing"].append(path)
     for what, which in bad.items():
         wrong.append(f"{len(which)} images {what}, such as {printable(which[0])}")
     return Check(row.name, str(folder), split.said, classes, counts, wrong)
-
-
-def _imagenet(row: Dataset, folder: Path) -> Source:
-    """ImageNet's own training images; its validation images are the test."""
-    places = {"train": "train", "test": "val"}
-    photos = {part: by_subfolder(folder / row.images / name) for part, name in places.items()}
-    source, names = source_of("", photos), _pairs(folder / "classnames.txt") | row.rename
-    numbers = {str(i): names.get(key, "") for i, key in enumerate(source.keys)}
-    return source._replace(names=names | numbers)  # ImageNet-V2's folders are numbers
-
-
-def _aircraft(row: Dataset, folder: Path) -> Source:
-    """The official split of the variants."""
-    variants = filter(None, map(str.strip, read_text(folder / "variants.txt").split("\n")))
-    entries = [
-        (f"{image}.jpg", variant, part)
-        for part in PARTS
-        for image, variant in _pairs(folder / f"images_variant_{part}.txt").items()
-    ]
-    names = {name: plain_words(name) for name in variants}
-    return listed(entries, folder / row.images, str(folder), names)
 
 
 def _pairs(file: Path) -> dict[str, str]:

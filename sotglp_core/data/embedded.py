@@ -17,7 +17,6 @@ from ..pocket.world import Picture, draw, part_grid
 from .images import Images
 
 POOL, VAL, TEST, OOD = 64, 16, 50, 500  # images of each class, and of each OOD set
-DRAWING = (".py", ".json", ".csv")  # files of the pocket world that its images depend on
 OOD_KINDS = {"creatures": "creature", "scenes": "scene", "objects": "object", "textures": "texture"}
 
 
@@ -94,5 +93,6 @@ def _spec(split: str, kinds: Sequence[str], k: int, i: int, shift: str | None = 
 def _drawing() -> str:
     """A digest of the code and data that draw."""
     folder = Path(__file__).parents[1] / "pocket"
-    sources = sorted(p for p in folder.iterdir() if p.suffix in DRAWING and p.stem != "pretrain")
+    drawing = (".py", ".json", ".csv")
+    sources = sorted(p for p in folder.iterdir() if p.suffix in drawing and p.stem != "pretrain")
     return hashlib.sha256(b"".join(path.read_bytes() for path in sources)).hexdigest()

@@ -59,7 +59,7 @@ def chosen_keys(wanted: Sequence[str], source: Source) -> list[str]:
     half = (len(keys) + 1) // 2
     if list(wanted) in (["base"], ["new"]):
         return keys[:half] if wanted[0] == "base" else keys[half:]
-    found = {same(names.get(key, key)): key for key in keys} | {same(key): key for key in keys}
+    found = {same(word): key for key in keys for word in (names.get(key, key), key)}
     chosen: list[str] = []
     for name in wanted:
         key = found.get(same(name))
@@ -112,14 +112,14 @@ def read_folder(root: Path) -> Source:
     return source_of(printable(root), photos)
 
 
-def list_images(folder: str | Path) -> list[Path]:
+def list_images(folder: Path) -> list[Path]:
     """The image files below a folder and what it links to, sorted.
 
     Left out are hidden files and folders, and what servers and systems leave behind.
 
     :raises ValueError: if a folder below can't be listed.
     """
-    return sorted(path for path in walk(Path(folder)) if path.suffix.lower() in SUFFIXES)
+    return sorted(path for path in walk(folder) if path.suffix.lower() in SUFFIXES)
 
 
 def by_subfolder(base: Path) -> dict[Path, str]:
@@ -149,15 +149,14 @@ def _class_photos(base: Path, images: list[Path], part: str) -> dict[Path, str]:
     inside: dict[str, set[str]] = defaultdict(set)  # class -> its sub-folders
     for key, *below in filter(None, places.values()):
         inside[key].update(below[:1])
-    first = next(iter(inside.values()), set())
-    if len(inside) > 1 and len(first) > 1 and all(folders == first for folders in inside.values()):
+    common = set.intersection(*inside.values()) if inside else set()
+    if len(common) > 1:
         raise ValueError(
-            f"{printable(base)}: {_some(inside)} all have the folders {_some(first)}, so it is "
+            f"{printable(base)}: {_some(inside)} all have the folders {_some(common)}, so it is "
             "not clear what the classes are; sort photos as CLASS/PHOTO, or train/CLASS/PHOTO"
         )
-    flat = {place[0] for place in places.values() if len(place) == 1}
     for key, folders in inside.items():
-        if twice := folders & (inside.keys() - {key} | flat):
+        if twice := folders & inside.keys():
             raise ValueError(
                 f"{printable(base / key)} has a folder {min(twice)!r}, which is a class, too; "
                 "move it, or remove it if it is a copy"

@@ -8,8 +8,8 @@ import os
 import stat
 import warnings
 from abc import ABC, abstractmethod
-from collections.abc import Mapping, Sequence
-from contextlib import suppress
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager, suppress
 from functools import cache
 from pathlib import Path
 from typing import Any, NamedTuple, Self
@@ -41,7 +41,7 @@ class Images(ABC):
     """
 
     def __init__(self, items: Sequence, labels: Sequence[int] | np.ndarray):
-        self.items, self.labels = list(items), np.asarray(labels, dtype=np.int64)
+        self.items, self.labels = list(items), np.asarray(labels, np.int64)
 
     def __len__(self) -> int:
         return len(self.labels)
@@ -130,7 +130,8 @@ class HeldImages(Images):
     def fingerprint(self) -> str:
         digest = hashlib.sha256()
         for i in range(len(self)):
-            digest.update(f"{self[i].size}".encode() + self[i].tobytes())
+            image = self[i]
+            digest.update(f"{image.size}".encode() + image.tobytes())
         return digest.hexdigest()
 
 
@@ -165,22 +166,21 @@ def read_image(path: str | Path, *, side: int | None = None) -> Image.Image:
         side would make it huge).
     """
     size = file_version(path)[1]
-    try:
-        with _opened(path, size) as file:
-            if side:
-                file.draft(None, (2 * side, 2 * side))
-            file.load()
-            image: Image.Image = file
-            with suppress(Exception):  # damaged EXIF data must not cost a good image
-                image = ImageOps.exif_transpose(image)
-            if image.mode.startswith(("I", "F")):
-                image = _eight_bits(np.asarray(image, np.float32))
-            if image.mode in ("RGBA", "LA", "PA") or "transparency" in image.info:
-                image = image.convert("RGBA")
-                image = Image.alpha_composite(Image.new("RGBA", image.size, "white"), image)
-            return image.convert("RGB")
-    except Exception as error:  # what decoders raise on damaged files has no common type
-        raise _unreadable(path, error) from None
+    with _naming(path), _opened(path, size) as file:
+        if side:
+            file.draft(None, (2 * side, 2 * side))
+        file.load()
+        image: Image.Image = file
+        with suppress(Exception):  # damaged EXIF data must not cost a good image
+            image = ImageOps.exif_transpose(image)
+        if image.mode.startswith(("I", "F")):
+            grey = np.nan_to_num(np.asarray(image, np.float32), posinf=0, neginf=0).clip(0)
+            grey = grey / (grey.max() or 1) * 255
+            image = Image.fromarray(grey.round().astype(np.uint8))
+        if image.has_transparency_data:
+            image = image.convert("RGBA")
+            image = Image.alpha_composite(Image.new("RGBA", image.size, "white"), image)
+        return image.convert("RGB")
 
 
 def random_view(image: Image.Image, side: int, seed: tuple[int, int]) -> Image.Image:
@@ -225,11 +225,8 @@ def _opened(path: str | Path, size: int) -> Image.Image:
 
 @cache
 def _digest(path: Path, version: tuple[int, ...]) -> bytes:
-    try:
-        with open(path, "rb") as file:
-            return hashlib.file_digest(file, "sha256").digest()
-    except OSError as error:
-        raise _unreadable(path, error) from None
+    with _naming(path), open(path, "rb") as file:
+        return hashlib.file_digest(file, "sha256").digest()
 
 
 def file_version(path: str | Path) -> tuple[int, int, int]:
@@ -237,24 +234,21 @@ def file_version(path: str | Path) -> tuple[int, int, int]:
 
     :raises ValueError: if it is not there, or would block or never end, as a pipe does.
     """
-    try:
+    with _naming(path):
         status = os.stat(path)
         if not stat.S_ISREG(status.st_mode):
             raise ValueError("it is a folder, a pipe, a device or a socket")
-    except (OSError, ValueError) as error:
-        raise _unreadable(path, error) from None
-    return status.st_ino, status.st_size, status.st_mtime_ns
+        return status.st_ino, status.st_size, status.st_mtime_ns
 
 
-def _unreadable(path: str | Path, error: Exception) -> ValueError:
-    reason = getattr(error, "strerror", None) or str(error) or type(error).__name__
-    if isinstance(error, UnidentifiedImageError):
-        reason = f"it is not an image in one of the formats {', '.join(FORMATS)}"
-        if Path(path).suffix.lower() in (".heic", ".heif") and "HEIF" not in FORMATS:
-            reason = "HEIC needs the package pillow-heif (pip install pillow-heif)"
-    return ValueError(f"can't read the image {printable(path)}: {' '.join(reason.split())}")
-
-
-def _eight_bits(grey: np.ndarray) -> Image.Image:
-    grey = np.nan_to_num(grey, nan=0, posinf=0, neginf=0).clip(0)
-    return Image.fromarray((grey / (grey.max() or 1) * 255).round().astype(np.uint8))
+@contextmanager
+def _naming(path: str | Path) -> Iterator[None]:
+    """Errors name the file. What decoders raise on damaged ones has no common type."""
+    try:
+        yield
+    except Exception as error:
+        reason = getattr(error, "strerror", None) or str(error) or type(error).__name__
+        if isinstance(error, UnidentifiedImageError):
+            formats = ", ".join(FORMATS)
+            reason = f"it is not an image in one of the formats {formats}; HEIC needs pillow-heif"
+        raise ValueError(f"can't read the image {printable(f'{path}: {reason}')}") from None

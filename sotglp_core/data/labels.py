@@ -13,13 +13,12 @@ from ..messages import printable
 from .folders import PARTS, Source, part_of, source_of
 from .names import CODE, composed, plain_words
 
-LISTS = (".csv", ".tsv", ".json")
 HEADS = {
-    "path": re.compile("path|file([_ ]?name|path)?|image([_ ]?path)?|photo"),
-    "label": re.compile("class([_ ]?name)?|label|category|species|target"),
-    "split": re.compile("split|subset|set|part"),
-    "folder": re.compile("folder|label|class|id|wnid|key"),
-    "name": re.compile("name|class[_ ]?name"),
+    "path": "path|file([_ ]?name|path)?|image([_ ]?path)?|photo",
+    "label": "class([_ ]?name)?|label|category|species|target",
+    "split": "split|subset|set|part",
+    "folder": "folder|label|class|id|wnid|key",
+    "name": "name|class[_ ]?name",
 }
 
 
@@ -53,8 +52,12 @@ def listed(
     :raises ValueError: as :func:`read_list`.
     """
     photos: dict[str, dict[Path, str]] = {}
+    root = Path(os.path.abspath(base))
     for path, label, split in entries:
-        place, key, part = _below(base, path, said), composed(label), part_of(split)
+        place = Path(os.path.abspath(root / path.replace("\\", "/")))
+        key, part = composed(label), part_of(split)
+        if root not in place.parents or "\0" in path:
+            raise ValueError(f"{said}: the image {printable(path)} lies outside {printable(base)}")
         if split and not part:
             raise ValueError(f"{said}: the split is {split!r}; it can be train, val or test")
         if any(place in own for own in photos.values()):
@@ -93,16 +96,14 @@ def read_text(file: Path) -> str:
 
 def _read(file: Path) -> Any:
     """What a JSON file holds; of other suffixes, the rows of CSV."""
-    text, suffix = read_text(file), file.suffix.lower()
+    text = read_text(file)
     try:
-        if suffix == ".json":
+        if file.suffix.lower() == ".json":
             return json.loads(text)
-        text = re.sub("^sep=.*\n", "", text, flags=re.IGNORECASE)  # which Excel writes
         delimiter = max(",;\t", key=text.partition("\n")[0].count)
         return list(csv.DictReader(io.StringIO(text, newline=""), delimiter=delimiter, strict=True))
     except (csv.Error, ValueError, RecursionError) as error:
-        reason = " ".join(str(error).split())[:120]
-        raise ValueError(f"{printable(file)} is not {suffix[1:].upper()}: {reason}") from None
+        raise ValueError(f"{printable(file)} can't be read as a table: {error}") from None
 
 
 def _community(content: dict, base: Path, said: str) -> Source:
@@ -122,16 +123,6 @@ def _community(content: dict, base: Path, said: str) -> Source:
     return listed(entries, base, said, names)
 
 
-def _below(base: Path, path: str, said: str) -> Path:
-    path = path.replace("\\", "/")
-    if os.path.isabs(path):
-        path = os.path.relpath(path, base.absolute())
-    inside = Path(os.path.normpath(path))
-    if inside.parts[:1] in ((), ("..",)) or "\0" in path:
-        raise ValueError(f"{said}: the image {printable(path)} lies outside {printable(base)}")
-    return base / inside
-
-
 def _columns(content: Any, said: str, *kinds: str) -> list[list[str]]:
     """The columns of a table; an object has the first kind for keys, the second for values."""
     if isinstance(content, dict):
@@ -142,16 +133,16 @@ def _columns(content: Any, said: str, *kinds: str) -> list[list[str]]:
         and all(isinstance(row, dict) and None not in row for row in content)
     ):
         raise ValueError(f"{said} is not a table: each row needs as many columns as the header")
-    rows = [{str(head).strip().lower(): v for head, v in row.items()} for row in content]
+    rows = [{head.strip().lower(): value for head, value in row.items()} for row in content]
     return [_column(rows, kind, said) for kind in kinds]
 
 
 def _column(rows: list[dict], kind: str, said: str) -> list[str]:
     """The texts of a column; of several that fit, one that holds names rather than codes."""
     columns = []
-    for head in filter(HEADS[kind].fullmatch, rows[0]):
-        values = [row.get(head) for row in rows]
-        columns.append([str(v).strip() if type(v) in (str, int) else "" for v in values])
+    for head in rows[0]:
+        if re.fullmatch(HEADS[kind], head):
+            columns.append([_text(row.get(head)) for row in rows])
     if not columns:
         if kind == "split":
             return [""] * len(rows)
@@ -161,3 +152,7 @@ def _column(rows: list[dict], kind: str, said: str) -> list[str]:
         if text.lower() in ("", "nan"):
             raise ValueError(f"{said}, entry {number} has no {kind}")
     return column
+
+
+def _text(value: Any) -> str:
+    return str(value).strip() if type(value) in (str, int) else ""

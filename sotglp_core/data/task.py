@@ -14,7 +14,7 @@ from . import embedded as pocket
 from .catalogue import CATALOGUE, Dataset, known, read_split
 from .folders import PARTS, Source, by_subfolder, chosen_keys, read_folder
 from .images import FolderImages, Images, file_version, held_images
-from .labels import LISTS, read_list, read_names
+from .labels import read_list, read_names
 from .names import class_names as name_classes
 from .names import composed, same
 from .sampling import draw_parts, few_shot
@@ -40,8 +40,11 @@ class Task:
     def digests(self) -> dict[str, str]:
         """Of the images and labels of every set that is not learned from."""
         sets = {"validation": self.val, "test": self.test, **self.shifts, **self.ood}
-        contents = {name: x.fingerprint() + str(x.labels.tolist()) for name, x in sets.items()}
-        return {name: sha256(text.encode()).hexdigest()[:16] for name, text in contents.items()}
+        digests = {}
+        for name, images in sets.items():
+            content = f"{images.fingerprint()}{images.labels.tolist()}"
+            digests[name] = sha256(content.encode()).hexdigest()[:16]
+        return digests
 
 
 def load_task(
@@ -107,7 +110,7 @@ def load_task(
             note(f"there are no {kind} images of {len(without)} classes, such as {without[0]}")
     name = str(source) if isinstance(source, Place) else found.said
     task = Task(name, class_names, train, parts["val"], test, {}, template=found.template)
-    return reader.add_sets(task, found, ood, ood_exclude, shifts)
+    return reader.add_sets(task, found, ood, ood_exclude or (), shifts)
 
 
 def load_test_task(
@@ -136,7 +139,7 @@ def load_test_task(
     test = reader.by_name(found, class_names, {})
     none = test.subset([])
     task = Task(str(source), tuple(class_names), none, none, test, {}, template=found.template)
-    return reader.add_sets(task, found, ood, ood_exclude, shifts)
+    return reader.add_sets(task, found, ood, ood_exclude or (), shifts)
 
 
 @dataclass(frozen=True)
@@ -160,10 +163,16 @@ class _Reader:
         """
         if str(source) == "pocket":
             found = _pocket()
-        elif isinstance(source, Place):
-            found = self._files(source)
-        else:
+        elif not isinstance(source, Place):
             found = _held(source, classes)
+        else:
+            place, row = self.place(source)
+            if row:
+                found = read_split(row, place)
+                numbers = (f"{len(images)} {part}" for part, images in found.parts.items())
+                note(f"{found.said}: {', '.join(numbers)}")
+            else:
+                found = read_list(place) if os.path.isfile(place) else read_folder(place)
         if names is None:
             return found
         if found.names:
@@ -171,24 +180,13 @@ class _Reader:
         given = names if isinstance(names, Mapping) else read_names(Path(names))
         return found._replace(names={composed(key): name for key, name in given.items()})
 
-    def _files(self, source: Place) -> Source:
-        place, row = self.place(source)
-        if row:
-            found = read_split(row, place)
-            numbers = (f"{len(images)} {part}" for part, images in found.parts.items())
-            note(f"{found.said}: {', '.join(numbers)}")
-            return found
-        listed = place.suffix.lower() in LISTS and not os.path.isdir(place)
-        return read_list(place) if listed else read_folder(place)
-
     def place(self, source: Place) -> tuple[Path, Dataset | None]:
         """The folder or file of a source; and its row, if it is a dataset of the catalogue."""
         row, place = known(source, self.root)
         if place is None:
-            assert row is not None
             raise ValueError(
-                f"there is no {row.folder}/{row.images} in the root folder {self.root}; "
-                f"`sotglp data get {row.name}` gets {row.title}, or says how"
+                f"there is no {source} in the root folder {self.root}; "
+                f"`sotglp data get {source}` gets it, or says how"
             )
         near = did_you_mean(source, CATALOGUE)
         if near and not os.path.lexists(place):
@@ -251,33 +249,30 @@ class _Reader:
         task: Task,
         found: Source,
         ood: Places,
-        exclude: Sequence[str] | None,
+        exclude: Sequence[str],
         shifts: Places,
     ) -> Task:
         """The task with more test sets of its classes, and OOD sets.
 
         :param found: the task's source.
+        :param exclude: folders to leave out of the OOD sets.
         """
-        sets: dict[str, Images] = {}
+        embedded = task.name == "pocket"
+        shifted: dict[str, Images] = {}
         for place in _each(shifts):
-            name = _new_name(place, sets)
-            drawn = task.name == "pocket" and name in SHIFTS
-            other = _pocket(name) if drawn else self.read(place)
-            sets[name] = self.by_name(other, task.class_names, found.names)
-        return replace(task, shifts=sets, ood=self.ood(ood, task, exclude or ()))
-
-    def ood(self, places: Places, task: Task, exclude: Sequence[str]) -> dict[str, Images]:
-        """The embedded task's own OOD sets; and all images of each place, without some folders."""
-        kinds = ("unseen", *pocket.OOD_KINDS) if task.name == "pocket" else ()
+            name = _new_name(place, shifted)
+            other = _pocket(name) if embedded and name in SHIFTS else self.read(place)
+            shifted[name] = self.by_name(other, task.class_names, found.names)
+        kinds = ("unseen", *pocket.OOD_KINDS) if embedded else ()
         sets: dict[str, Images] = {kind: pocket.ood_images(kind, pocket.OOD) for kind in kinds}
         inside = {os.path.abspath(p) for x in (task.train, task.val, task.test) for p in x.names}
         unused = {*exclude}
-        for place in _each(places):
+        for place in _each(ood):
             folder, row = self.place(place)
             folder = folder / row.images if row else folder
-            found = by_subfolder(folder)
-            unused -= {*found.values()}
-            kept = {path: key for path, key in found.items() if key not in exclude}
+            everything = by_subfolder(folder)
+            unused -= {*everything.values()}
+            kept = {path: key for path, key in everything.items() if key not in exclude}
             images = self.readable(FolderImages([*kept], [-1] * len(kept)))
             if not len(images):
                 raise ValueError(f"the OOD set {place} has no images; give some of no class")
@@ -292,7 +287,7 @@ class _Reader:
             sets[_new_name(place, (*sets, "mean"))] = images
         if unused:
             raise ValueError(f"no OOD folder has a sub-folder {min(unused)!r} to leave out")
-        return sets
+        return replace(task, ood=sets, shifts=shifted)
 
 
 def _pocket(shift: str | None = None) -> Source:
@@ -310,8 +305,7 @@ def _held(given: Any, classes: Sequence[str] | None) -> Source:
     parts = given if isinstance(given, Mapping) else {"": given}
     if unknown := parts.keys() - {"", *PARTS}:
         raise ValueError(f"there is no part {min(unknown)!r}; give train, test and perhaps val")
-    named = (getattr(images, "classes", None) for images in parts.values())
-    names = next(filter(None, named), classes)
+    names = getattr(next(iter(parts.values()), None), "classes", classes)
     if names is None:
         raise ValueError("name the classes of these images, all of them, in the order of labels")
     found = [""] if "" in parts else PARTS

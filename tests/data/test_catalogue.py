@@ -295,7 +295,7 @@ def test_damaged_split_files(change, message, tmp_path):
 @pytest.mark.parametrize("content", [b"", b"[]", b"{", b"\xff\xfe\x00", b"[" * 100_000])
 def test_split_files_that_are_none(content, tmp_path):
     (tmp_path / "split.json").write_bytes(content)
-    with pytest.raises(ValueError, match="is not JSON|is not a table|is not UTF-8") as error:
+    with pytest.raises(ValueError, match="as a table|is not a table|is not UTF-8") as error:
         read_list(tmp_path / "split.json")
     assert len(str(error.value).splitlines()) == 1
 
@@ -339,10 +339,10 @@ def test_damaged_official_splits(name, file, content, message, tmp_path):
 @pytest.mark.parametrize(
     "arguments, message",
     [
-        (dict(source="caltech101"), "no caltech-101/101_ObjectCategories in the root folder None"),
+        (dict(source="caltech101"), "no caltech101 in the root folder None"),
         (dict(source="caltech101", root="ROOT"), "`sotglp data get caltech101"),
         (dict(source="caltech", root="ROOT"), "did you mean 'caltech101'"),
-        (dict(source="pocket", names={"a": "b"}), "names are for photos of your own"),
+        (dict(source="pocket", names={"a": "b"}), "class names have none for"),
         (dict(source="eurosat", root="MADE", names={"a": "b"}), "names are for photos of your own"),
     ],
 )
