@@ -145,10 +145,10 @@ def check(row: Dataset, folder: Path, *, full: bool = False) -> Check:
         return Check(row.name, str(folder), "", 0, [], [str(error)])
     wrong = []
     classes = len(split.keys) if row.classes else 0
-    parts = [images.items for images in split.parts.values()]
+    counts = [*map(len, split.parts.values())]
+    paths = [path for images in split.parts.values() for path in images.items]
     if classes != row.classes:
         wrong.append(f"{row.classes} classes are expected")
-    counts, paths = [*map(len, parts)], sum(parts, [])
     if counts != row.counts:
         wrong.append(f"{' / '.join(f'{n:,}' for n in row.counts)} images are expected")
     bad = defaultdict(list)

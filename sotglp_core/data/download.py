@@ -32,8 +32,8 @@ def get(row: Dataset, root: Path) -> Path:
     folder.mkdir(parents=True, exist_ok=True)
     with FileLock(folder / ".download.lock"):
         for archive in row.archives:
-            path = folder / archive.url.rpartition("/")[2]
-            if path.exists() or Path(f"{path}.part").exists() or row.find(root) is None:
+            path = folder / Path(archive.url).name
+            if path.exists() or Path(f"{path}.part").exists() or not row.find(root):
                 fetch(archive.url, path, digest=archive.md5)
                 target = root if archive.top else folder
                 unpack(path, target, verified=archive.md5 is not None)

@@ -83,8 +83,12 @@ class Features:
         return replace(self, image=image, patches=patches, labels=self.labels[rows])
 
     def to(self, device: torch.device) -> Features:
-        image, patches, labels = (x.to(device) for x in (self.image, self.patches, self.labels))
-        return replace(self, image=image, patches=patches, labels=labels)
+        return replace(
+            self,
+            image=self.image.to(device),
+            patches=self.patches.to(device),
+            labels=self.labels.to(device),
+        )
 
 
 def pixel_batches(

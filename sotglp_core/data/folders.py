@@ -53,23 +53,18 @@ def chosen_keys(wanted: Sequence[str], source: Source) -> list[str]:
 
     :param wanted: or one word alone: "base" for the first half of the classes (of an odd number,
         one more), "new" for the others, as in CoCoOp.
-    :raises ValueError: on a class that is not there, or is given twice.
+    :raises ValueError: on a class that is not there.
     """
     keys, names = source.keys, source.names
     half = (len(keys) + 1) // 2
     if list(wanted) in (["base"], ["new"]):
         return keys[:half] if wanted[0] == "base" else keys[half:]
     found = {same(word): key for key in keys for word in (names.get(key, key), key)}
-    chosen: list[str] = []
     for name in wanted:
-        key = found.get(same(name))
-        if key is None:
+        if same(name) not in found:
             near = did_you_mean(name, keys) or f"; it has {_some(keys)} ..."
             raise ValueError(f"{source.said} has no class {name!r}{near}")
-        if key in chosen:
-            raise ValueError(f"the classes {', '.join(wanted)} name one twice; name each once")
-        chosen.append(key)
-    return chosen
+    return [found[same(name)] for name in wanted]
 
 
 def part_of(name: str) -> str:

@@ -81,11 +81,10 @@ class FolderImages(Images):
     def paths(self) -> list[Path]:
         return self.items
 
-    def __getitem__(self, i: int) -> Image.Image:
-        return read_image(self.paths[i])
-
-    def draft(self, i: int, side: int) -> Image.Image:
+    def draft(self, i: int, side: int | None = None) -> Image.Image:
         return read_image(self.paths[i], side=side)
+
+    __getitem__ = draft
 
     def fingerprint(self) -> str:
         """A digest of the files' content; a file is read again only after it has changed.
@@ -107,8 +106,11 @@ class Held(NamedTuple):
 
     def pair(self) -> tuple:
         """The image and its label; -1: it has none."""
-        item = self.dataset[self.i]
-        return tuple(item[:2]) if isinstance(item, tuple | list) else (item, -1)
+        match self.dataset[self.i]:
+            case [image, label, *_]:
+                return image, label
+            case image:
+                return image, -1
 
 
 class HeldImages(Images):

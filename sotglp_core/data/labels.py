@@ -110,11 +110,12 @@ def _community(content: dict, base: Path, said: str) -> Source:
     entries, labels = [], set()
     for part in PARTS:
         for entry in content[part]:
-            if not (isinstance(entry, list) and [type(e) for e in entry] == [str, int, str]):
-                raise ValueError(f"{said}: {entry!r:.80} is not [path, label, class name]")
-            path, label, name = entry
-            entries.append((path, name, part))
-            labels.add((label, composed(name)))
+            match entry:
+                case [str(path), int(label), str(name)]:
+                    entries.append((path, name, part))
+                    labels.add((label, composed(name)))
+                case _:
+                    raise ValueError(f"{said}: {entry!r:.80} is not [path, label, class name]")
     names = {name: plain_words(name) for _, name in sorted(labels)}
     if sorted(labels) != list(enumerate(names)):
         raise ValueError(
@@ -127,13 +128,12 @@ def _columns(content: Any, said: str, *kinds: str) -> list[list[str]]:
     """The columns of a table; an object has the first kind for keys, the second for values."""
     if isinstance(content, dict):
         content = [dict(zip(kinds, item)) for item in content.items()]
-    if not (
-        isinstance(content, list)
-        and content
-        and all(isinstance(row, dict) and None not in row for row in content)
-    ):
+    try:
+        rows = [{head.strip().lower(): value for head, value in row.items()} for row in content]
+    except (AttributeError, TypeError):  # it holds other things than rows, or columns without head
+        rows = []
+    if not rows:
         raise ValueError(f"{said} is not a table: each row needs as many columns as the header")
-    rows = [{head.strip().lower(): value for head, value in row.items()} for row in content]
     return [_column(rows, kind, said) for kind in kinds]
 
 

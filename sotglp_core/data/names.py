@@ -44,8 +44,11 @@ def class_names(keys: Sequence[str], names: Mapping[str, str] = {}) -> tuple[str
         name = " ".join(composed(names[key]).split()) if names else plain_words(key)
         if not name or not all(c.isprintable() or c in JOINERS for c in name):
             raise ValueError(f"the class {key!r} has no name that can be written in a prompt")
-        other = found.setdefault(same(name), key)
-        if other != key:
-            raise ValueError(f"{other!r} and {key!r} have the same class name {name!r}")
+        if same(name) in found:
+            raise ValueError(
+                f"{found[same(name)]!r} and {key!r} have the same class name {name!r}; give each "
+                "class once, and a name of its own"
+            )
+        found[same(name)] = key
         tidy.append(name)
     return tuple(tidy)

@@ -81,7 +81,7 @@ def load_task(
     :param ood_exclude: sub-folders of the OOD folders to leave out.
     :param shifts: more test sets, each a source as in :func:`load_test_task`; for "pocket" also
         names of its domain shifts.
-    :param names: class folder (or label) -> class name, or a file of that, for one's own photos.
+    :param names: class folder (or label) -> class name, or a file of that.
     :param allow_fewer: take what there is of a class with fewer images than shots.
     :param skip_corrupt: leave out files that can't be read instead of stopping at the first.
     :raises ValueError: saying which folder, class or file is wrong and how to mend it.
@@ -158,7 +158,7 @@ class _Reader:
     ) -> Source:
         """What a source holds.
 
-        :param names: for one that has none.
+        :param names: instead of its own.
         :param classes: what images in memory are of.
         """
         if str(source) == "pocket":
@@ -175,8 +175,6 @@ class _Reader:
                 found = read_list(place) if os.path.isfile(place) else read_folder(place)
         if names is None:
             return found
-        if found.names:
-            raise ValueError("names are for photos of your own; this task has its own names")
         given = names if isinstance(names, Mapping) else read_names(Path(names))
         return found._replace(names={composed(key): name for key, name in given.items()})
 

@@ -223,7 +223,7 @@ def test_a_split_of_some_classes(tmp_path):
     for classes, message in (
         (["bat", "face"], "no class 'bat'"),
         (["face"], "at least 2"),
-        (["face", "Face"], "name each once"),
+        (["face", "Face"], "give each class once"),
     ):
         with pytest.raises(ValueError, match=message):
             load_task("caltech101", root=tmp_path, classes=classes)
@@ -247,7 +247,7 @@ def test_a_split_of_some_classes(tmp_path):
             lambda s: s["train"].append(["x.jpg", "0", "face"]),
             r"is not \[path, label, class name\]",
         ),
-        (lambda s: s["train"].append(["x.jpg", True, "face"]), r"'x.jpg', True, 'face'\] is not"),
+        (lambda s: s["train"].append(["x.jpg", 0.5, "face"]), r"'x.jpg', 0.5, 'face'\] is not"),
         (lambda s: s["train"].append({"x.jpg": 0}), r"\{'x.jpg': 0\} is not"),
         (
             lambda s: s["test"].append(["Faces/1.jpg", 0, "face"]),
@@ -343,7 +343,7 @@ def test_damaged_official_splits(name, file, content, message, tmp_path):
         (dict(source="caltech101", root="ROOT"), "`sotglp data get caltech101"),
         (dict(source="caltech", root="ROOT"), "did you mean 'caltech101'"),
         (dict(source="pocket", names={"a": "b"}), "class names have none for"),
-        (dict(source="eurosat", root="MADE", names={"a": "b"}), "names are for photos of your own"),
+        (dict(source="eurosat", root="MADE", names={"a": "b"}), "class names have none for"),
     ],
 )
 def test_datasets_that_are_not_there(arguments, message, tmp_path):

@@ -29,8 +29,8 @@ MD5, SHA256 = hashlib.md5(CONTENT).hexdigest(), hashlib.sha256(CONTENT).hexdiges
 
 @pytest.fixture
 def server():
-    """A web server whose ``files`` a test fills; it notes the requests, and can break off, ignore
-    ranges.
+    """A web server whose ``files`` a test fills; it notes the requests, and can break off or
+    ignore ranges.
     """
 
     class Handler(BaseHTTPRequestHandler):
