@@ -213,30 +213,25 @@ def encode(
 
     rows = None
     if cache and len(images):
-        path = cache_folder() / _entry_name(backbone, images, views, dense)
-        rows = _cached(path, row, len(images) * len(views), batches)
+        depends_on = (
+            "v4",
+            torch.__version__,
+            backbone.fingerprint,
+            str(backbone.dtype),
+            backbone.model.visual.preprocess_cfg,
+            dense,
+            images.fingerprint(),
+            views,
+        )
+        digest = hashlib.sha256(repr(depends_on).encode()).hexdigest()[:32]
+        name = re.sub(r"[^\w.-]", "_", f"{backbone.name}-{digest}.npy")
+        rows = _cached(cache_folder() / name, row, len(images) * len(views), batches)
     if rows is None:
         rows = np.concatenate([np.empty(0, row), *batches()])
     with warnings.catch_warnings(action="ignore"):  # torch's, on arrays that can't be written to
         patches = torch.from_numpy(rows["patches"])
     image, labels = torch.tensor(rows["image"]), torch.tensor(images.labels)
     return Features(image, patches, labels, backbone.grid, dense)
-
-
-def _entry_name(backbone: Backbone, images: Images, views: Sequence[View], dense: str) -> str:
-    """The name of the backbone, and a digest of all that the features depend on."""
-    depends_on = (
-        "v4",
-        torch.__version__,
-        backbone.fingerprint,
-        str(backbone.dtype),
-        backbone.model.visual.preprocess_cfg,
-        dense,
-        images.fingerprint(),
-        views,
-    )
-    digest = hashlib.sha256(repr(depends_on).encode()).hexdigest()[:32]
-    return re.sub(r"[^\w.-]", "_", f"{backbone.name}-{digest}.npy")
 
 
 class Entry(NamedTuple):

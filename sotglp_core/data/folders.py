@@ -131,8 +131,8 @@ def walk(folder: Path) -> Iterator[Path]:
             folders.clear()
             continue
         seen.add(real)
-        folders[:] = [name for name in folders if not _hidden(name)]
-        yield from (Path(place, name) for name in files if not _hidden(name))
+        folders[:] = _visible(folders)
+        yield from (Path(place, name) for name in _visible(files))
 
 
 def _class_photos(base: Path, images: list[Path], part: str) -> dict[Path, str]:
@@ -166,15 +166,15 @@ def _class_photos(base: Path, images: list[Path], part: str) -> dict[Path, str]:
 
 def _subfolders(root: Path) -> list[str]:
     _, folders, _ = next(os.walk(root, onerror=_unlisted))
-    return sorted(name for name in folders if not _hidden(name))
+    return sorted(_visible(folders))
 
 
 def _some(names: Iterable[str]) -> str:
     return ", ".join(printable(name) for name in sorted(names)[:4])
 
 
-def _hidden(name: str) -> bool:
-    return name.startswith(".") or name in LITTER
+def _visible(names: list[str]) -> list[str]:
+    return [name for name in names if not name.startswith(".") and name not in LITTER]
 
 
 def _unlisted(error: OSError) -> NoReturn:

@@ -217,11 +217,11 @@ def _opened(path: str | Path, size: int) -> Image.Image:
     if content.startswith(b"\xff\xd8") and content.count(b"\xff\xda") > MAX_SCANS:
         raise ValueError(f"it is a JPEG of more than {MAX_SCANS} scans")
     image = Image.open(io.BytesIO(content), formats=FORMATS)
-    pixels = f"{image.width} x {image.height} pixels"
-    if image.width * image.height > MAX_PIXELS:
-        raise ValueError(f"{pixels} are too many")
+    width, height = image.size
+    if width * height > MAX_PIXELS:
+        raise ValueError(f"{width} x {height} pixels are too many")
     if max(image.size) > MAX_RATIO * min(image.size):
-        raise ValueError(f"{pixels} are too narrow a strip")
+        raise ValueError(f"{width} x {height} pixels are too narrow a strip")
     return image
 
 
