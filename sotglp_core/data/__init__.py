@@ -2,6 +2,5 @@
 
 from . import download
 from .images import FolderImages, Images, read_image
-from .sampling import few_shot
 
-__all__ = ["FolderImages", "Images", "download", "few_shot", "read_image"]
+__all__ = ["FolderImages", "Images", "download", "read_image"]

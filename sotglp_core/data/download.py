@@ -5,7 +5,6 @@ import shutil
 import tarfile
 import urllib.error
 import urllib.request
-import zipfile
 from http.client import HTTPException
 from pathlib import Path
 from typing import Any
@@ -13,18 +12,15 @@ from typing import Any
 from filelock import FileLock
 
 from ..messages import progress_bar
-from ..storage import WriteError
 from .catalogue import Dataset, read_split
 
 SPLITS = (
     "https://raw.githubusercontent.com/MarcLafon/gallop/f75999e1601cc66e44bc6ff6faa8612021055ff3"
     "/gallop/datasets/files"
 )  # CoOp's split files
-BLOCK = 1 << 20
-TIMEOUT = 60  # seconds without a byte
 
 
-def get(row: Dataset, root: str | Path, *, progress: bool = True) -> Path:
+def get(row: Dataset, root: Path) -> Path:
     """Download what there are links for: a dataset's archives, which are unpacked, and its split.
 
     What is there already is left alone.
@@ -32,28 +28,28 @@ def get(row: Dataset, root: str | Path, *, progress: bool = True) -> Path:
     :return: the dataset's folder.
     :raises ValueError: as :func:`fetch` and :func:`unpack`; on another split than expected.
     """
-    folder = row.find(root) or Path(root) / row.folder
+    folder = row.find(root) or root / row.folder
     folder.mkdir(parents=True, exist_ok=True)
     with FileLock(folder / ".download.lock"):
         for archive in row.archives:
-            path = folder / archive.url.rpartition("/")[2]
-            if path.exists() or _part(path).exists() or row.find(root) is None:
-                fetch(archive.url, path, digest=archive.md5, progress=progress)
-                target = Path(root) if archive.top else folder
+            path = folder / Path(archive.url).name
+            if path.exists() or Path(f"{path}.part").exists() or not row.find(root):
+                fetch(archive.url, path, digest=archive.md5)
+                target = root if archive.top else folder
                 unpack(path, target, verified=archive.md5 is not None)
                 if archive.inner:
                     unpack(target / archive.inner, folder, verified=True)
         folder = row.find(root) or folder
         split = folder / row.split
         if not split.exists():
-            fetch(f"{SPLITS}/{row.split}", split, digest=row.split_sha256, progress=progress)
+            fetch(f"{SPLITS}/{row.split}", split, digest=row.split_sha256)
             if [*map(len, read_split(row, folder).parts.values())] != row.counts:
                 split.unlink()
                 raise ValueError(f"{row.split} is not the split that was expected; it is removed")
     return folder
 
 
-def fetch(url: str, path: str | Path, *, digest: str | None = None, progress: bool = True) -> Path:
+def fetch(url: str, path: Path, *, digest: str | None = None) -> Path:
     """The file behind a link, whole and verified.
 
     What has arrived is kept in ``path``.part; the next call asks for the rest.
@@ -63,25 +59,20 @@ def fetch(url: str, path: str | Path, *, digest: str | None = None, progress: bo
     :raises ValueError: if the server can't be reached, stops early (the part is kept), or sends
         another file (which is removed).
     """
-    path = Path(path)
-    part = _part(path)
-    if not url.startswith(("http://", "https://")):
-        raise ValueError(f"{url} is not a link of the web; give one that begins with https://")
+    part = Path(f"{path}.part")
     if not path.is_file():
-        path.parent.mkdir(parents=True, exist_ok=True)
         try:
-            _download(url, part, progress)
+            _download(url, part)
         except (OSError, HTTPException) as error:
-            kept = part.stat().st_size if part.is_file() else 0
             raise ValueError(
-                f"{url} could not be downloaded ({str(error)[:120]}); {kept} bytes are kept, "
+                f"{url} could not be downloaded ({str(error)[:120]}); what has arrived is kept, "
                 "run it again for the rest"
             ) from None
         part.replace(path)
     if digest:
         with open(path, "rb") as file:
             found = hashlib.file_digest(file, "md5" if len(digest) == 32 else "sha256").hexdigest()
-        if found != digest.lower():
+        if found != digest:
             path.unlink()
             raise ValueError(
                 f"{url} is not the file that was expected: its digest is {found}, not {digest}; it "
@@ -97,58 +88,46 @@ def unpack(archive: Path, target: Path, *, verified: bool = False) -> None:
     came with Python 3.11.4.
 
     :param verified: the archive is known to be whole; others are removed if they turn out damaged.
-    :raises ValueError: on a damaged archive, one with names that lead out, or an unverified tar
-        before Python 3.11.4.
-    :raises WriteError: if there is no room or no permission.
+    :raises ValueError: on a damaged archive, one with names that lead out, an unverified tar before
+        Python 3.11.4, or if there is no room or no permission.
     """
-    options: dict[str, Any] = {} if archive.suffix == ".zip" else {"filter": "data"}
-    if options and not hasattr(tarfile, "data_filter"):
-        if not verified:
+    options: dict[str, Any] = {}
+    if archive.suffix != ".zip":
+        if hasattr(tarfile, "data_filter"):
+            options = {"filter": "data"}
+        elif not verified:
             raise ValueError(
                 f"{archive} came without a digest, and this Python can't unpack it safely; use "
                 "Python 3.11.4 or newer, or unpack it by hand and remove it"
             )
-        options = {}
     try:
         shutil.unpack_archive(archive, target, **options)
-    except (OSError, EOFError, tarfile.TarError, zipfile.BadZipFile) as error:
-        full = getattr(error, "errno", None)
-        if not (verified or full):
+    except Exception as error:  # what damaged archives raise has no common type
+        if not (verified or getattr(error, "errno", None)):
             archive.unlink()
-        kind = WriteError if full else ValueError
-        raise kind(f"{archive} can't be unpacked: {str(error)[:150]}") from None
+        raise ValueError(f"{archive} can't be unpacked: {str(error)[:150]}") from None
     archive.unlink()
 
 
-def _part(path: Path) -> Path:
-    return path.with_name(f"{path.name}.part")
-
-
-def _download(url: str, part: Path, progress: bool) -> None:
+def _download(url: str, part: Path) -> None:
     have = part.stat().st_size if part.is_file() else 0
     headers = {"User-Agent": "sotglp", "Range": f"bytes={have}-"}
+    request = urllib.request.Request(url, headers=headers)
     try:
-        request = urllib.request.Request(url, headers=headers)
-        answer = urllib.request.urlopen(request, timeout=TIMEOUT)
+        answer = urllib.request.urlopen(request, timeout=60)  # seconds without a byte
     except urllib.error.HTTPError as error:
-        if error.code != 416 or not have:
-            raise
-        if not error.headers.get("Content-Range", "").endswith(f"/{have}"):
-            part.unlink()  # it is no beginning of the file
-            _download(url, part, progress)
-        return
+        if error.code == 416 and have:
+            return  # nothing is missing; whether it is too much, the digest tells
+        raise
     with answer, open(part, "ab") as file:
-        if answer.status != 206:
+        if answer.status != 206:  # the server begins anew
             have = file.truncate(0)
-        elif not answer.headers.get("Content-Range", "").startswith(f"bytes {have}-"):
-            raise OSError("the server sent another range than it was asked for")
-        length = answer.headers.get("Content-Length", "")
-        total = have + int(length) if length.isdigit() else None
+        total = answer.length and have + answer.length  # None: not known
         with progress_bar(
-            total=total, initial=have, desc=part.stem, unit="B", unit_scale=True, show=progress
+            total=total, initial=have, desc=part.stem, unit="B", unit_scale=True
         ) as bar:
-            while block := answer.read(BLOCK):
+            while block := answer.read(1 << 20):
                 file.write(block)
                 bar.update(len(block))
-    if total not in (None, part.stat().st_size):
-        raise OSError(f"it stopped after {part.stat().st_size} of {total} bytes")
+        if answer.length:
+            raise OSError(f"it stopped {answer.length} bytes before its end")

@@ -6,7 +6,7 @@ import hashlib
 import zlib
 from collections.abc import Sequence
 from functools import cache
-from importlib.resources import files
+from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
@@ -17,7 +17,6 @@ from ..pocket.world import Picture, draw, part_grid
 from .images import Images
 
 POOL, VAL, TEST, OOD = 64, 16, 50, 500  # images of each class, and of each OOD set
-DRAWING = (".py", ".json", ".csv")  # files of the pocket world that its images depend on
 OOD_KINDS = {"creatures": "creature", "scenes": "scene", "objects": "object", "textures": "texture"}
 
 
@@ -30,7 +29,8 @@ class Spec(NamedTuple):
     seed: tuple[int, int, int]  # set, class, number
 
     def __str__(self) -> str:
-        return "-".join(map(str, (self.kind, self.shift or "plain", *self.seed)))
+        split, label, number = self.seed
+        return f"{self.kind}-{self.shift or 'plain'}-{split}-{label}-{number}"
 
 
 class PocketImages(Images):
@@ -65,36 +65,34 @@ def species_images(
     :param shift: one of world.SHIFTS; the same birds and poses as without it.
     :raises ValueError: on a species that the field guide does not have.
     """
+    species = list(SPECIES)
     for name in names:
-        if name not in SPECIES:
-            raise ValueError(f"there is no species {name!r}; there are {', '.join(SPECIES)}")
-    places = {name: place for place, name in enumerate(SPECIES)}
-    specs = [_bird(name, shift, split, places[name], i) for name in names for i in range(per_class)]
+        if name not in species:
+            raise ValueError(f"there is no species {name!r}; there are {', '.join(species)}")
+    places = map(species.index, names)
+    specs = [_spec(split, species, k, i, shift) for k in places for i in range(per_class)]
     return PocketImages(specs, np.repeat(range(len(names)), per_class))
 
 
 def ood_images(name: str, number: int) -> PocketImages:
     """An OOD set: "unseen" species, "creatures", "scenes", "objects" or "textures"."""
-    if name == "unseen":
-        kinds = [(i, i % len(UNSEEN)) for i in range(number)]
-        specs = [_bird(list(UNSEEN)[kind], None, name, kind, i) for i, kind in kinds]
-    else:
-        specs = [Spec(OOD_KINDS[name], None, None, _seed(name, 0, i)) for i in range(number)]
+    kinds = list(UNSEEN) if name == "unseen" else [OOD_KINDS[name]]
+    specs = [_spec(name, kinds, i % len(kinds), i) for i in range(number)]
     return PocketImages(specs, [-1] * number)
 
 
-def _bird(name: str, shift: str | None, split: str, place: int, i: int) -> Spec:
-    seed = _seed(split, place, i)
-    return Spec("bird", individual(name, np.random.default_rng([*seed, 1])), shift, seed)
-
-
-def _seed(split: str, place: int, i: int) -> tuple[int, int, int]:
-    return zlib.crc32(split.encode()), place, i
+def _spec(split: str, kinds: Sequence[str], k: int, i: int, shift: str | None = None) -> Spec:
+    """Image i of the k-th species or kind."""
+    seed = zlib.crc32(split.encode()), k, i
+    if kinds[k] in OOD_KINDS.values():
+        return Spec(kinds[k], None, None, seed)
+    return Spec("bird", individual(kinds[k], np.random.default_rng([*seed, 1])), shift, seed)
 
 
 @cache
 def _drawing() -> str:
     """A digest of the code and data that draw."""
-    sources = [p for p in (files("sotglp_core") / "pocket").iterdir() if p.name.endswith(DRAWING)]
-    drawing = sorted((p.name, p.read_bytes()) for p in sources if p.name != "pretrain.py")
-    return hashlib.sha256(b"".join(content for _, content in drawing)).hexdigest()
+    folder = Path(__file__).parents[1] / "pocket"
+    drawing = (".py", ".json", ".csv")
+    sources = sorted(p for p in folder.iterdir() if p.suffix in drawing and p.stem != "pretrain")
+    return hashlib.sha256(b"".join(path.read_bytes() for path in sources)).hexdigest()

@@ -27,8 +27,7 @@ from .images import Images, held_images, random_view
 
 ENTRY = re.compile(r"\.?(?P<backbone>[\w.-]+)-[0-9a-f]{32}\.npy(?P<unfinished>\..+\.tmp)?")
 AHEAD = 2  # batches that are being made while the caller uses one
-DAY = 86_400
-BEING_WRITTEN = 600  # seconds for which an unfinished file may be waiting for its next batch
+HOUR = 3600  # seconds; an unfinished file that is older waits for no next batch
 View = tuple[int, int] | None  # the plain image, or the seed of a random view of it
 
 
@@ -79,13 +78,17 @@ class Features:
 
     def subset(self, indices: Sequence[int]) -> Features:
         """The images of these indices, in their order, with all their views."""
-        rows = torch.as_tensor(list(indices), dtype=torch.int64)
+        rows = list(indices)
         image, patches = (x[rows].flatten(0, 1) for x in self.by_image())
         return replace(self, image=image, patches=patches, labels=self.labels[rows])
 
     def to(self, device: torch.device) -> Features:
-        image, patches, labels = (x.to(device) for x in (self.image, self.patches, self.labels))
-        return replace(self, image=image, patches=patches, labels=labels)
+        return replace(
+            self,
+            image=self.image.to(device),
+            patches=self.patches.to(device),
+            labels=self.labels.to(device),
+        )
 
 
 def pixel_batches(
@@ -109,8 +112,8 @@ def pixel_batches(
     """
     height, width = backbone.model.visual.image_size
     side = max(height, width)
-    detail = side if tuple(views) == (None,) else 4 * side  # a crop may show little of the image
     pinned = backbone.device.type == "cuda"
+    detail = side if views == (None,) else 4 * side  # a crop may show little of the image
 
     def prepare(index: int, pixels: Tensor) -> str:
         """Fills (views, 3, H, W) pixels; says why where that is not possible."""
@@ -123,24 +126,22 @@ def pixel_batches(
             seen.copy_(backbone.preprocess(crop))
         return ""
 
-    def begin(indices: list[int]) -> tuple[list[int], Tensor, Iterator[str]]:
+    def begin(indices: list[int]) -> tuple:
         pixels = torch.empty(len(indices), len(views), 3, height, width, pin_memory=pinned)
         return indices, pixels, threads.map(prepare, indices, pixels)
 
     with ThreadPoolExecutor(os.cpu_count()) as threads:
         for indices, pixels, said in _ahead(begin(batch.tolist()) for batch in batches):
-            good = []
-            for row, error in enumerate(said):
-                if not error:
-                    good.append(row)
-                elif on_unreadable is None:
+            errors = list(said)
+            for error in filter(None, errors):
+                if on_unreadable is None:
                     raise ValueError(error)
-                else:
-                    on_unreadable(error)
-            if good:
-                pixels = pixels if len(good) == len(pixels) else pixels[good]
-                pixels = pixels.to(backbone.device, non_blocking=True).flatten(0, 1)
-                yield [indices[row] for row in good], pixels
+                on_unreadable(error)
+            if any(errors):
+                good = [row for row, error in enumerate(errors) if not error]
+                indices, pixels = [indices[row] for row in good], pixels[good]
+            if indices:
+                yield indices, pixels.to(backbone.device, non_blocking=True).flatten(0, 1)
 
 
 def _ahead(batches: Iterable) -> Iterator:
@@ -194,49 +195,43 @@ def encode(
     views = (None, *((seed, number) for number in range(1, crops + 1)))
     shape = (math.prod(backbone.grid), backbone.patch_width)
     row = np.dtype([("image", "<f4", (backbone.joint_width,)), ("patches", "<f2", shape)])
-    number = len(images) * len(views)
 
     def batches() -> Iterator[np.ndarray]:
         chunks = torch.arange(len(images)).split(max(1, batch_size // len(views)))
         stream = pixel_batches(backbone, images, chunks, views=views)
-        show = progress and len(images) >= 64
-        with progress_bar(total=len(images), desc=description, unit="image", show=show) as bar:
+        with progress_bar(
+            total=len(images), desc=description, unit="image", show=progress, delay=1
+        ) as bar:
             for indices, pixels in stream:
                 with torch.no_grad():
                     seen = backbone.encode_image(pixels, dense=dense)
                 batch = np.empty(len(pixels), row)
-                batch["image"] = seen.image.float().cpu().numpy()
-                batch["patches"] = seen.patches.half().cpu().numpy()
+                batch["image"] = seen.image.float().cpu()
+                batch["patches"] = seen.patches.half().cpu()
                 yield batch
                 bar.update(len(indices))
 
     rows = None
-    if cache and number:
-        key = _key(backbone, images, views, dense)
-        rows = _cached(cache_folder() / f"{key}.npy", row, number, batches)
+    if cache and len(images):
+        depends_on = (
+            "v4",
+            torch.__version__,
+            backbone.fingerprint,
+            str(backbone.dtype),
+            backbone.model.visual.preprocess_cfg,
+            dense,
+            images.fingerprint(),
+            views,
+        )
+        digest = hashlib.sha256(repr(depends_on).encode()).hexdigest()[:32]
+        name = re.sub(r"[^\w.-]", "_", f"{backbone.name}-{digest}.npy")
+        rows = _cached(cache_folder() / name, row, len(images) * len(views), batches)
     if rows is None:
         rows = np.concatenate([np.empty(0, row), *batches()])
     with warnings.catch_warnings(action="ignore"):  # torch's, on arrays that can't be written to
-        patches = torch.from_numpy(np.asarray(rows["patches"]))
-    image = torch.from_numpy(np.array(rows["image"]))
-    labels = torch.from_numpy(images.labels.copy())
+        patches = torch.from_numpy(rows["patches"])
+    image, labels = torch.tensor(rows["image"]), torch.tensor(images.labels)
     return Features(image, patches, labels, backbone.grid, dense)
-
-
-def _key(backbone: Backbone, images: Images, views: Sequence[View], dense: str) -> str:
-    """The name of the backbone, and a digest of all that the features depend on."""
-    depends_on = (
-        "v4",
-        torch.__version__,
-        backbone.fingerprint,
-        str(backbone.dtype),
-        backbone.model.visual.preprocess_cfg,
-        dense,
-        images.fingerprint(),
-        views,
-    )
-    digest = hashlib.sha256(repr(depends_on).encode()).hexdigest()[:32]
-    return re.sub(r"[^\w.-]", "_", backbone.name) + f"-{digest}"
 
 
 class Entry(NamedTuple):
@@ -252,11 +247,11 @@ class Entry(NamedTuple):
 def cache_folder() -> Path:
     """Where features are kept: $SOTGLP_CACHE, or sotglp in the user's cache folder."""
     base = os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache"
-    return Path(os.environ.get("SOTGLP_CACHE") or Path(base) / "sotglp")
+    return Path(os.environ.get("SOTGLP_CACHE") or Path(base, "sotglp"))
 
 
 def _cached(
-    path: Path, row: np.dtype, number: int, batches: Callable[[], Iterator[np.ndarray]]
+    path: Path, row: np.dtype, number: int, batches: Callable[[], Iterator]
 ) -> np.ndarray | None:
     """The rows of an entry, mapped into memory; where it is absent or damaged, it is made.
 
@@ -265,7 +260,7 @@ def _cached(
     """
     with suppress(ValueError):
         return map_rows(path, row, number)
-    clear_cache(older_than=1, unfinished=True)
+    clear_cache(older_than=math.inf)
     try:
         save_rows(path, row, number, batches())
         return map_rows(path, row, number)
@@ -280,33 +275,27 @@ def cache_entries() -> list[Entry]:
     entries = []
     for path in cache_folder().glob("*"):
         match = ENTRY.fullmatch(path.name)
+        if not match:
+            continue
+        name, images = "unfinished" if match["unfinished"] else match["backbone"], None
+        with suppress(Exception):  # a damaged header fails in many ways
+            images = len(np.load(path, mmap_mode="r"))
         with suppress(OSError):  # another process has just removed it
-            if match:
-                status = path.stat()
-                name = "unfinished" if match["unfinished"] else match["backbone"]
-                entry = Entry(path, name, _length(path), status.st_size, status.st_mtime)
-                entries.append(entry)
+            status = path.stat()
+            entries.append(Entry(path, name, images, status.st_size, status.st_mtime))
     return sorted(entries, key=lambda entry: -entry.modified)
 
 
-def clear_cache(*, older_than: float = 0, unfinished: bool = False) -> tuple[int, int]:
-    """Remove entries older than so many days, but no unfinished one that is being written.
+def clear_cache(*, older_than: float = 0) -> tuple[int, int]:
+    """Remove entries older than so many days, and what killed runs left unfinished.
 
-    :param unfinished: remove unfinished entries alone.
     :return: how many files, and how many bytes they held.
     """
     freed = []
     for entry in cache_entries():
-        partial = entry.backbone == "unfinished"
-        oldest = max(older_than * DAY, BEING_WRITTEN if partial else 0)
-        if time.time() - entry.modified >= oldest and (partial or not unfinished):
+        oldest = HOUR if entry.backbone == "unfinished" else older_than * 24 * HOUR
+        if time.time() - entry.modified >= oldest:
             with suppress(OSError):  # another process was faster, or it is another user's
                 entry.path.unlink()
                 freed.append(entry.bytes)
     return len(freed), sum(freed)
-
-
-def _length(path: Path) -> int | None:
-    with suppress(Exception):  # a damaged header fails in many ways
-        return len(np.load(path, mmap_mode="r"))
-    return None

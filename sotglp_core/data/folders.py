@@ -2,7 +2,7 @@
 
 import os
 import re
-from collections import Counter
+from collections import defaultdict
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import NamedTuple, NoReturn
@@ -11,11 +11,11 @@ from ..messages import did_you_mean, note, printable
 from .images import SUFFIXES, FolderImages, Images
 from .names import composed, same
 
-PARTS = {
-    "train": ("train", "training"),
-    "val": ("val", "valid", "validation", "dev"),
-    "test": ("test", "testing"),
-}
+PARTS = ("train", "val", "test")
+PART = re.compile(
+    "(?:(?P<train>train(?:ing)?)|(?P<val>val(?:id|idation)?|dev)|(?P<test>test(?:ing)?))"
+    "(?:set|split|data|images)?"
+)
 LITTER = {"@eaDir", "__MACOSX", "Thumbs.db", "desktop.ini", "#recycle", "$RECYCLE.BIN"}
 
 
@@ -25,22 +25,26 @@ class Source(NamedTuple):
     said: str  # where it was read, for messages
     keys: list[str]  # folders, labels or WordNet ids, in the order of the labels
     parts: Mapping[str, Images]  # of PARTS; or "" alone, where the source does not say
-    names: Mapping[str, str] | None = None  # key -> class name, if the source has any
+    names: Mapping[str, str] = {}  # key -> class name, if the source has any
     template: str | None = None  # its own prompt
 
 
 def source_of(
-    said: str, photos: Sequence[tuple[Path, str, str]], names: Mapping[str, str] | None = None
+    said: str, photos: Mapping[str, Mapping[Path, str]], names: Mapping[str, str] = {}
 ) -> Source:
-    """Image files, each with the key of its class and its part.
+    """Image files with the keys of their classes.
 
-    :param names: key -> class name, in the order of the labels; None: keys are sorted.
+    :param photos: part -> file -> key; "" alone, or some of PARTS.
+    :param names: key -> class name, in the order of the labels; without them, keys are sorted.
     """
-    keys = sorted({key for _, key, _ in photos}) if names is None else [*names]
-    label, parts = {key: i for i, key in enumerate(keys)}, {}
-    for part in PARTS if any(part for *_, part in photos) else [""]:
-        own = [(path, label[key]) for path, key, its in photos if its == part]
-        parts[part] = FolderImages([path for path, _ in own], [number for _, number in own])
+    if "" not in photos:
+        photos = {part: photos.get(part, {}) for part in PARTS}
+    keys = [*(names or sorted({key for own in photos.values() for key in own.values()}))]
+    label = {key: i for i, key in enumerate(keys)}
+    parts = {
+        part: FolderImages([*own], [label[key] for key in own.values()])
+        for part, own in photos.items()
+    }
     return Source(said, keys, parts, names)
 
 
@@ -49,22 +53,18 @@ def chosen_keys(wanted: Sequence[str], source: Source) -> list[str]:
 
     :param wanted: or one word alone: "base" for the first half of the classes (of an odd number,
         one more), "new" for the others, as in CoCoOp.
-    :raises ValueError: on a class that is not there, or is given twice.
+    :raises ValueError: on a class that is not there.
     """
-    keys, names = source.keys, source.names or {}
+    keys, names = source.keys, source.names
     half = (len(keys) + 1) // 2
     if list(wanted) in (["base"], ["new"]):
         return keys[:half] if wanted[0] == "base" else keys[half:]
-    found = {same(names.get(key, key)): key for key in keys}
-    found |= {same(key): key for key in keys}
+    found = {same(word): key for key in keys for word in (names.get(key, key), key)}
     for name in wanted:
         if same(name) not in found:
             near = did_you_mean(name, keys) or f"; it has {_some(keys)} ..."
             raise ValueError(f"{source.said} has no class {name!r}{near}")
-    chosen = [found[same(name)] for name in wanted]
-    if len({*chosen}) < len(chosen):
-        raise ValueError(f"the classes {', '.join(wanted)} name one twice; name each once")
-    return chosen
+    return [found[same(name)] for name in wanted]
 
 
 def part_of(name: str) -> str:
@@ -72,9 +72,8 @@ def part_of(name: str) -> str:
 
     It is empty for other words.
     """
-    word = re.sub(r"[^a-z]", "", name.lower())
-    word = re.sub(r"(set|split|data|images)$", "", word)
-    return next((part for part, synonyms in PARTS.items() if word in synonyms), "")
+    match = PART.fullmatch(re.sub("[^a-z]", "", name.lower()))
+    return (match and match.lastgroup) or ""
 
 
 def read_folder(root: Path) -> Source:
@@ -89,7 +88,7 @@ def read_folder(root: Path) -> Source:
     images = {name: list_images(root / name) for name in _subfolders(root)}
     filled = [name for name, found in images.items() if found]
     nested = [name for name in filled if any(path.parent.parent != root for path in images[name])]
-    if len(filled) == 1 and filled == nested:
+    if nested and filled == nested[:1]:
         return read_folder(root / nested[0])
     parts: dict[str, str] = {}
     for name in nested:
@@ -99,25 +98,28 @@ def read_folder(root: Path) -> Source:
                 f"{printable(root)} has {parts[part]}/ and {name}/, which both are {part} images; "
                 "keep one"
             )
-    photos = _class_photos(root, sum(images.values(), []), "") if not parts else []
-    for part, name in parts.items():
-        photos += _class_photos(root / name, images[name], part)
-    left_out = sorted({*walk(root)} - {path for path, *_ in photos})
+    photos = {part: _class_photos(root / name, images[name], part) for part, name in parts.items()}
+    if not photos:
+        photos = {"": _class_photos(root, sum(images.values(), []), "")}
+    left_out = sorted({*walk(root)}.difference(*photos.values()))
     if left_out:
-        kinds = Counter(path.suffix.lower() or "no suffix" for path in left_out).most_common(4)
-        counts = ", ".join(f"{kind} {number}" for kind, number in kinds)
-        note(f"{root}: left out are {len(left_out)} files ({counts}), such as {left_out[0]}")
+        note(f"{root}: left out are {len(left_out)} files, such as {left_out[0]}")
     return source_of(printable(root), photos)
 
 
-def list_images(folder: str | Path) -> list[Path]:
+def list_images(folder: Path) -> list[Path]:
     """The image files below a folder and what it links to, sorted.
 
     Left out are hidden files and folders, and what servers and systems leave behind.
 
     :raises ValueError: if a folder below can't be listed.
     """
-    return sorted(path for path in walk(Path(folder)) if path.suffix.lower() in SUFFIXES)
+    return sorted(path for path in walk(folder) if path.suffix.lower() in SUFFIXES)
+
+
+def by_subfolder(base: Path) -> dict[Path, str]:
+    """The image files below a folder, each with the first folder below ``base`` that it is in."""
+    return {path: path.relative_to(base).parts[0] for path in list_images(base)}
 
 
 def walk(folder: Path) -> Iterator[Path]:
@@ -129,29 +131,27 @@ def walk(folder: Path) -> Iterator[Path]:
             folders.clear()
             continue
         seen.add(real)
-        folders[:] = [name for name in folders if not _hidden(name)]
-        yield from (Path(place, name) for name in files if not _hidden(name))
+        folders[:] = _visible(folders)
+        yield from (Path(place, name) for name in _visible(files))
 
 
-def _class_photos(base: Path, images: list[Path], part: str) -> list[tuple[Path, str, str]]:
+def _class_photos(base: Path, images: list[Path], part: str) -> dict[Path, str]:
     """The images in the sub-folders of ``base``, each of which is a class.
 
     :raises ValueError: if they are no classes, or one is empty.
     """
-    tails = [path.relative_to(base).parts for path in images]
-    inside: dict[str, set[str]] = {tail[0]: set() for tail in tails if len(tail) > 1}
-    for tail in tails:
-        if len(tail) > 2:
-            inside[tail[0]].add(tail[1])
-    common = set.intersection(*inside.values()) if len(inside) > 1 else set()
-    if len(common) > 1 and all(folders == common for folders in inside.values()):
+    places = {path: path.relative_to(base).parent.parts for path in images}
+    inside: dict[str, set[str]] = defaultdict(set)  # class -> its sub-folders
+    for key, *below in filter(None, places.values()):
+        inside[key].update(below[:1])
+    common = set.intersection(*inside.values()) if inside else set()
+    if len(common) > 1:
         raise ValueError(
             f"{printable(base)}: {_some(inside)} all have the folders {_some(common)}, so it is "
             "not clear what the classes are; sort photos as CLASS/PHOTO, or train/CLASS/PHOTO"
         )
-    flat = {tail[0] for tail in tails if len(tail) == 2}
     for key, folders in inside.items():
-        if twice := folders & (inside.keys() - {key} | flat):
+        if twice := folders & inside.keys():
             raise ValueError(
                 f"{printable(base / key)} has a folder {min(twice)!r}, which is a class, too; "
                 "move it, or remove it if it is a copy"
@@ -161,20 +161,20 @@ def _class_photos(base: Path, images: list[Path], part: str) -> list[tuple[Path,
         raise ValueError(
             f"the class {min(empty)!r} has no images in {printable(base)}; add some or remove it"
         )
-    return [(p, composed(tail[0]), part) for p, tail in zip(images, tails) if len(tail) > 1]
+    return {path: composed(place[0]) for path, place in places.items() if place}
 
 
 def _subfolders(root: Path) -> list[str]:
     _, folders, _ = next(os.walk(root, onerror=_unlisted))
-    return sorted(name for name in folders if not _hidden(name))
+    return sorted(_visible(folders))
 
 
 def _some(names: Iterable[str]) -> str:
     return ", ".join(printable(name) for name in sorted(names)[:4])
 
 
-def _hidden(name: str) -> bool:
-    return name.startswith(".") or name in LITTER
+def _visible(names: list[str]) -> list[str]:
+    return [name for name in names if not name.startswith(".") and name not in LITTER]
 
 
 def _unlisted(error: OSError) -> NoReturn:

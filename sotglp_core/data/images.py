@@ -8,10 +8,9 @@ import os
 import stat
 import warnings
 from abc import ABC, abstractmethod
-from collections.abc import Mapping, Sequence
-from contextlib import suppress
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager, suppress
 from functools import cache
-from numbers import Integral
 from pathlib import Path
 from typing import Any, NamedTuple, Self
 
@@ -42,7 +41,7 @@ class Images(ABC):
     """
 
     def __init__(self, items: Sequence, labels: Sequence[int] | np.ndarray):
-        self.items, self.labels = list(items), np.asarray(labels, dtype=np.int64)
+        self.items, self.labels = list(items), np.asarray(labels, np.int64)
 
     def __len__(self) -> int:
         return len(self.labels)
@@ -70,8 +69,9 @@ class Images(ABC):
 
     def relabelled(self, label: Mapping[int, int]) -> Self:
         """The images whose labels are keys of ``label``, labelled by its values."""
-        chosen = [i for i, old in enumerate(self.labels) if old in label]
-        return type(self)([self.items[i] for i in chosen], [label[self.labels[i]] for i in chosen])
+        images = self.subset([i for i, old in enumerate(self.labels) if old in label])
+        images.labels = np.array([label[old] for old in images.labels], np.int64)
+        return images
 
 
 class FolderImages(Images):
@@ -81,11 +81,10 @@ class FolderImages(Images):
     def paths(self) -> list[Path]:
         return self.items
 
-    def __getitem__(self, i: int) -> Image.Image:
-        return read_image(self.paths[i])
-
-    def draft(self, i: int, side: int) -> Image.Image:
+    def draft(self, i: int, side: int | None = None) -> Image.Image:
         return read_image(self.paths[i], side=side)
+
+    __getitem__ = draft
 
     def fingerprint(self) -> str:
         """A digest of the files' content; a file is read again only after it has changed.
@@ -107,8 +106,11 @@ class Held(NamedTuple):
 
     def pair(self) -> tuple:
         """The image and its label; -1: it has none."""
-        item = self.dataset[self.i]
-        return tuple(item[:2]) if isinstance(item, tuple | list) else (item, -1)
+        match self.dataset[self.i]:
+            case [image, label, *_]:
+                return image, label
+            case image:
+                return image, -1
 
 
 class HeldImages(Images):
@@ -130,7 +132,8 @@ class HeldImages(Images):
     def fingerprint(self) -> str:
         digest = hashlib.sha256()
         for i in range(len(self)):
-            digest.update(f"{self[i].size}".encode() + self[i].tobytes())
+            image = self[i]
+            digest.update(f"{image.size}".encode() + image.tobytes())
         return digest.hexdigest()
 
 
@@ -140,16 +143,15 @@ def held_images(given: Any) -> HeldImages:
 
     :raises ValueError: if it has no items, or a label is no integer.
     """
-    if not hasattr(given, "__getitem__") or not hasattr(given, "__len__"):
-        raise ValueError(f"a {type(given).__name__} holds no images; give a list, or a dataset")
     items = [Held(given, i) for i in range(len(given))]
     attributes = (getattr(given, name, None) for name in ("targets", "labels", "_labels"))
     labels = next((found for found in attributes if found is not None), None)
     if labels is None or getattr(given, "target_transform", None):
         labels = [item.pair()[1] for item in items]
-    if not all(isinstance(label, Integral) for label in np.asarray(labels).tolist()):
+    labels = np.asarray(labels)
+    if len(items) and labels.dtype.kind not in "biu":
         raise ValueError("a label is no integer; give (image, class index) pairs")
-    return HeldImages(items, np.asarray(labels))
+    return HeldImages(items, labels)
 
 
 def read_image(path: str | Path, *, side: int | None = None) -> Image.Image:
@@ -166,22 +168,21 @@ def read_image(path: str | Path, *, side: int | None = None) -> Image.Image:
         side would make it huge).
     """
     size = file_version(path)[1]
-    try:
-        with _opened(path, size) as file:
-            if side:
-                file.draft(None, (2 * side, 2 * side))
-            file.load()
-            image: Image.Image = file
-            with suppress(Exception):  # damaged EXIF data must not cost a good image
-                image = ImageOps.exif_transpose(image)
-            if image.mode.startswith(("I", "F")):
-                image = _eight_bits(np.asarray(image, np.float32))
-            if image.mode in ("RGBA", "LA", "PA") or "transparency" in image.info:
-                image = image.convert("RGBA")
-                image = Image.alpha_composite(Image.new("RGBA", image.size, "white"), image)
-            return image.convert("RGB")
-    except Exception as error:  # what decoders raise on damaged files has no common type
-        raise _unreadable(path, error) from None
+    with _naming(path), _opened(path, size) as file:
+        if side:
+            file.draft(None, (2 * side, 2 * side))
+        file.load()
+        image: Image.Image = file
+        with suppress(Exception):  # damaged EXIF data must not cost a good image
+            image = ImageOps.exif_transpose(image)
+        if image.mode.startswith(("I", "F")):
+            grey = np.nan_to_num(np.asarray(image, np.float32), posinf=0, neginf=0).clip(0)
+            grey = grey / (grey.max() or 1) * 255
+            image = Image.fromarray(grey.round().astype(np.uint8))
+        if image.has_transparency_data:
+            image = image.convert("RGBA")
+            image = Image.alpha_composite(Image.new("RGBA", image.size, "white"), image)
+        return image.convert("RGB")
 
 
 def random_view(image: Image.Image, side: int, seed: tuple[int, int]) -> Image.Image:
@@ -198,11 +199,12 @@ def random_view(image: Image.Image, side: int, seed: tuple[int, int]) -> Image.I
     rng, (width, height) = np.random.default_rng(int.from_bytes(digest)), image.size
     area = rng.uniform(0.08, 1, 10) * width * height
     ratio = (4 / 3) ** rng.uniform(-1, 1, 10)
-    w = np.rint([*np.sqrt(area * ratio), min(width, height * 4 / 3)]).clip(1).astype(int)
-    h = np.rint([*np.sqrt(area / ratio), min(height, width * 4 / 3)]).clip(1).astype(int)
-    first = np.argmax((w <= width) & (h <= height))
-    left, top = rng.integers(width - w[first] + 1), rng.integers(height - h[first] + 1)
-    crop = image.crop((left, top, left + w[first], top + h[first]))
+    largest = min(width, height * 4 / 3), min(height, width * 4 / 3)
+    drawn = np.sqrt([area * ratio, area / ratio]).T
+    sizes = np.rint([*drawn, largest]).clip(1).astype(int)  # (11, 2)
+    w, h = sizes[(sizes <= image.size).all(1)][0]
+    left, top = rng.integers(width - w + 1), rng.integers(height - h + 1)
+    crop = image.crop((left, top, left + w, top + h))
     view = crop.resize((side, side), Image.Resampling.BICUBIC)
     return ImageOps.mirror(view) if rng.random() < 0.5 else view
 
@@ -215,21 +217,18 @@ def _opened(path: str | Path, size: int) -> Image.Image:
     if content.startswith(b"\xff\xd8") and content.count(b"\xff\xda") > MAX_SCANS:
         raise ValueError(f"it is a JPEG of more than {MAX_SCANS} scans")
     image = Image.open(io.BytesIO(content), formats=FORMATS)
-    pixels = f"{image.width} x {image.height} pixels"
-    if image.width * image.height > MAX_PIXELS:
-        raise ValueError(f"{pixels} are too many")
+    width, height = image.size
+    if width * height > MAX_PIXELS:
+        raise ValueError(f"{width} x {height} pixels are too many")
     if max(image.size) > MAX_RATIO * min(image.size):
-        raise ValueError(f"{pixels} are too narrow a strip")
+        raise ValueError(f"{width} x {height} pixels are too narrow a strip")
     return image
 
 
 @cache
 def _digest(path: Path, version: tuple[int, ...]) -> bytes:
-    try:
-        with open(path, "rb") as file:
-            return hashlib.file_digest(file, "sha256").digest()
-    except OSError as error:
-        raise _unreadable(path, error) from None
+    with _naming(path), open(path, "rb") as file:
+        return hashlib.file_digest(file, "sha256").digest()
 
 
 def file_version(path: str | Path) -> tuple[int, int, int]:
@@ -237,24 +236,21 @@ def file_version(path: str | Path) -> tuple[int, int, int]:
 
     :raises ValueError: if it is not there, or would block or never end, as a pipe does.
     """
-    try:
+    with _naming(path):
         status = os.stat(path)
         if not stat.S_ISREG(status.st_mode):
             raise ValueError("it is a folder, a pipe, a device or a socket")
-    except (OSError, ValueError) as error:
-        raise _unreadable(path, error) from None
-    return status.st_ino, status.st_size, status.st_mtime_ns
+        return status.st_ino, status.st_size, status.st_mtime_ns
 
 
-def _unreadable(path: str | Path, error: Exception) -> ValueError:
-    reason = getattr(error, "strerror", None) or str(error) or type(error).__name__
-    if isinstance(error, UnidentifiedImageError):
-        reason = f"it is not an image in one of the formats {', '.join(FORMATS)}"
-        if Path(path).suffix.lower() in (".heic", ".heif") and "HEIF" not in FORMATS:
-            reason = "HEIC needs the package pillow-heif (pip install pillow-heif)"
-    return ValueError(f"can't read the image {printable(path)}: {' '.join(reason.split())}")
-
-
-def _eight_bits(grey: np.ndarray) -> Image.Image:
-    grey = np.nan_to_num(grey, nan=0, posinf=0, neginf=0).clip(0)
-    return Image.fromarray((grey / (grey.max() or 1) * 255).round().astype(np.uint8))
+@contextmanager
+def _naming(path: str | Path) -> Iterator[None]:
+    """Errors name the file. What decoders raise on damaged ones has no common type."""
+    try:
+        yield
+    except Exception as error:
+        reason = getattr(error, "strerror", None) or str(error) or type(error).__name__
+        if isinstance(error, UnidentifiedImageError):
+            formats = ", ".join(FORMATS)
+            reason = f"it is not an image in one of the formats {formats}; HEIC needs pillow-heif"
+        raise ValueError(f"can't read the image {printable(f'{path}: {reason}')}") from None

@@ -13,13 +13,12 @@ from ..messages import printable
 from .folders import PARTS, Source, part_of, source_of
 from .names import CODE, composed, plain_words
 
-LISTS = (".csv", ".tsv", ".json")
 HEADS = {
-    "path": re.compile("path|file([_ ]?name|path)?|image([_ ]?path)?|photo"),
-    "label": re.compile("class([_ ]?name)?|label|category|species|target"),
-    "split": re.compile("split|subset|set|part"),
-    "folder": re.compile("folder|label|class|id|wnid|key"),
-    "name": re.compile("name|class[_ ]?name"),
+    "path": "path|file([_ ]?name|path)?|image([_ ]?path)?|photo",
+    "label": "class([_ ]?name)?|label|category|species|target",
+    "split": "split|subset|set|part",
+    "folder": "folder|label|class|id|wnid|key",
+    "name": "name|class[_ ]?name",
 }
 
 
@@ -35,36 +34,38 @@ def read_list(file: Path, base: Path | None = None) -> Source:
     :raises ValueError: on a file that can't be parsed, a missing column or value, a path that leads
         out of the folder or is listed twice, or a split or labels that are not what they should be.
     """
-    base, content = base or file.parent, _read(file)
+    base, said, content = base or file.parent, printable(file), _read(file)
     if isinstance(content, dict) and all(isinstance(content.get(part), list) for part in PARTS):
-        return _community(content, base, printable(file))
-    rows = _rows(content, "path", "label", file)
-    columns = [_column(rows, kind, file) for kind in ("path", "label", "split")]
-    return listed(zip(*columns), base, printable(file))
+        return _community(content, base, said)
+    return listed(zip(*_columns(content, said, "path", "label", "split")), base, said)
 
 
 def listed(
     entries: Iterable[Sequence[str]],
     base: Path,
     said: str,
-    names: Mapping[str, str] | None = None,
+    names: Mapping[str, str] = {},
 ) -> Source:
     """What entries (path below ``base``, key of the class, split or "") list.
 
-    :param names: key -> class name, in the order of the labels; None: keys are sorted.
+    :param names: key -> class name, in the order of the labels; without them, keys are sorted.
     :raises ValueError: as :func:`read_list`.
     """
-    photos: dict[Path, tuple[Path, str, str]] = {}
-    for path, key, split in entries:
-        place, part = _below(base, path, said), part_of(split)
+    photos: dict[str, dict[Path, str]] = {}
+    root = Path(os.path.abspath(base))
+    for path, label, split in entries:
+        place = Path(os.path.abspath(root / path.replace("\\", "/")))
+        key, part = composed(label), part_of(split)
+        if root not in place.parents or "\0" in path:
+            raise ValueError(f"{said}: the image {printable(path)} lies outside {printable(base)}")
         if split and not part:
             raise ValueError(f"{said}: the split is {split!r}; it can be train, val or test")
-        if place in photos:
+        if any(place in own for own in photos.values()):
             raise ValueError(f"{said}: the image {printable(path)} is listed twice")
-        if names is not None and key not in names:
+        if names and key not in names:
             raise ValueError(f"{said}: the class {key!r} is not in the list of classes")
-        photos[place] = place, composed(key), part
-    return source_of(said, [*photos.values()], names)
+        photos.setdefault(part, {})[place] = key
+    return source_of(said, photos, names)
 
 
 def read_names(file: Path) -> dict[str, str]:
@@ -72,11 +73,10 @@ def read_names(file: Path) -> dict[str, str]:
 
     :raises ValueError: if one is missing, or a folder has two.
     """
-    rows = _rows(_read(file), "folder", "name", file)
-    names = dict(zip(_column(rows, "folder", file), _column(rows, "name", file)))
-    if len(names) < len(rows):
+    folders, names = _columns(_read(file), printable(file), "folder", "name")
+    if len({*folders}) < len(folders):
         raise ValueError(f"{printable(file)} names a folder twice; give each one class name")
-    return names
+    return dict(zip(folders, names))
 
 
 def read_text(file: Path) -> str:
@@ -96,29 +96,26 @@ def read_text(file: Path) -> str:
 
 def _read(file: Path) -> Any:
     """What a JSON file holds; of other suffixes, the rows of CSV."""
-    text, suffix = read_text(file), file.suffix.lower()
+    text = read_text(file)
     try:
-        if suffix == ".json":
+        if file.suffix.lower() == ".json":
             return json.loads(text)
-        head, _, rest = text.partition("\n")
-        if head.lower().startswith("sep="):  # which Excel writes
-            text, head = rest, rest.partition("\n")[0]
-        delimiter = max(",;\t", key=head.count)
+        delimiter = max(",;\t", key=text.partition("\n")[0].count)
         return list(csv.DictReader(io.StringIO(text, newline=""), delimiter=delimiter, strict=True))
     except (csv.Error, ValueError, RecursionError) as error:
-        reason = " ".join(str(error).split())[:120]
-        raise ValueError(f"{printable(file)} is not {suffix[1:].upper()}: {reason}") from None
+        raise ValueError(f"{printable(file)} can't be read as a table: {error}") from None
 
 
 def _community(content: dict, base: Path, said: str) -> Source:
     entries, labels = [], set()
     for part in PARTS:
         for entry in content[part]:
-            if not (isinstance(entry, list) and [type(e) for e in entry] == [str, int, str]):
-                raise ValueError(f"{said}: {entry!r:.80} is not [path, label, class name]")
-            path, label, name = entry
-            entries.append((path, name, part))
-            labels.add((label, name))
+            match entry:
+                case [str(path), int(label), str(name)]:
+                    entries.append((path, name, part))
+                    labels.add((label, composed(name)))
+                case _:
+                    raise ValueError(f"{said}: {entry!r:.80} is not [path, label, class name]")
     names = {name: plain_words(name) for _, name in sorted(labels)}
     if sorted(labels) != list(enumerate(names)):
         raise ValueError(
@@ -127,40 +124,35 @@ def _community(content: dict, base: Path, said: str) -> Source:
     return listed(entries, base, said, names)
 
 
-def _below(base: Path, path: str, said: str) -> Path:
-    path = path.replace("\\", "/")
-    if os.path.isabs(path):
-        path = os.path.relpath(path, base.absolute())
-    inside = Path(os.path.normpath(path))
-    if inside.parts[:1] in ((), ("..",)) or "\0" in path:
-        raise ValueError(f"{said}: the image {printable(path)} lies outside {printable(base)}")
-    return base / inside
+def _columns(content: Any, said: str, *kinds: str) -> list[list[str]]:
+    """The columns of a table; an object has the first kind for keys, the second for values."""
+    if isinstance(content, dict):
+        content = [dict(zip(kinds, item)) for item in content.items()]
+    try:
+        rows = [{head.strip().lower(): value for head, value in row.items()} for row in content]
+    except (AttributeError, TypeError):  # it holds other things than rows, or columns without head
+        rows = []
+    if not rows:
+        raise ValueError(f"{said} is not a table: each row needs as many columns as the header")
+    return [_column(rows, kind, said) for kind in kinds]
 
 
-def _rows(records: Any, key: str, value: str, file: Path) -> list[dict]:
-    """Records with heads in lower case; an object of many is one of ``key``: ``value`` each."""
-    if isinstance(records, dict):
-        records = [{key: k, value: v} for k, v in records.items()]
-    whole = isinstance(records, list) and all(isinstance(row, dict) for row in records)
-    if not (whole and records) or any(None in row for row in records):
-        raise ValueError(
-            f"{printable(file)} is not a table: each row needs as many columns as the header"
-        )
-    return [{str(head).strip().lower(): v for head, v in row.items()} for row in records]
-
-
-def _column(rows: list[dict], kind: str, file: Path) -> list[str]:
+def _column(rows: list[dict], kind: str, said: str) -> list[str]:
     """The texts of a column; of several that fit, one that holds names rather than codes."""
     columns = []
-    for head in filter(HEADS[kind].fullmatch, rows[0]):
-        values = [row.get(head) for row in rows]
-        columns.append([str(v).strip() if type(v) in (str, int) else "" for v in values])
-    if kind == "split" and not columns:
-        return [""] * len(rows)
+    for head in rows[0]:
+        if re.fullmatch(HEADS[kind], head):
+            columns.append([_text(row.get(head)) for row in rows])
     if not columns:
-        raise ValueError(f"{printable(file)} has no column {kind!r}")
+        if kind == "split":
+            return [""] * len(rows)
+        raise ValueError(f"{said} has no column {kind!r}")
     column = min(columns, key=lambda texts: all(map(CODE.fullmatch, texts)))
-    empty = next((i for i, text in enumerate(column, 1) if text.lower() in ("", "nan")), None)
-    if empty:
-        raise ValueError(f"{printable(file)}, entry {empty} has no {kind}")
+    for number, text in enumerate(column, 1):
+        if text.lower() in ("", "nan"):
+            raise ValueError(f"{said}, entry {number} has no {kind}")
     return column
+
+
+def _text(value: Any) -> str:
+    return str(value).strip() if type(value) in (str, int) else ""

@@ -23,29 +23,32 @@ def same(name: str) -> str:
     return composed(re.sub(r"[\s-]+", "", plain_words(name).casefold()))
 
 
-def class_names(keys: Sequence[str], names: Mapping[str, str] | None = None) -> tuple[str, ...]:
+def class_names(keys: Sequence[str], names: Mapping[str, str] = {}) -> tuple[str, ...]:
     """What prompts call each class.
 
     :param keys: what the source of the images calls them: folders, labels or WordNet ids.
-    :param names: key -> class name; None: the keys in plain words.
+    :param names: key -> class name; without them, the keys in plain words.
     :raises ValueError: if a name is missing, can't be written in a prompt, is only a code, or is
         another class's, too.
     """
     found: dict[str, str] = {}
     tidy = []
     for key in keys:
-        if names is not None and key not in names:
+        if names and key not in names:
             raise ValueError(f"the class names have none for {key!r}; add a line for it")
-        if names is None and CODE.fullmatch(key):
+        if not names and CODE.fullmatch(key):
             raise ValueError(
                 f"the class {key!r} is a code, which says nothing in a prompt; give class names, "
                 f"such as {{{key!r}: 'goldfish'}} or a file of them"
             )
-        name = plain_words(key) if names is None else " ".join(composed(names[key]).split())
+        name = " ".join(composed(names[key]).split()) if names else plain_words(key)
         if not name or not all(c.isprintable() or c in JOINERS for c in name):
             raise ValueError(f"the class {key!r} has no name that can be written in a prompt")
-        other = found.setdefault(same(name), key)
-        if other != key:
-            raise ValueError(f"{other!r} and {key!r} have the same class name {name!r}")
+        if same(name) in found:
+            raise ValueError(
+                f"{found[same(name)]!r} and {key!r} have the same class name {name!r}; give each "
+                "class once, and a name of its own"
+            )
+        found[same(name)] = key
         tidy.append(name)
     return tuple(tidy)

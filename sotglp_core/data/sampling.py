@@ -39,30 +39,25 @@ def few_shot(
             f"shots is {shots} and draw {draw!r}; give at least 1 of {', '.join(DRAWS)}"
         )
     own = [np.flatnonzero(labels == label).tolist() for label in range(len(class_names))]
-    fewest = min(range(len(own)), key=lambda label: len(own[label]))
-    wanted = 1 if shots is None or allow_fewer or draw == "stratified" else shots
-    if len(own[fewest]) < wanted:
+    fewest, name = min(zip(map(len, own), class_names))
+    wanted = shots if shots and not allow_fewer and draw != "stratified" else 1
+    if fewest < wanted:
         raise ValueError(
-            f"class {class_names[fewest]!r} has {len(own[fewest])} images to train on (test and "
+            f"class {name!r} has {fewest} images to train on (test and "
             f"validation images are set aside), fewer than {wanted} shots; add photos, ask for "
             "fewer shots, or allow fewer"
         )
-    if shots is None or (draw == "stratified" and allow_fewer and shots * len(own) >= len(labels)):
+    total = len(labels) if shots is None else shots * len(own)
+    if shots is None or (draw == "stratified" and allow_fewer and total >= len(labels)):
         return np.arange(len(labels))
     if draw == "stratified":
         from sklearn.model_selection import StratifiedShuffleSplit
 
-        total = shots * len(own)
         split = StratifiedShuffleSplit(1, train_size=total, random_state=seed)
-        try:
-            return next(split.split(labels, labels))[0]
-        except ValueError as error:
-            raise ValueError(
-                f"a stratified draw of {total} of {len(labels)} images is not possible: {error}"
-            ) from None
+        return next(split.split(labels, labels))[0]
     if draw == "coop":
-        generator, order = random.Random(seed), dict.fromkeys(labels.tolist())
-        pools = [own[label] for label in order]
+        generator = random.Random(seed)
+        pools = [own[label] for label in dict.fromkeys(labels.tolist())]
         few = [generator.sample(pool, shots) if len(pool) >= shots else pool for pool in pools]
     else:
         rng = np.random.default_rng(seed)
@@ -76,16 +71,14 @@ def draw_parts(images: Images) -> dict[str, Images]:
     A class's files are taken in the order of a digest of their names, so that a new photo or class
     moves few others.
     """
-    names = images.names
-
-    def digest(i: int) -> bytes:
-        return hashlib.sha256(Path(names[i]).name.encode(errors="replace")).digest()
-
-    parts: dict[str, list[int]] = {"train": [], "val": [], "test": []}
+    digests = [
+        hashlib.sha256(Path(name).name.encode(errors="replace")).digest() for name in images.names
+    ]
+    parts: dict[str, list[int]] = {"test": [], "val": [], "train": []}
     for label in np.unique(images.labels):
-        own = sorted(np.flatnonzero(images.labels == label).tolist(), key=digest)
+        own = sorted(np.flatnonzero(images.labels == label), key=digests.__getitem__)
         test = max(1, int(0.3 * len(own)))
-        val = test + int(0.2 * len(own))
-        for part, few in (("test", own[:test]), ("val", own[test:val]), ("train", own[val:])):
+        ends = test, test + int(0.2 * len(own))
+        for part, few in zip(parts, np.split(own, ends)):
             parts[part] += sorted(few)
     return {part: images.subset(indices) for part, indices in parts.items()}

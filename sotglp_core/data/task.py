@@ -12,9 +12,9 @@ from ..pocket.traits import SPECIES
 from ..pocket.world import SHIFTS
 from . import embedded as pocket
 from .catalogue import CATALOGUE, Dataset, known, read_split
-from .folders import PARTS, Source, chosen_keys, list_images, read_folder
-from .images import FolderImages, HeldImages, Images, file_version, held_images
-from .labels import LISTS, read_list, read_names
+from .folders import PARTS, Source, by_subfolder, chosen_keys, read_folder
+from .images import FolderImages, Images, file_version, held_images
+from .labels import read_list, read_names
 from .names import class_names as name_classes
 from .names import composed, same
 from .sampling import draw_parts, few_shot
@@ -40,8 +40,11 @@ class Task:
     def digests(self) -> dict[str, str]:
         """Of the images and labels of every set that is not learned from."""
         sets = {"validation": self.val, "test": self.test, **self.shifts, **self.ood}
-        contents = {name: x.fingerprint() + str(x.labels.tolist()) for name, x in sets.items()}
-        return {name: sha256(text.encode()).hexdigest()[:16] for name, text in contents.items()}
+        digests = {}
+        for name, images in sets.items():
+            content = f"{images.fingerprint()}{images.labels.tolist()}"
+            digests[name] = sha256(content.encode()).hexdigest()[:16]
+        return digests
 
 
 def load_task(
@@ -78,7 +81,7 @@ def load_task(
     :param ood_exclude: sub-folders of the OOD folders to leave out.
     :param shifts: more test sets, each a source as in :func:`load_test_task`; for "pocket" also
         names of its domain shifts.
-    :param names: class folder (or label) -> class name, or a file of that, for one's own photos.
+    :param names: class folder (or label) -> class name, or a file of that.
     :param allow_fewer: take what there is of a class with fewer images than shots.
     :param skip_corrupt: leave out files that can't be read instead of stopping at the first.
     :raises ValueError: saying which folder, class or file is wrong and how to mend it.
@@ -102,13 +105,12 @@ def load_task(
     )
     train = pool.subset(chosen.tolist())
     for kind, images in (("training", train), ("test", test)):
-        without = {*range(len(class_names))} - {*images.labels.tolist()}
+        without = [name for i, name in enumerate(class_names) if i not in images.labels]
         if without:
-            first = class_names[min(without)]
-            note(f"there are no {kind} images of {len(without)} classes, such as {first}")
+            note(f"there are no {kind} images of {len(without)} classes, such as {without[0]}")
     name = str(source) if isinstance(source, Place) else found.said
     task = Task(name, class_names, train, parts["val"], test, {}, template=found.template)
-    return reader.add_sets(task, found, ood, ood_exclude, shifts)
+    return reader.add_sets(task, found, ood, ood_exclude or (), shifts)
 
 
 def load_test_task(
@@ -137,7 +139,7 @@ def load_test_task(
     test = reader.by_name(found, class_names, {})
     none = test.subset([])
     task = Task(str(source), tuple(class_names), none, none, test, {}, template=found.template)
-    return reader.add_sets(task, found, ood, ood_exclude, shifts)
+    return reader.add_sets(task, found, ood, ood_exclude or (), shifts)
 
 
 @dataclass(frozen=True)
@@ -156,41 +158,33 @@ class _Reader:
     ) -> Source:
         """What a source holds.
 
-        :param names: for one that has none.
+        :param names: instead of its own.
         :param classes: what images in memory are of.
         """
         if str(source) == "pocket":
             found = _pocket()
-        elif isinstance(source, Place):
-            found = self._files(source)
-        else:
+        elif not isinstance(source, Place):
             found = _held(source, classes)
+        else:
+            place, row = self.place(source)
+            if row:
+                found = read_split(row, place)
+                numbers = (f"{len(images)} {part}" for part, images in found.parts.items())
+                note(f"{found.said}: {', '.join(numbers)}")
+            else:
+                found = read_list(place) if os.path.isfile(place) else read_folder(place)
         if names is None:
             return found
-        if found.names is not None:
-            raise ValueError("names are for photos of your own; this task has its own names")
         given = names if isinstance(names, Mapping) else read_names(Path(names))
         return found._replace(names={composed(key): name for key, name in given.items()})
-
-    def _files(self, source: Place) -> Source:
-        place, row = self.place(source)
-        if row and row.kind == "classes":
-            found = read_split(row, place)
-            numbers = (f"{len(images)} {part}" for part, images in found.parts.items())
-            note(f"{found.said}: {', '.join(numbers)}")
-            return found
-        if not row and place.suffix.lower() in LISTS and not os.path.isdir(place):
-            return read_list(place)
-        return read_folder(place / row.images if row else place)
 
     def place(self, source: Place) -> tuple[Path, Dataset | None]:
         """The folder or file of a source; and its row, if it is a dataset of the catalogue."""
         row, place = known(source, self.root)
         if place is None:
-            assert row is not None
             raise ValueError(
-                f"there is no {row.folder}/{row.images} in the root folder {self.root}; "
-                f"`sotglp data get {row.name}` gets {row.title}, or says how"
+                f"there is no {source} in the root folder {self.root}; "
+                f"`sotglp data get {source}` gets it, or says how"
             )
         near = did_you_mean(source, CATALOGUE)
         if near and not os.path.lexists(place):
@@ -210,7 +204,7 @@ class _Reader:
                 file_version(path)
             return images
         good, number = [], len(images)
-        for i in progress_bar(range(number), desc="check", unit="image", show=number >= 64):
+        for i in progress_bar(range(number), desc="check", unit="image", delay=1):
             try:
                 images.draft(i, 1)
                 good.append(i)
@@ -229,25 +223,22 @@ class _Reader:
         :raises ValueError: if there are none.
         """
         label_of = {same(name): label for label, name in enumerate(class_names)}
-        for key, name in {**names, **(found.names or {})}.items():
+        for key, name in {**names, **found.names}.items():
             if same(name) in label_of:
                 label_of[same(key)] = label_of[same(name)]
-        images = found.parts["" if "" in found.parts else "test"]
-        label, others = {}, []
-        for number in sorted({*images.labels.tolist()}):
-            key = found.keys[number]
-            if same(key) in label_of:
-                label[number] = label_of[same(key)]
-            else:
-                others.append(printable(key))
+        label = {
+            i: label_of[same(key)] for i, key in enumerate(found.keys) if same(key) in label_of
+        }
+        others = [printable(key) for i, key in enumerate(found.keys) if i not in label]
         left_out = f"{', '.join(others):.200}"
-        if not label:
+        images = found.parts["" if "" in found.parts else "test"].relabelled(label)
+        if not len(images):
             raise ValueError(
                 f"{found.said} has test images of none of the classes "
                 f"({', '.join(class_names[:4])} ...); it has {left_out or 'none at all'}"
             )
-        images = self.readable(images.relabelled(label))
-        number = f"{len(images)} images of {len(label)} of the {len(class_names)} classes"
+        images, present = self.readable(images), {*images.labels.tolist()}
+        number = f"{len(images)} images of {len(present)} of the {len(class_names)} classes"
         note(f"{found.said}: {number}{'; left out are ' if others else ''}{left_out}")
         return images
 
@@ -256,34 +247,31 @@ class _Reader:
         task: Task,
         found: Source,
         ood: Places,
-        exclude: Sequence[str] | None,
+        exclude: Sequence[str],
         shifts: Places,
     ) -> Task:
         """The task with more test sets of its classes, and OOD sets.
 
         :param found: the task's source.
+        :param exclude: folders to leave out of the OOD sets.
         """
-        sets: dict[str, Images] = {}
+        embedded = task.name == "pocket"
+        shifted: dict[str, Images] = {}
         for place in _each(shifts):
-            name = _new_name(place, sets)
-            drawn = task.name == "pocket" and name in SHIFTS
-            other = _pocket(name) if drawn else self.read(place)
-            sets[name] = self.by_name(other, task.class_names, found.names or {})
-        return replace(task, shifts=sets, ood=self.ood(ood, task, exclude or ()))
-
-    def ood(self, places: Places, task: Task, exclude: Sequence[str]) -> dict[str, Images]:
-        """The embedded task's own OOD sets; and all images of each place, without some folders."""
-        kinds = ("unseen", *pocket.OOD_KINDS) if task.name == "pocket" else ()
+            name = _new_name(place, shifted)
+            other = _pocket(name) if embedded and name in SHIFTS else self.read(place)
+            shifted[name] = self.by_name(other, task.class_names, found.names)
+        kinds = ("unseen", *pocket.OOD_KINDS) if embedded else ()
         sets: dict[str, Images] = {kind: pocket.ood_images(kind, pocket.OOD) for kind in kinds}
         inside = {os.path.abspath(p) for x in (task.train, task.val, task.test) for p in x.names}
         unused = {*exclude}
-        for place in _each(places):
+        for place in _each(ood):
             folder, row = self.place(place)
             folder = folder / row.images if row else folder
-            found = {path: path.relative_to(folder).parts[0] for path in list_images(folder)}
-            paths = [path for path, key in found.items() if key not in exclude]
-            unused -= {*found.values()}
-            images = self.readable(FolderImages(paths, [-1] * len(paths)))
+            everything = by_subfolder(folder)
+            unused -= {*everything.values()}
+            kept = {path: key for path, key in everything.items() if key not in exclude}
+            images = self.readable(FolderImages([*kept], [-1] * len(kept)))
             if not len(images):
                 raise ValueError(f"the OOD set {place} has no images; give some of no class")
             taken = [name for name in images.names if os.path.abspath(name) in inside]
@@ -292,21 +280,19 @@ class _Reader:
                     f"the OOD set {place} has {len(images)} images, {len(taken)} of them the "
                     f"task's own {printable(taken[:1])}; give images that belong to no class"
                 )
-            kept = {same(key) for key in found.values() if key not in exclude}
-            for name in {*map(same, task.class_names)} & kept:
+            for name in {*map(same, task.class_names)} & {*map(same, kept.values())}:
                 note(f"the OOD set {place} has a folder {name!r}, which is a class of the task")
             sets[_new_name(place, (*sets, "mean"))] = images
         if unused:
             raise ValueError(f"no OOD folder has a sub-folder {min(unused)!r} to leave out")
-        return sets
+        return replace(task, ood=sets, shifts=shifted)
 
 
 def _pocket(shift: str | None = None) -> Source:
     """The embedded task, perhaps under a shift."""
     numbers = {"pool": pocket.POOL, "val": pocket.VAL, "test": pocket.TEST}
     images = [pocket.species_images(name, n, shift=shift) for name, n in numbers.items()]
-    species = list(SPECIES)
-    return Source("pocket", species, dict(zip(PARTS, images)), dict(zip(species, species)))
+    return Source("pocket", list(SPECIES), dict(zip(PARTS, images)))
 
 
 def _held(given: Any, classes: Sequence[str] | None) -> Source:
@@ -317,15 +303,13 @@ def _held(given: Any, classes: Sequence[str] | None) -> Source:
     parts = given if isinstance(given, Mapping) else {"": given}
     if unknown := parts.keys() - {"", *PARTS}:
         raise ValueError(f"there is no part {min(unknown)!r}; give train, test and perhaps val")
-    named = (getattr(images, "classes", None) for images in parts.values())
-    names = next(filter(None, named), classes)
+    names = getattr(next(iter(parts.values()), None), "classes", classes)
     if names is None:
         raise ValueError("name the classes of these images, all of them, in the order of labels")
-    sets = {part: held_images(images) for part, images in parts.items()}
+    found = [""] if "" in parts else PARTS
+    sets = {part: held_images(parts.get(part, [])) for part in found}
     if any(max(images.labels, default=-1) >= len(names) for images in sets.values()):
         raise ValueError(f"a label is beyond the {len(names)} classes, {', '.join(names)[:200]}")
-    if "" not in sets:
-        sets = {part: sets.get(part, HeldImages([], [])) for part in PARTS}
     return Source(type(given).__name__, list(names), sets, {name: name for name in names})
 
 

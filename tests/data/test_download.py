@@ -22,7 +22,6 @@ import pytest
 from sotglp_core import cli, load_task
 from sotglp_core.data.catalogue import CATALOGUE, Archive
 from sotglp_core.data.download import fetch, get, unpack
-from sotglp_core.storage import WriteError
 
 CONTENT = bytes(range(256)) * 1000
 MD5, SHA256 = hashlib.md5(CONTENT).hexdigest(), hashlib.sha256(CONTENT).hexdigest()
@@ -30,8 +29,8 @@ MD5, SHA256 = hashlib.md5(CONTENT).hexdigest(), hashlib.sha256(CONTENT).hexdiges
 
 @pytest.fixture
 def server():
-    """A web server whose ``files`` a test fills; it notes the requests, and can break off, ignore
-    ranges or answer a wrong one.
+    """A web server whose ``files`` a test fills; it notes the requests, and can break off or
+    ignore ranges.
     """
 
     class Handler(BaseHTTPRequestHandler):
@@ -50,7 +49,7 @@ def server():
             if start:
                 self.send_header(
                     "Content-Range",
-                    f"bytes {start + http.offset}-{len(content) - 1}/{len(content)}",
+                    f"bytes {start}-{len(content) - 1}/{len(content)}",
                 )
             self.end_headers()
             self.wfile.write(content[start:][: http.breaks_after])
@@ -60,7 +59,7 @@ def server():
 
     http = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
     http.files, http.asked, http.ranges = {"/file.bin": CONTENT}, [], True
-    http.breaks_after, http.offset, http.length = None, 0, None
+    http.breaks_after, http.length = None, None
     http.url = f"http://127.0.0.1:{http.server_port}"
     threading.Thread(target=http.serve_forever, daemon=True).start()
     yield http
@@ -109,9 +108,8 @@ def device(entry):
 def test_fetch_and_fetch_again(server, tmp_path):
     path = fetch(
         f"{server.url}/file.bin",
-        tmp_path / "deep" / "file.bin",
-        digest=SHA256.upper(),
-        progress=False,
+        tmp_path / "file.bin",
+        digest=SHA256,
     )
     assert path.read_bytes() == CONTENT and os.listdir(path.parent) == ["file.bin"]
     fetch(f"{server.url}/file.bin", path, digest=MD5)
@@ -123,11 +121,11 @@ def test_an_interrupted_download_goes_on_where_it_stopped(server, tmp_path):
     for stop in (70_000, 100_000):
         server.breaks_after = stop
         with pytest.raises(ValueError, match="run it again") as error:
-            fetch(f"{server.url}/file.bin", path, digest=MD5, progress=False)
+            fetch(f"{server.url}/file.bin", path, digest=MD5)
         assert len(str(error.value).splitlines()) == 1 and not path.exists()
     assert (tmp_path / "file.bin.part").stat().st_size == 170_000
     server.breaks_after = None
-    assert fetch(f"{server.url}/file.bin", path, digest=MD5, progress=False).read_bytes() == CONTENT
+    assert fetch(f"{server.url}/file.bin", path, digest=MD5).read_bytes() == CONTENT
     assert [asked for _, asked in server.asked] == [
         "bytes=0-",
         "bytes=70000-",
@@ -137,40 +135,27 @@ def test_an_interrupted_download_goes_on_where_it_stopped(server, tmp_path):
 
 @pytest.mark.parametrize(
     "part, ranges",
-    [(CONTENT, True), (CONTENT + b"more", True), (CONTENT[:99], False), (b"x" * 99, False)],
+    [(CONTENT, True), (CONTENT[:99], False), (b"x" * 99, False)],
 )
-def test_parts_that_are_whole_too_long_or_can_not_be_continued(part, ranges, server, tmp_path):
+def test_parts_that_are_whole_or_can_not_be_continued(part, ranges, server, tmp_path):
     (tmp_path / "file.bin.part").write_bytes(part)
     server.ranges = ranges
     assert (
-        fetch(
-            f"{server.url}/file.bin", tmp_path / "file.bin", digest=MD5, progress=False
-        ).read_bytes()
-        == CONTENT
+        fetch(f"{server.url}/file.bin", tmp_path / "file.bin", digest=MD5).read_bytes() == CONTENT
     )
-
-
-def test_another_range_than_asked_for_is_refused(server, tmp_path):
-    (tmp_path / "file.bin.part").write_bytes(CONTENT[:99])
-    server.offset = 1
-    with pytest.raises(ValueError, match="another range"):
-        fetch(f"{server.url}/file.bin", tmp_path / "file.bin", progress=False)
-    assert (tmp_path / "file.bin.part").read_bytes() == CONTENT[:99]
 
 
 @pytest.mark.parametrize("digest", ["0" * 32, "0" * 64])
 def test_another_file_than_expected_is_removed(digest, server, tmp_path):
     with pytest.raises(ValueError, match="digest is .*, not 000.*it is removed"):
-        fetch(f"{server.url}/file.bin", tmp_path / "file.bin", progress=False, digest=digest)
+        fetch(f"{server.url}/file.bin", tmp_path / "file.bin", digest=digest)
     assert not os.listdir(tmp_path)
 
 
-@pytest.mark.parametrize(
-    "url", ["file:///etc/passwd", "SERVER/none", "http://127.0.0.1:1/x", "ftp://example.org/x"]
-)
+@pytest.mark.parametrize("url", ["SERVER/none", "http://127.0.0.1:1/x"])
 def test_links_that_lead_nowhere(url, server, tmp_path):
-    with pytest.raises(ValueError, match="could not be downloaded|not a link of the web") as error:
-        fetch(url.replace("SERVER", server.url), tmp_path / "x", progress=False)
+    with pytest.raises(ValueError, match="could not be downloaded") as error:
+        fetch(url.replace("SERVER", server.url), tmp_path / "x")
     assert len(str(error.value).splitlines()) == 1 and not (tmp_path / "x").exists()
 
 
@@ -254,7 +239,7 @@ def test_a_full_disk_costs_no_archive(tmp_path, monkeypatch):
     path = tmp_path / "archive.zip"
     path.write_bytes(archive("zip", [("a", b"x")]))
     monkeypatch.setattr("shutil.unpack_archive", full)
-    with pytest.raises(WriteError, match="No space left"):
+    with pytest.raises(ValueError, match="No space left"):
         unpack(path, tmp_path / "out")
     assert path.exists()
 
@@ -330,11 +315,11 @@ def test_another_split_than_expected_does_not_stay(server, splits, tmp_path):
     assert row.split_sha256 is None, "known by its counts alone"
     splits(row, "pho", "waffles", counts=row.counts)
     with pytest.raises(ValueError, match="is not the split that was expected; it is removed"):
-        get(row, tmp_path, progress=False)
+        get(row, tmp_path)
     assert not (tmp_path / row.folder / row.split).exists()
     own = tmp_path / row.folder / row.split
     own.write_text("{}")
-    get(row, tmp_path, progress=False)
+    get(row, tmp_path)
     assert own.read_text() == "{}", "a split file that is there is the user's"
 
 
@@ -344,11 +329,11 @@ def test_what_is_there_is_left_alone_and_what_vanished_is_fetched_again(server, 
     row = splits(row, "a", "b")
     images = tmp_path / row.folder / "images"
     images.mkdir(parents=True)
-    get(row, tmp_path, progress=False)
+    get(row, tmp_path)
     assert [path for path, _ in server.asked] == [f"/{row.split}"] and not os.listdir(images)
     images.rmdir()
     for _ in range(2):
-        get(row, tmp_path, progress=False)
+        get(row, tmp_path)
     assert [path for path, _ in server.asked[1:]] == ["/x.tgz"]
     assert (images / "a/image_0000.jpg").exists()
 
@@ -357,13 +342,13 @@ def test_an_unverified_archive_that_is_damaged_does_not_stay(server, tmp_path):
     server.files["/x.tgz"] = b"<html>moved</html>"
     row = replace(CATALOGUE["oxford_pets"], archives=[Archive(f"{server.url}/x.tgz")])
     with pytest.raises(ValueError, match="can't be unpacked"):
-        get(row, tmp_path, progress=False)
+        get(row, tmp_path)
     assert [p.name for p in tmp_path.rglob("*") if p.is_file()] == [".download.lock"]
 
 
 def test_a_length_that_is_no_number_is_no_length(server, tmp_path):
     server.length = "many"
-    assert fetch(f"{server.url}/file.bin", tmp_path / "x", progress=False).read_bytes() == CONTENT
+    assert fetch(f"{server.url}/file.bin", tmp_path / "x").read_bytes() == CONTENT
 
 
 @pytest.mark.parametrize(

@@ -69,7 +69,6 @@ def test_a_whole_run(tiny, folder):
 @pytest.mark.parametrize(
     "given, classes, said",
     [
-        (7, ("a", "b"), "a int holds no images"),
         ([(Image.new("RGB", (9, 9)), 0)], None, "name the classes of these images"),
         ([(Image.new("RGB", (9, 9)), 2)], ("a", "b"), "a label is beyond the 2 classes, a, b"),
         ([(Image.new("RGB", (9, 9)), "cup")], ("a", "b"), "a label is no integer"),

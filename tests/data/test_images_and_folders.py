@@ -145,7 +145,7 @@ def test_corrupt_files_stop_or_are_skipped(folder, capsys):
         (dict(source="/no/such/folder"), "can't list the folder /no/such/folder: No such"),
         (dict(classes=["owl", "bat"]), "has no class 'bat'"),
         (dict(classes=["owl"]), "at least 2"),
-        (dict(classes=["owl", "Owl"]), "name one twice"),
+        (dict(classes=["owl", "Owl"]), "same class name 'owl'; give each class once"),
         (dict(shots=9), "class 'Grey-Wolf' has 4 images to train on .*fewer than 9 shots"),
         (dict(ood="/no/such/folder"), "can't list the folder /no/such/folder: No such"),
     ],

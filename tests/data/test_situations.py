@@ -92,12 +92,6 @@ def test_a_class_in_a_class(tmp_path, nested, refused):
         assert sum(sizes(load_task(tmp_path, shots=None))) == 24
 
 
-def test_classes_in_folders_of_their_own_names(tmp_path):
-    for name in CLASSES:
-        photos(tmp_path / name, classes=(name,))
-    assert sum(sizes(load_task(tmp_path, shots=None))) == 18
-
-
 def test_two_folders_for_one_part(tmp_path):
     for name in ("train", "val", "valid", "test"):
         photos(tmp_path / name)
@@ -114,7 +108,7 @@ def test_what_is_left_out_is_said(tmp_path, capsys):
     (tmp_path / "train" / "gone").symlink_to("nowhere")
     load_task(tmp_path, shots=1)
     said = capsys.readouterr().err
-    assert "left out are 6 files (.jpg 4, .mov 1, no suffix 1), such as" in said
+    assert "left out are 6 files, such as" in said
     assert "there are no test images of 1 classes, such as lotus" in said
     photos(tmp_path / "test", classes=("ant",))
     with pytest.raises(ValueError, match="class 'ant' has 0 images to train on"):
@@ -205,7 +199,7 @@ def test_a_test_task_of_the_embedded_world():
     assert set(task.ood) == set(everything.ood) and len(task.shifts["night"]) == 150
 
 
-@pytest.mark.parametrize("head", ["path,label", "sep=;\r\npath;label", "sep=,\npath,label"])
+@pytest.mark.parametrize("head", ["path,label", "path;label"])
 def test_lists_from_windows(tmp_path, head):
     photos(tmp_path)
     comma = head[-6]
