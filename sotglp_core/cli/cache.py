@@ -28,7 +28,7 @@ def show(as_json: bool = False) -> None:
 
     entries = cache_entries()
     if as_json:
-        print(json.dumps([{**entry._asdict(), "path": str(entry.path)} for entry in entries]))
+        print(json.dumps([entry._asdict() for entry in entries], default=str))
         return
     rows = [
         [

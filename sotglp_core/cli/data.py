@@ -53,8 +53,6 @@ def check(root: Path, full: bool = False, as_json: bool = False) -> None:
     from ..data.catalogue import CATALOGUE, known
     from ..data.catalogue import check as check_dataset
 
-    if not root.is_dir():
-        raise ValueError(f"there is no folder {root}; give the one that holds the datasets")
     row, place = known(root)
     places = {row.name: place} if row else {r.name: r.find(root) for r in CATALOGUE.values()}
     report = [check_dataset(CATALOGUE[name], p, full=full) for name, p in places.items() if p]

@@ -5,7 +5,7 @@ from pathlib import Path
 
 from rich.filesize import decimal
 
-from .common import load_saved, say
+from .common import OptionalText, load_saved, say
 from .predict import listed_images
 
 SAMPLE = 8  # images that a graph is checked on
@@ -15,8 +15,8 @@ def export(
     run: Path,
     out: Path,
     photos: list[Path] | None = None,
-    backbone: str | None = None,
-    pretrained: str | None = None,
+    backbone: OptionalText = None,
+    pretrained: OptionalText = None,
     as_json: bool = False,
 ) -> None:
     """Save the text features in a file that needs the image tower alone, for `sotglp predict`.
@@ -36,9 +36,9 @@ def export(
 
     if out.suffix not in (".safetensors", ".onnx"):
         raise ValueError(f"{out} ends in neither .safetensors nor .onnx; name one of the two")
-    precision = "fp32" if out.suffix == ".onnx" else None
-    model = load_saved(run, "cpu", precision, backbone, pretrained)
-    if out.suffix == ".onnx":
+    onnx = out.suffix == ".onnx"
+    model = load_saved(run, "cpu", "fp32" if onnx else None, backbone, pretrained)
+    if onnx:
         birds = species_images("val", 1)
         files = listed_images(photos)[:SAMPLE] if photos else []
         images = [read_image(file) for file in files] or [birds[i] for i in range(SAMPLE)]

@@ -5,7 +5,7 @@ from pathlib import Path
 from rich.filesize import decimal
 
 from ..messages import printable
-from .common import count, load_saved, say
+from .common import OptionalText, count, load_saved, say
 from .predict import listed_images
 
 
@@ -14,8 +14,8 @@ def inspect(
     photos: list[Path],
     out: Path = Path("inspector.html"),
     top: int = 5,
-    backbone: str | None = None,
-    pretrained: str | None = None,
+    backbone: OptionalText = None,
+    pretrained: OptionalText = None,
     device: str = "auto",
 ) -> None:
     """Write an HTML page that shows which patch of each image went to which prompt.

@@ -8,7 +8,17 @@ from typing import Annotated, Any
 import typer
 
 from ..config import Config, kinds
-from .common import Stopped, console, cost_in_words, frozen_clip, resume_command, say, warn
+from ..messages import note
+from .common import (
+    OptionalText,
+    OptionalTexts,
+    Stopped,
+    console,
+    cost_in_words,
+    frozen_clip,
+    resume_command,
+    say,
+)
 from .evaluate import describe, load_with, show
 from .settings import asked_for, read_settings
 
@@ -26,28 +36,28 @@ FREE = ("device", "text_chunk", "skip_corrupt")  # which --resume may change
 def train(
     context: typer.Context,
     data: str = "pocket",
-    root: str | None = None,
+    root: OptionalText = None,
     out: str = "runs/latest",
     preset: str = "sotglp",
     shots: Shots = 16,
-    draw: str | None = None,
+    draw: OptionalText = None,
     seed: int = 1,
-    classes: list[str] | None = None,
-    names: str | None = None,
-    ood: list[str] | None = None,
-    ood_exclude: list[str] | None = None,
-    shifts: list[str] | None = None,
+    classes: OptionalTexts = None,
+    names: OptionalText = None,
+    ood: OptionalTexts = None,
+    ood_exclude: OptionalTexts = None,
+    shifts: OptionalTexts = None,
     backbone: str = "pocket",
-    pretrained: str | None = None,
+    pretrained: OptionalText = None,
     config: Path | None = None,
-    settings: list[str] | None = None,
+    settings: OptionalTexts = None,
     allow_fewer: bool = False,
     skip_corrupt: bool = False,
     resume: bool = False,
     overwrite: bool = False,
     text_chunk: int | None = None,
     device: str = "auto",
-    precision: str | None = None,
+    precision: OptionalText = None,
     as_json: bool = False,
 ) -> None:
     """Learn prompts from a few images of each class, test them, and save them.
@@ -64,10 +74,10 @@ def train(
     from ..workbench.learn import learn
     from ..workbench.runs import Run
 
-    asked = asked_for(context, config, settings, known_settings())
+    asked = asked_for(context, known_settings())
     named, run = "out" in asked, Run(asked.pop("out", out))
     if resume:
-        asked = _as_begun(run, asked, overwrite)
+        asked = _as_begun(run, asked)
         if run.finished:
             say(json.dumps(run.result()) if as_json else f"{run} is finished: nothing to resume")
             return
@@ -80,14 +90,16 @@ def train(
     if first and not as_json:
         say(describe(task))
         _say_settings(everything)
-        _say_cost(model, task)
-    recording: Any = nullcontext("")
-    if first:
-        where = str(model.backbone.device)
-        recording = run.recording(everything, where, task.digests(), resume=resume)
+        if model.config.crops == "fresh":
+            _say_cost(model, task)
+    recording = (
+        run.recording(everything, str(model.backbone.device), task.digests(), resume=resume)
+        if first
+        else nullcontext()
+    )
     with recording as changed:
         if changed:
-            warn(f"{run} goes on, but {changed}")
+            note(f"{run} goes on, but {changed}")
         try:
             result = learn(model, task, run, accelerator, progress=not as_json)
         except Stopped as stop:
@@ -134,13 +146,13 @@ def _prepare(options: dict, asked: dict, accelerator: Any) -> tuple[Any, Any, di
 
 def _say_settings(everything: dict) -> None:
     """Options and settings that are on, in a line for each source."""
-    sources = everything["sources"]
-    on = {name: value for name, value in everything.items() if value and name != "sources"}
-    say(_compact({name: value for name, value in on.items() if name not in sources}), "dim")
-    for source in dict.fromkeys(sources.values()):
-        names = [name for name in on if sources.get(name) == source]
-        if names:
-            say(f"{source}: {_compact({name: on[name] for name in names})}", "dim")
+    lines: dict[str, dict] = {"options": {}}
+    for name, value in everything.items():
+        if value and name != "sources":
+            source = everything["sources"].get(name, "options")
+            lines.setdefault(source, {})[name] = value
+    for source, on in lines.items():
+        say(f"{source}: {_compact(on)}", "dim")
 
 
 def _say_cost(model: Any, task: Any) -> None:
@@ -148,27 +160,26 @@ def _say_cost(model: Any, task: Any) -> None:
     from ..workbench.plan import cost
 
     config, tested = model.config, len(task.test)
-    if config.crops == "fresh":
-        sizes = {"classes": len(task.class_names), "images": len(task.train), "tested": tested}
-        images, steps, time, _ = cost_in_words(cost(model.backbone, config, **sizes, new=tested))
-        say(
-            f"a new crop of every image in each of {config.epochs} epochs: {images} images to "
-            f"encode and {steps} steps, about {time} here"
-        )
+    sizes = {"classes": len(task.class_names), "images": len(task.train), "tested": tested}
+    images, steps, time, _ = cost_in_words(cost(model.backbone, config, **sizes, new=tested))
+    say(
+        f"a new crop of every image in each of {config.epochs} epochs: {images} images to encode "
+        f"and {steps} steps, about {time} here"
+    )
 
 
 def _refuse_to_replace(run: Any, named: bool) -> None:
     """A finished run gives way only where no folder was named, and an interrupted one never."""
     if run.holds() and (named or not run.finished):
-        ways = ["replace it with --overwrite", "or give another folder with --out"]
-        ways = ways if run.finished else ["go on with --resume", *ways]
-        raise ValueError(f"{run} holds {run.holds()}; {', '.join(ways)}")
+        resume = "" if run.finished else "go on with --resume, "
+        raise ValueError(
+            f"{run} holds {run.holds()}; {resume}replace it with --overwrite, or give another "
+            "folder with --out"
+        )
 
 
-def _as_begun(run: Any, asked: dict, overwrite: bool) -> dict:
+def _as_begun(run: Any, asked: dict) -> dict:
     """The settings that an interrupted run began with; ``asked`` may repeat them or name FREE."""
-    if overwrite:
-        raise ValueError("--resume goes on with a run and --overwrite replaces it; give one")
     if not (run / "config.json").is_file():
         raise ValueError(f"there is no run to resume in {run}; leave out --resume to start one")
     began = read_settings(run / "config.json", known_settings())
@@ -184,4 +195,4 @@ def _as_begun(run: Any, asked: dict, overwrite: bool) -> dict:
 
 def _compact(settings: dict) -> str:
     texts = {k: v if isinstance(v, str) else json.dumps(v) for k, v in settings.items()}
-    return " ".join(f"{name}={text}" for name, text in texts.items())
+    return " ".join(map("=".join, texts.items()))

@@ -152,7 +152,6 @@ def test_advice_is_of_options_that_the_command_has(trained, monkeypatch, capsys,
             "epochs is 'many'; it needs an integer",
         ),
         (["train", "--data", "PHOTOS", "--set", "epochs"], "has no '='"),
-        (["train", "--data", "PHOTOS", "--set", "seed=3"], "give --seed instead"),
         (
             ["train", "--data", "PHOTOS", "--set", 'top_k=["a"]'],
             "it needs an integer",
