@@ -15,7 +15,7 @@ from .. import __version__
 from ..messages import note
 from . import cache, data
 from .bench import bench
-from .common import Stopped
+from .common import Stopped, console
 from .compare import compare
 from .embed import embed
 from .evaluate import evaluate
@@ -63,6 +63,7 @@ def main() -> None:
     if isinstance(sys.stdout, io.TextIOWrapper):  # neither closed nor replaced
         sys.stdout.reconfigure(errors="backslashreplace")
     _name_user()
+    console.quiet = "--json" in sys.argv
     for name in SIGNALS:
         number = getattr(signal, name, None)  # there is no SIGHUP on Windows
         if number and signal.getsignal(number) is not signal.SIG_IGN:  # as nohup wants it

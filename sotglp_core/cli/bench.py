@@ -31,7 +31,6 @@ def bench(
         named = {what: {"value": value, "unit": unit} for what, (value, unit) in rows.items()}
         task = {"backbone": clip, "precision": frozen.precision, "classes": classes, "shots": shots}
         print(json.dumps({**machine, **task, "rows": named}))
-        return
     title = (
         f"{clip} in {frozen.precision}, {classes} classes, {shots} shots; {machine['processor']}, "
         f"torch {machine['torch']}, threads: {machine['threads']}"

@@ -29,7 +29,6 @@ def show(as_json: bool = False) -> None:
     entries = cache_entries()
     if as_json:
         print(json.dumps([entry._asdict() for entry in entries], default=str))
-        return
     rows = [
         [
             entry.path.stem[-32:][:8],

@@ -1,7 +1,9 @@
 """What the commands share: the console, devices and saved models."""
 
 import csv
+import os
 import shlex
+import sys
 from collections.abc import Callable, Collection, Iterable
 from pathlib import Path
 from typing import Any
@@ -77,6 +79,25 @@ def split_names(texts: OptionalTexts) -> list[str]:
     return [name.strip() for row in rows for name in row if name.strip()]
 
 
+def listed_images(arguments: list[Path]) -> list[Path]:
+    """The files that the arguments name.
+
+    :raises ValueError: if there are none.
+    """
+    from ..data.folders import list_images
+
+    files: list[Path] = []
+    for argument in arguments:
+        if str(argument) == "-":
+            lines = os.fsdecode(sys.stdin.buffer.read().removeprefix(b"\xef\xbb\xbf")).splitlines()
+            files += [Path(line) for line in lines if line.strip()]
+        else:
+            files += list_images(argument) if argument.is_dir() else [argument]
+    if not files:
+        raise ValueError(f"there are no images in {arguments[0]}; give files or folders of images")
+    return files
+
+
 def skipped(skip_corrupt: bool) -> Callable[[str], None] | None:
     """What says that an image is left out; None: the first one that can't be read ends all."""
     return (lambda message: note(f"skipped: {message}")) if skip_corrupt else None
@@ -111,7 +132,6 @@ def load_saved(
     :raises ValueError: if there is none; for an interrupted run, with the command that goes on.
     """
     from ..learning.checkpoint import load
-    from ..storage import load_tensors
     from ..workbench.runs import Run
 
     path = run / "prompts.safetensors" if run.is_dir() else run
@@ -120,13 +140,8 @@ def load_saved(
         finish = f"{begun}; finish it with: {resume_command(run)}"
         none = "no prompts; give a folder that `sotglp train` wrote"
         raise ValueError(f"{run} holds {finish if begun else none}")
-    frozen = None
-    if backbone or pretrained:
-        record = load_tensors(path)[1]["backbone"]
-        name, weights = backbone or record["name"], pretrained or record["pretrained"]
-        frozen = frozen_clip(name, weights, device, precision or record["precision"])
-    return load(path, frozen, device=device, precision=precision)
+    return load(path, backbone, pretrained=pretrained, device=device, precision=precision)
 
 
 def resume_command(folder: Path) -> str:
-    return f"sotglp train --resume --out {shlex.quote(printable(folder))}"
+    return f"sotglp train --resume --out {shlex.quote(str(folder))}"

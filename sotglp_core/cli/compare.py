@@ -63,7 +63,6 @@ def compare(
         data,
         results=out / "results.jsonl",
         draw=draw,
-        progress=not as_json,
         root=root,
         classes=split_names(classes),
         names=names,
@@ -77,13 +76,11 @@ def compare(
     draws = range(1, seeds + 1)
     if not as_json and any(e.config.crops == "fresh" for e in work):
         show_plan([(bench, e) for e in work], draws)
-    for e in progress_bar(work, desc="compare", unit="row", show=not as_json):
+    for e in progress_bar(work, desc="compare", unit="row"):
         rows[e.label, e.shots] = bench.runs(e, draws)
         if as_json:
             print(*map(json.dumps, rows[e.label, e.shots]), sep="\n", flush=True)
     _plot(rows, wanted, numbers, out)
-    if as_json:
-        return
     measures = MEASURES if bench.task.ood else MEASURES[:1]
     numbered = ["shots", *(f"{measure}, %" for measure in measures)]
     lines = [[*row, *(cell(runs, measure) for measure in measures)] for row, runs in rows.items()]

@@ -30,11 +30,10 @@ def list_command(as_json: bool = False) -> None:
 
     if as_json:
         print(json.dumps([asdict(row) for row in CATALOGUE.values()]))
-        return
     rows = []
     for row in CATALOGUE.values():
         title = row.title + (f", {row.classes} classes" if row.classes else "")
-        place = escape(f"{row.folder}/{row.images}".removesuffix("/."))
+        place = f"{row.folder}/{row.images}".removesuffix("/.")
         get = "downloads" if row.archives else "by hand"
         what = f"{title}\n[dim]{place}; {row.licence}[/]"
         rows.append([row.name, what, _counts(row.counts), get])
@@ -63,16 +62,15 @@ def check(root: Path, full: bool = False, as_json: bool = False) -> None:
         )
     if as_json:
         print(json.dumps([found._asdict() for found in report]))
-    else:
-        rows = []
-        for found in report:
-            wrong = escape("; ".join(found.wrong))
-            result = f"[red]{wrong}[/]" if wrong else "[green]as it should be[/]"
-            rows.append([found.name, found.split, found.classes, _counts(found.images), result])
-        show_table(["name", "split", "classes", NUMBERS, "result"], rows, right=["classes"])
-        missing = [name for name, place in places.items() if not place]
-        if missing:
-            say(f"not there: {', '.join(missing)}")
+    rows = []
+    for found in report:
+        wrong = escape("; ".join(found.wrong))
+        result = f"[red]{wrong}[/]" if wrong else "[green]as it should be[/]"
+        rows.append([found.name, found.split, found.classes, _counts(found.images), result])
+    show_table(["name", "split", "classes", NUMBERS, "result"], rows, right=["classes"])
+    missing = [name for name, place in places.items() if not place]
+    if missing:
+        say(f"not there: {', '.join(missing)}")
     if any(found.wrong for found in report):
         raise typer.Exit(1)
 

@@ -2,8 +2,7 @@
 
 from pathlib import Path
 
-from .common import OptionalText, count, frozen_clip, say, skipped
-from .predict import listed_images
+from .common import OptionalText, count, frozen_clip, listed_images, say, skipped
 
 
 def embed(

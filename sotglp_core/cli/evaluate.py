@@ -43,11 +43,10 @@ def evaluate(
     from ..judging.evaluation import evaluate
     from ..method.fixed import with_classes
     from ..storage import write_text
-    from .train import known_settings
 
     model = load_saved(run, device, precision, backbone, pretrained)
-    asked, record = asked_for(context, known_settings()), run / "config.json"
-    began = read_settings(record, known_settings()) if record.is_file() else {}
+    asked, record = asked_for(context), run / "config.json"
+    began = read_settings(record) if record.is_file() else {}
     if not began and not data:
         raise ValueError(f"{run} does not say what to test it on; name the images with --data")
     if classes:
@@ -59,10 +58,11 @@ def evaluate(
         task = load_with(load_test_task, asked | {"class_names": chosen})
     if classes:
         model = with_classes(model, task.class_names)
-    if not as_json:
-        say(describe(task))
-    result = evaluate(model, task.test, task.ood, task.shifts, progress=not as_json)
-    show(result, task, as_json)
+    say(describe(task))
+    result = evaluate(model, task.test, task.ood, task.shifts)
+    show(result, task)
+    if as_json:
+        print(json.dumps(result.to_dict()))
     if run.is_dir():
         write_text(run / "evaluation.json", json.dumps(result.to_dict(), indent=1))
 
@@ -83,11 +83,8 @@ def describe(task: Any) -> str:
     )
 
 
-def show(result: Any, task: Any, as_json: bool) -> None:
+def show(result: Any, task: Any) -> None:
     """Accuracy, calibration, shifts, and a table of OOD detection."""
-    if as_json:
-        say(json.dumps(result.to_dict()))
-        return
     say(
         f"top-1 accuracy {result.accuracy:.1%} on {len(task.test)} test images of "
         f"{len(task.class_names)} classes, calibration error {result.calibration_error:.1%}"

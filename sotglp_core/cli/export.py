@@ -5,8 +5,7 @@ from pathlib import Path
 
 from rich.filesize import decimal
 
-from .common import OptionalText, load_saved, say
-from .predict import listed_images
+from .common import OptionalText, listed_images, load_saved, say
 
 SAMPLE = 8  # images that a graph is checked on
 
@@ -55,5 +54,4 @@ def export(
         line = f"{len(model.class_names)} classes, for the image tower of {model.backbone.name}"
     if as_json:
         print(json.dumps({"path": str(out), **facts}))
-    else:
-        say(f"wrote {out}, {decimal(facts['bytes'])}: {line}")
+    say(f"wrote {out}, {decimal(facts['bytes'])}: {line}")

@@ -5,8 +5,7 @@ from pathlib import Path
 from rich.filesize import decimal
 
 from ..messages import printable
-from .common import OptionalText, count, load_saved, say
-from .predict import listed_images
+from .common import OptionalText, count, listed_images, load_saved, say
 
 
 def inspect(
@@ -30,10 +29,9 @@ def inspect(
     from ..inspector import PatchInspector
 
     if out.suffix.lower() not in (".html", ".htm"):
-        raise ValueError(f"--out {printable(out)}: give a name that ends in .html")
+        raise ValueError(f"--out {out}: give a name that ends in .html")
     model, files = load_saved(run, device, None, backbone, pretrained), listed_images(photos)
     images = FolderImages(files, [-1] * len(files))
     inspector = PatchInspector.from_model(model, images, top=top, alt=list(map(printable, files)))
     inspector.save(out, title=f"Who looks where: {printable(run)}")
-    size = decimal(out.stat().st_size)
-    say(f"wrote {out}, {count(len(files), 'photo')}, {size}")
+    say(f"wrote {out}, {count(len(files), 'photo')}, {decimal(out.stat().st_size)}")

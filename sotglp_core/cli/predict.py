@@ -7,8 +7,8 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, TextIO
 
-from ..messages import note, printable
-from .common import OptionalText, count, load_saved, save_figure, say, skipped
+from ..messages import note
+from .common import OptionalText, count, listed_images, load_saved, save_figure, say, skipped
 from .writers import Format, score_key, write
 
 
@@ -17,7 +17,7 @@ def predict(
     photos: list[Path],
     top: int = 1,
     tpr: float = 0.95,
-    form: Format = Format.table,
+    form: Format = "table",
     out: Path | None = None,
     heatmap: Path | None = None,
     heatmaps: Path | None = None,
@@ -51,8 +51,8 @@ def predict(
         note(f"{run} has no OOD threshold, so nothing is called known; train it again to have one")
     for path in filter(None, (out, heatmap)):
         if os.path.realpath(path) in map(os.path.realpath, files):
-            raise ValueError(f"{printable(path)} is one of the images; give another file to write")
-    form, verdicts = Format.jsonl if as_json else form, list[Any]()
+            raise ValueError(f"{path} is one of the images; give another file to write")
+    form, verdicts = "jsonl" if as_json else form, list[Any]()
     drawn, unreadable = bool(heatmap or heatmaps), skipped(skip_corrupt)
 
     def rows() -> Iterator[dict]:
@@ -74,9 +74,9 @@ def predict(
 
     with _stream(out, form) as stream:
         write(form, rows(), stream, score, min(top, len(model.class_names)))
-    if out and not as_json:
+    if out:
         say(f"wrote {out}, {count(len(verdicts), 'photo')}")
-    if fitted and (form is Format.table or (out and not as_json)):
+    if fitted and (out or form == "table"):
         say(
             f"{sum(verdicts)} of {len(verdicts)} known: {score} of at least {least:.5g}, which "
             f"{100 * tpr:.4g} % of the {fitted.images} held-out images ({fitted.source}) reach"
@@ -90,27 +90,6 @@ def _draw(answer: Any, path: Path) -> None:
     save_figure(figures.partition(answer.image, answer.plan, title=answer.labels[0]), path)
 
 
-def listed_images(arguments: list[Path]) -> list[Path]:
-    """The files that the arguments name.
-
-    :raises ValueError: if there are none.
-    """
-    from ..data.folders import list_images
-
-    files: list[Path] = []
-    for argument in arguments:
-        if str(argument) == "-":
-            lines = os.fsdecode(sys.stdin.buffer.read().removeprefix(b"\xef\xbb\xbf")).splitlines()
-            files += [Path(line) for line in lines if line.strip()]
-        else:
-            files += list_images(argument) if argument.is_dir() else [argument]
-    if not files:
-        raise ValueError(
-            f"there are no images in {printable(arguments[0])}; give files or folders of images"
-        )
-    return files
-
-
 @contextmanager
 def _stream(out: Path | None, form: Format) -> Iterator[TextIO]:
     """Standard output, or a file that is there when all of it is; names keep all their bytes."""
@@ -121,6 +100,6 @@ def _stream(out: Path | None, form: Format) -> Iterator[TextIO]:
         with atomic_path(out) as temporary, open(temporary, "w", newline="", **text) as file:
             yield file
     else:
-        if form is not Format.table:
+        if form != "table":
             sys.stdout.reconfigure(**text)  # type: ignore
         yield sys.stdout

@@ -52,7 +52,7 @@ def reproduce(
     drawn = table in embedded.TABLES
     if drawn:
         frozen = frozen_clip("pocket", None, device, precision or "fp64")
-        book = embedded.EmbeddedBench(table, out, frozen, progress=not as_json)
+        book = embedded.EmbeddedBench(table, out, frozen)
         work: list[Any] = [(book, experiment) for experiment in _rows(book, row)]
     else:
         if not here:
@@ -62,15 +62,13 @@ def reproduce(
         datasets = _datasets(table, row, root, plan)
         weights = pretrained if here or not plan else "random"
         frozen = frozen_clip(backbone, weights, device, precision)
-        work = benchmarks.work(
-            table, datasets, methods, frozen, out, root=root, draw=draw, progress=not as_json
-        )
+        work = benchmarks.work(table, datasets, methods, frozen, out, root=root, draw=draw)
     draws = range(1, 2 if table == "rates" else seeds + 1)
     if plan or not as_json:
         show_plan(work, draws, as_json)
     if plan:
         return
-    bar = progress_bar(work, desc="reproduce", unit="row", show=not as_json, delay=1)
+    bar = progress_bar(work, desc="reproduce", unit="row", delay=1)
     found = {experiment.label: bench.runs(experiment, draws) for bench, experiment in bar}
     if as_json:
         print(json.dumps(found))
@@ -91,7 +89,6 @@ def show_plan(work: list, draws: range, as_json: bool = False) -> None:
     if as_json:
         told = {label: {"runs": runs, **cost._asdict()} for label, runs, cost in rows}
         print(json.dumps({"rows": told, "gigabytes to download": loads}))
-        return
     lines = [[label, runs, *cost_in_words(cost)] for label, runs, cost in rows]
     columns = ["runs", "images", "steps", "time", "features"]
     show_table(["to measure", *columns], lines, right=columns)
@@ -145,9 +142,8 @@ def _list(out: Path, root: OptionalText, here: bool, as_json: bool) -> None:
         found[name] = {"what": table["what"], "runs": runs, "data": data}
     if as_json:
         print(json.dumps(found))
-    else:
-        rows = [[name, *facts.values()] for name, facts in found.items()]
-        show_table(["table", "what", "runs", "data"], rows, right=["runs"])
+    rows = [[name, *facts.values()] for name, facts in found.items()]
+    show_table(["table", "what", "runs", "data"], rows, right=["runs"])
 
 
 def _beside_the_book(table: str, ours: dict[str, list[dict]], out: Path) -> None:

@@ -9,16 +9,25 @@ from typing import Any
 
 import typer
 
-from ..config import PRESETS, checked
+from ..config import PRESETS, Config, checked, kinds
 from ..messages import did_you_mean
 from .common import OptionalText, OptionalTexts, split_names
 
 PLACES = {"data", "root", "names", "ood", "shifts", "pretrained"}
 SPLIT = ("classes", "ood_exclude")  # comma-separated in a string
-Kinds = Mapping[str, Any]  # name -> type annotation of every option and setting
+CALL = {"context", "config", "settings", "resume", "overwrite", "as_json", "return"}
+Kinds = Mapping[str, Any]  # name -> type annotation
 
 
-def read_settings(path: Path, known: Kinds) -> dict:
+def known_settings() -> dict[str, Any]:
+    """Name -> type of every setting, and of every option of a run; those in CALL are of a call."""
+    from .train import train
+
+    options = {name: kind for name, kind in kinds(train).items() if name not in CALL}
+    return kinds(Config) | options
+
+
+def read_settings(path: Path) -> dict:
     """Checked settings of a TOML or JSON file; a name may have _ or - between its words.
 
     :raises ValueError: naming the file and what in it is wrong.
@@ -33,7 +42,7 @@ def read_settings(path: Path, known: Kinds) -> dict:
     except (ValueError, RecursionError) as error:
         raise ValueError(f"can't read the settings in {path}: {error}") from None
     given.pop("sources", None)  # what a run's config.json says beside its settings
-    return checked_settings(given, known, str(path))
+    return checked_settings(given, known_settings(), str(path))
 
 
 def read_pairs(pairs: OptionalTexts, known: Kinds) -> dict[str, Any]:
@@ -72,13 +81,13 @@ def checked_settings(given: Mapping[str, Any], known: Kinds, where: str) -> dict
     return found
 
 
-def asked_for(context: typer.Context, known: Kinds) -> dict:
+def asked_for(context: typer.Context) -> dict:
     """What the file of --config and then the command line say, checked.
 
     :raises ValueError: on a mistake, or if --preset would be undone by the file of another preset.
     """
-    file = context.params.get("config")
-    filed: dict[str, Any] = read_settings(file, known) if file else {}
+    file, known = context.params.get("config"), known_settings()
+    filed: dict[str, Any] = read_settings(file) if file else {}
     told: dict[str, Any] = {}
     for name, value in context.params.items():
         source = context.get_parameter_source(name)

@@ -20,7 +20,7 @@ from .common import (
     say,
 )
 from .evaluate import describe, load_with, show
-from .settings import asked_for, read_settings
+from .settings import asked_for, known_settings, read_settings
 
 Shots = Annotated[
     int | None,
@@ -74,24 +74,25 @@ def train(
     from ..workbench.learn import learn
     from ..workbench.runs import Run
 
-    asked = asked_for(context, known_settings())
+    asked = asked_for(context)
     named, run = "out" in asked, Run(asked.pop("out", out))
     if resume:
         asked = _as_begun(run, asked)
         if run.finished:
-            say(json.dumps(run.result()) if as_json else f"{run} is finished: nothing to resume")
+            say(f"{run} is finished: nothing to resume")
+            if as_json:
+                print(json.dumps(run.result()))
             return
     elif not overwrite:
         _refuse_to_replace(run, named)
     accelerator = accelerator_of(asked.get("device", device))
     first = accelerator is None or accelerator.is_main_process
-    console.quiet = not first
+    console.quiet |= not first
     model, task, everything = _prepare(context.params | asked, asked, accelerator)
-    if first and not as_json:
-        say(describe(task))
-        _say_settings(everything)
-        if model.config.crops == "fresh":
-            _say_cost(model, task)
+    say(describe(task))
+    _say_settings(everything)
+    if model.config.crops == "fresh" and not console.quiet:
+        _say_cost(model, task)
     recording = (
         run.recording(everything, str(model.backbone.device), task.digests(), resume=resume)
         if first
@@ -101,25 +102,17 @@ def train(
         if changed:
             note(f"{run} goes on, but {changed}")
         try:
-            result = learn(model, task, run, accelerator, progress=not as_json)
+            result = learn(model, task, run, accelerator)
         except Stopped as stop:
             reached = run.reached()
             when = f"after {reached}" if reached else "before the first epoch ended"
             stop.args = (f"{when}; go on with: {resume_command(run.folder)}",)
             raise
-    show(result, task, as_json)
-    if not as_json:
-        report, following = run / "report.html", f"sotglp predict {run} PHOTO --heatmap heatmap.png"
-        say(f"saved to {run}, with a report in {report}; next: {following}")
-
-
-CALL = {"context", "config", "settings", "resume", "overwrite", "as_json", "return"}
-
-
-def known_settings() -> dict[str, Any]:
-    """Name -> type of every option of a run and of every setting."""
-    options = {name: kind for name, kind in kinds(train).items() if name not in CALL}
-    return kinds(Config) | options
+    show(result, task)
+    report, following = run / "report.html", f"sotglp predict {run} PHOTO --heatmap heatmap.png"
+    say(f"saved to {run}, with a report in {report}; next: {following}")
+    if as_json and first:
+        print(json.dumps(result.to_dict()))
 
 
 def _prepare(options: dict, asked: dict, accelerator: Any) -> tuple[Any, Any, dict]:
@@ -127,21 +120,20 @@ def _prepare(options: dict, asked: dict, accelerator: Any) -> tuple[Any, Any, di
     from ..data.catalogue import known
     from ..data.task import load_task
     from ..method.model import SOTGLP
-    from ..recipes import recipe
     from ..workbench.experiments import draw_for, settings_for
 
-    method, (dataset, _) = options["preset"], known(options["data"], options["root"])
+    method, backbone = options["preset"], options["backbone"]
+    dataset, _ = known(options["data"], options["root"])
     changes = {name: asked[name] for name in kinds(Config) if name in asked and name != "preset"}
-    recipe(method, backbone=options["backbone"], **changes)  # before anything is loaded
+    config, sources = settings_for(method, dataset, backbone, options["shots"], **changes)
     options["draw"] = options["draw"] or draw_for(method, dataset)
     task = load_with(load_task, options)
     device = str(accelerator.device) if accelerator else options["device"]
-    frozen = frozen_clip(options["backbone"], options["pretrained"], device, options["precision"])
+    frozen = frozen_clip(backbone, options["pretrained"], device, options["precision"])
     options["precision"] = frozen.precision
-    chosen, sources = settings_for(method, dataset, frozen, options["shots"], **changes)
-    model = SOTGLP(frozen, task.class_names, chosen, text_chunk=options["text_chunk"])
+    model = SOTGLP(frozen, task.class_names, config, text_chunk=options["text_chunk"])
     told = {name: options[name] for name in known_settings() if name in options and name != "out"}
-    return model, task, {**told, **chosen.to_dict(), "sources": sources}
+    return model, task, {**told, **config.to_dict(), "sources": sources}
 
 
 def _say_settings(everything: dict) -> None:
@@ -182,7 +174,7 @@ def _as_begun(run: Any, asked: dict) -> dict:
     """The settings that an interrupted run began with; ``asked`` may repeat them or name FREE."""
     if not (run / "config.json").is_file():
         raise ValueError(f"there is no run to resume in {run}; leave out --resume to start one")
-    began = read_settings(run / "config.json", known_settings())
+    began = read_settings(run / "config.json")
     other = {name: v for name, v in asked.items() if name not in FREE and began.get(name) != v}
     if other:
         was = _compact({name: began.get(name) for name in other})
@@ -194,5 +186,4 @@ def _as_begun(run: Any, asked: dict) -> dict:
 
 
 def _compact(settings: dict) -> str:
-    texts = {k: v if isinstance(v, str) else json.dumps(v) for k, v in settings.items()}
-    return " ".join(map("=".join, texts.items()))
+    return " ".join(f"{name}={json.dumps(value)}" for name, value in settings.items())

@@ -4,9 +4,8 @@ import csv
 import json
 import sys
 from collections.abc import Iterable
-from enum import StrEnum
 from itertools import chain
-from typing import TextIO
+from typing import Literal, TextIO
 
 from rich.console import Console
 from rich.markup import escape
@@ -14,13 +13,7 @@ from rich.markup import escape
 from ..messages import printable
 from .common import console, show_table
 
-
-class Format(StrEnum):
-    table = "table"
-    csv = "csv"
-    jsonl = "jsonl"
-
-
+Format = Literal["table", "csv", "jsonl"]
 # photo, label, probability, the score, known (None: there is no threshold to tell by), and the
 # probabilities of the most probable classes
 Rows = Iterable[dict]
@@ -32,9 +25,9 @@ def write(form: Format, rows: Rows, stream: TextIO, score: str, top: int) -> Non
     :param score: the name of the answers' score.
     :param top: how many classes an answer names.
     """
-    if form is Format.table:
+    if form == "table":
         _write_table(rows, stream, score)
-    elif form is Format.csv:
+    elif form == "csv":
         _write_csv(rows, stream, score, top)
     else:
         for row in rows:

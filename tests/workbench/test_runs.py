@@ -18,7 +18,7 @@ from PIL import Image
 
 from sotglp_core import SOTGLP, load_task
 from sotglp_core.cli import settings
-from sotglp_core.cli.train import CALL, known_settings
+from sotglp_core.cli.settings import CALL, known_settings
 from sotglp_core.cli.train import train as train_command
 from sotglp_core.config import Config
 from sotglp_core.data import task as tasks
@@ -117,7 +117,7 @@ def test_a_finished_folder(finished, photos):
         config["shots"],
         config["data"],
     ) == (1, 2, str(photos))
-    assert "given: epochs=3 batch_size=2\n" in printed and "preset=sotglp" in printed
+    assert "given: epochs=3 batch_size=2\n" in printed and 'preset="sotglp"' in printed
     given = [name for name, source in config["sources"].items() if source == "given"]
     assert given == ["epochs", "batch_size"] and config["sources"]["lr"] in printed
     *epochs, last = lines(out)
@@ -359,7 +359,7 @@ def test_resuming_with_other_settings(train, stop_at, tmp_path):
             "began with shots=2 lr=2.0, and --resume goes on with that; "
             "leave out shots=3 lr=0.1, or start anew with --overwrite",
         ),
-        (("--preset", "gallop"), "leave out preset=gallop"),
+        (("--preset", "gallop"), 'leave out preset="gallop"'),
         (("--ood", "x"), 'leave out ood=["x"]'),
     ]:
         code, _, err = train("--out", tmp_path, "--resume", *given, data=False)
