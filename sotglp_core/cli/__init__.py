@@ -1,6 +1,5 @@
 """The ``sotglp`` command."""
 
-import getpass
 import io
 import os
 import signal
@@ -62,7 +61,10 @@ def main() -> None:
     """
     if isinstance(sys.stdout, io.TextIOWrapper):  # neither closed nor replaced
         sys.stdout.reconfigure(errors="backslashreplace")
-    _name_user()
+    try:
+        Path.home()
+    except RuntimeError:  # a user that is only a number, as in containers
+        os.environ["HOME"] = tempfile.gettempdir()
     console.quiet = "--json" in sys.argv
     for name in SIGNALS:
         number = getattr(signal, name, None)  # there is no SIGHUP on Windows
@@ -83,18 +85,6 @@ def main() -> None:
             "there is not enough memory; fewer prompts or a smaller batch_size need less, and so "
             "does `sotglp train --text-chunk 64`, also with --resume"
         )
-
-
-def _name_user() -> None:
-    """A name and a home for users that are only a number, as in containers: libraries ask."""
-    try:
-        getpass.getuser()
-    except (KeyError, OSError):
-        os.environ["USER"] = str(os.getuid())
-    try:
-        Path.home()
-    except RuntimeError:
-        os.environ["HOME"] = tempfile.gettempdir()
 
 
 def _stop(number: int, frame: Any) -> None:

@@ -456,7 +456,7 @@ def test_real_photos(monkeypatch, capsys, tmp_path):
     assert code == 0 and (tmp_path / "h.png").exists()
 
 
-def test_a_user_without_name_and_home(monkeypatch, capsys):
+def test_a_user_without_home(monkeypatch, capsys):
     """As in a container that runs under a bare number."""
 
     def unknown(*_):
