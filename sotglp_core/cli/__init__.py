@@ -70,27 +70,25 @@ def main() -> None:
         number = getattr(signal, name, None)  # there is no SIGHUP on Windows
         if number and signal.getsignal(number) is not signal.SIG_IGN:  # as nohup wants it
             signal.signal(number, _stop)
+    code = 2
     try:
-        app()
+        app()  # which ends the program
     except Stopped as stop:
-        _leave(f"stopped {stop}", 128 + stop.number)
+        message, code = f"stopped {stop}", 128 + stop.number
     except (ValueError, OSError) as error:
         unreadable = str(error).startswith("can't read the image")
         skip = "; pass --skip-corrupt to go on without it"
-        _leave(f"{error}{skip if unreadable and sys.argv[1] in CAN_SKIP else ''}")
+        message = f"{error}{skip if unreadable and sys.argv[1] in CAN_SKIP else ''}"
     except (MemoryError, RuntimeError) as error:
         if isinstance(error, RuntimeError) and not any(words in str(error) for words in NO_MEMORY):
             raise
-        _leave(
+        message = (
             "there is not enough memory; fewer prompts or a smaller batch_size need less, and so "
             "does `sotglp train --text-chunk 64`, also with --resume"
         )
+    note(f"sotglp: {message}")
+    sys.exit(code)
 
 
 def _stop(number: int, frame: Any) -> None:
     raise Stopped(number)
-
-
-def _leave(message: str, code: int = 2) -> None:
-    note(f"sotglp: {message}")
-    sys.exit(code)

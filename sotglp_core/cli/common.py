@@ -4,12 +4,11 @@ import csv
 import os
 import shlex
 import sys
-from collections.abc import Callable, Collection, Iterable
+from collections.abc import Collection, Iterable
 from pathlib import Path
 from typing import Any
 
 from rich.console import Console
-from rich.filesize import decimal
 from rich.table import Table
 
 from ..messages import did_you_mean, note, printable
@@ -56,12 +55,12 @@ def count(number: int, noun: str) -> str:
     return f"{number:,} {noun}{'' if number == 1 else 's'}"
 
 
-def cost_in_words(cost: Any) -> list[str]:
-    """Images, steps, time and disk of a :class:`~sotglp_core.workbench.plan.Cost`."""
-    seconds = cost.seconds
-    time = f"{seconds:.0f} s" if seconds < 100 else f"{seconds / 60:.0f} min"
-    time = time if seconds < 6000 else f"{seconds / 3600:,.0f} h"
-    return [f"{cost.images:,}", f"{cost.steps:,}", time, decimal(cost.bytes)]
+def duration(seconds: float) -> str:
+    """In the largest unit of which there are two."""
+    for size, unit in ((86400, "d"), (3600, "h"), (60, "min")):
+        if seconds >= 2 * size:
+            return f"{seconds / size:,.0f} {unit}"
+    return f"{seconds:.0f} s"
 
 
 def check_names(names: Iterable[str], known: Collection[str], kind: str) -> None:
@@ -98,9 +97,9 @@ def listed_images(arguments: list[Path]) -> list[Path]:
     return files
 
 
-def skipped(skip_corrupt: bool) -> Callable[[str], None] | None:
-    """What says that an image is left out; None: the first one that can't be read ends all."""
-    return (lambda message: note(f"skipped: {message}")) if skip_corrupt else None
+def say_skipped(message: str) -> None:
+    """That an image can't be read and is left out."""
+    note(f"skipped: {message}")
 
 
 def save_figure(figure: Any, path: Path) -> None:
@@ -135,7 +134,7 @@ def load_saved(
     from ..workbench.runs import Run
 
     path = run / "prompts.safetensors" if run.is_dir() else run
-    if run.is_dir() and not path.exists():
+    if path != run and not path.exists():
         begun = Run(run).holds()
         finish = f"{begun}; finish it with: {resume_command(run)}"
         none = "no prompts; give a folder that `sotglp train` wrote"

@@ -14,7 +14,6 @@ from .common import (
     show_table,
     split_names,
 )
-from .reproduce import show_plan
 from .settings import read_pairs
 
 MEASURES = ("top-1", "mean GL-MCM AUROC", "mean GL-MCM FPR95")
@@ -73,11 +72,8 @@ def compare(
     bench.load(shots=numbers[-1], seed=1)  # says at once if a class has too few images
     rows: dict = {}
     work = [bench.experiment(m, shots=k, **changes) for m in wanted for k in numbers]
-    draws = range(1, seeds + 1)
-    if not as_json and any(e.config.crops == "fresh" for e in work):
-        show_plan([(bench, e) for e in work], draws)
     for e in progress_bar(work, desc="compare", unit="row"):
-        rows[e.label, e.shots] = bench.runs(e, draws)
+        rows[e.label, e.shots] = bench.runs(e, range(1, seeds + 1))
         if as_json:
             print(*map(json.dumps, rows[e.label, e.shots]), sep="\n", flush=True)
     _plot(rows, wanted, numbers, out)
@@ -98,12 +94,13 @@ def _plot(rows: dict, presets: list[str], shots: list[int], folder: Path) -> Non
     def column(name: str, k: int, measure: str) -> list[float]:
         return [run[measure] for run in rows[name, k]]
 
-    accuracy, auroc, _ = MEASURES
-    if auroc in rows[presets[0], shots[-1]][0]:
-        most = shots[-1]
+    (accuracy, auroc, _), most = MEASURES, shots[-1]
+    if auroc in rows[presets[0], most][0]:
         points = {n: (column(n, most, accuracy), column(n, most, auroc)) for n in presets}
         save_figure(figures.tradeoff(points), folder / "tradeoff.png")
     if len(shots) > 1:
         lines = {n: np.array([column(n, k, accuracy) for k in shots]).T for n in presets}
-        labels = {"xlabel": "training images of each class", "ylabel": "top-1 accuracy, %"}
-        save_figure(figures.curves(shots, lines, **labels), folder / "shots.png")
+        figure = figures.curves(
+            shots, lines, xlabel="training images of each class", ylabel="top-1 accuracy, %"
+        )
+        save_figure(figure, folder / "shots.png")

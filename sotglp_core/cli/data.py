@@ -1,7 +1,6 @@
 """``sotglp data``: the catalogue of benchmarks, what of it is on this machine, how to get it."""
 
 import json
-from collections.abc import Iterable
 from dataclasses import asdict
 from pathlib import Path
 
@@ -36,7 +35,7 @@ def list_command(as_json: bool = False) -> None:
         place = f"{row.folder}/{row.images}".removesuffix("/.")
         get = "downloads" if row.archives else "by hand"
         what = f"{title}\n[dim]{place}; {row.licence}[/]"
-        rows.append([row.name, what, _counts(row.counts), get])
+        rows.append([row.name, what, " / ".join(f"{n:,}" for n in row.counts), get])
     show_table(["name", "dataset, folder below the root, licence", NUMBERS, "get"], rows)
 
 
@@ -66,11 +65,11 @@ def check(root: Path, full: bool = False, as_json: bool = False) -> None:
     for found in report:
         wrong = escape("; ".join(found.wrong))
         result = f"[red]{wrong}[/]" if wrong else "[green]as it should be[/]"
-        rows.append([found.name, found.split, found.classes, _counts(found.images), result])
+        images = " / ".join(f"{n:,}" for n in found.images)
+        rows.append([found.name, found.split, found.classes, images, result])
     show_table(["name", "split", "classes", NUMBERS, "result"], rows, right=["classes"])
     missing = [name for name, place in places.items() if not place]
-    if missing:
-        say(f"not there: {', '.join(missing)}")
+    say(f"not there: {', '.join(missing) or 'none'}")
     if any(found.wrong for found in report):
         raise typer.Exit(1)
 
@@ -98,7 +97,3 @@ def get(name: str, *, root: Path) -> None:
         say(f"To be fetched by hand, into {root / row.folder}: {row.get}.")
     if row.dead:
         say(f"Links that don't work any more: {row.dead}.")
-
-
-def _counts(counts: Iterable[int]) -> str:
-    return " / ".join(f"{n:,}" for n in counts)

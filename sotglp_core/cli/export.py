@@ -41,12 +41,11 @@ def export(
         birds = species_images("val", 1)
         files = listed_images(photos)[:SAMPLE] if photos else []
         images = [read_image(file) for file in files] or [birds[i] for i in range(SAMPLE)]
-        graph = to_onnx(model, out, images)
-        facts = graph._asdict()
+        facts = to_onnx(model, out, images)._asdict()
         line = (
-            f"opset {graph.opset}, {graph.iterations} iterations of Sinkhorn, marginal violation "
-            f"{graph.violation:.1g}; {graph.difference:.1g} from torch at most, on {len(images)} "
-            "images"
+            f"opset {facts['opset']}, {facts['iterations']} iterations of Sinkhorn, marginal "
+            f"violation {facts['violation']:.1g}; {facts['difference']:.1g} from torch at most, on "
+            f"{len(images)} images"
         )
     else:
         save(text_free(model), out, model.threshold)

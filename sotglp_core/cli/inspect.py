@@ -28,7 +28,7 @@ def inspect(
     from ..data.images import FolderImages
     from ..inspector import PatchInspector
 
-    if out.suffix.lower() not in (".html", ".htm"):
+    if out.suffix != ".html":
         raise ValueError(f"--out {out}: give a name that ends in .html")
     model, files = load_saved(run, device, None, backbone, pretrained), listed_images(photos)
     images = FolderImages(files, [-1] * len(files))

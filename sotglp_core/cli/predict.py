@@ -1,14 +1,12 @@
 """``sotglp predict``."""
 
 import os
-import sys
 from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
-from typing import Any, TextIO
+from typing import Any
 
 from ..messages import note
-from .common import OptionalText, count, listed_images, load_saved, save_figure, say, skipped
+from .common import OptionalText, count, listed_images, load_saved, save_figure, say, say_skipped
 from .writers import Format, score_key, write
 
 
@@ -52,11 +50,11 @@ def predict(
     for path in filter(None, (out, heatmap)):
         if os.path.realpath(path) in map(os.path.realpath, files):
             raise ValueError(f"{path} is one of the images; give another file to write")
-    form, verdicts = "jsonl" if as_json else form, list[Any]()
-    drawn, unreadable = bool(heatmap or heatmaps), skipped(skip_corrupt)
+    verdicts: list = []
+    plans, skip = bool(heatmap or heatmaps), say_skipped if skip_corrupt else None
 
     def rows() -> Iterator[dict]:
-        answers = predict(model, files, top=top, plans=drawn, on_unreadable=unreadable)
+        answers = predict(model, files, top=top, plans=plans, on_unreadable=skip)
         for number, answer in enumerate(answers, 1):
             if heatmap and number == 1:
                 _draw(answer, heatmap)
@@ -72,8 +70,9 @@ def predict(
                 "probabilities": dict(zip(answer.labels, answer.probabilities)),
             }
 
-    with _stream(out, form) as stream:
-        write(form, rows(), stream, score, min(top, len(model.class_names)))
+    if as_json:
+        form = "jsonl"
+    write(form, rows(), out, score, min(top, len(model.class_names)))
     if out:
         say(f"wrote {out}, {count(len(verdicts), 'photo')}")
     if fitted and (out or form == "table"):
@@ -88,18 +87,3 @@ def _draw(answer: Any, path: Path) -> None:
     from .. import figures
 
     save_figure(figures.partition(answer.image, answer.plan, title=answer.labels[0]), path)
-
-
-@contextmanager
-def _stream(out: Path | None, form: Format) -> Iterator[TextIO]:
-    """Standard output, or a file that is there when all of it is; names keep all their bytes."""
-    from ..storage import atomic_path
-
-    text: Any = {"encoding": "utf-8", "errors": "surrogateescape"}
-    if out:
-        with atomic_path(out) as temporary, open(temporary, "w", newline="", **text) as file:
-            yield file
-    else:
-        if form != "table":
-            sys.stdout.reconfigure(**text)  # type: ignore
-        yield sys.stdout

@@ -4,13 +4,15 @@ import json
 from pathlib import Path
 from typing import Any
 
+from rich.filesize import decimal
+
 from ..config import PRESETS
 from ..messages import note, progress_bar
 from .common import (
     OptionalText,
     OptionalTexts,
     check_names,
-    cost_in_words,
+    duration,
     frozen_clip,
     say,
     show_table,
@@ -53,19 +55,19 @@ def reproduce(
     if drawn:
         frozen = frozen_clip("pocket", None, device, precision or "fp64")
         book = embedded.EmbeddedBench(table, out, frozen)
-        work: list[Any] = [(book, experiment) for experiment in _rows(book, row)]
+        work: list = [(book, experiment) for experiment in _rows(book, row)]
     else:
         if not here:
             note(f"{backbone} {pretrained} is not on this machine; measuring downloads its weights")
+            pretrained = "random" if plan else pretrained
         methods = split_names([presets])
         check_names(methods, PRESETS, "preset")
         datasets = _datasets(table, row, root, plan)
-        weights = pretrained if here or not plan else "random"
-        frozen = frozen_clip(backbone, weights, device, precision)
+        frozen = frozen_clip(backbone, pretrained, device, precision)
         work = benchmarks.work(table, datasets, methods, frozen, out, root=root, draw=draw)
     draws = range(1, 2 if table == "rates" else seeds + 1)
     if plan or not as_json:
-        show_plan(work, draws, as_json)
+        _show_plan(work, draws, as_json)
     if plan:
         return
     bar = progress_bar(work, desc="reproduce", unit="row", delay=1)
@@ -78,18 +80,25 @@ def reproduce(
         _beside_the_published(table, found)
 
 
-def show_plan(work: list, draws: range, as_json: bool = False) -> None:
+def _show_plan(work: list, draws: range, as_json: bool) -> None:
     """What the missing runs of every row take, and all of them together."""
     from ..workbench.plan import plan, total
 
     rows = plan(work, draws)
     rows.append(("all", sum(runs for _, runs, _ in rows), total([cost for *_, cost in rows])))
-    places = [place for bench, _ in work for place in bench.places]
-    loads = {row.name: row.gigabytes for row, folder in places if row and not folder}
+    loads = {
+        row.name: row.gigabytes
+        for bench, _ in work
+        for row, folder in bench.places
+        if row and not folder
+    }
     if as_json:
         told = {label: {"runs": runs, **cost._asdict()} for label, runs, cost in rows}
         print(json.dumps({"rows": told, "gigabytes to download": loads}))
-    lines = [[label, runs, *cost_in_words(cost)] for label, runs, cost in rows]
+    lines = [
+        [label, runs, f"{c.images:,}", f"{c.steps:,}", duration(c.seconds), decimal(c.bytes)]
+        for label, runs, c in rows
+    ]
     columns = ["runs", "images", "steps", "time", "features"]
     show_table(["to measure", *columns], lines, right=columns)
     say(
@@ -163,8 +172,8 @@ def _beside_the_book(table: str, ours: dict[str, list[dict]], out: Path) -> None
         theirs = {row[0]: row for row in book[view]}
         shown = [list(map(beside, row, theirs.get(row[0], row))) for row in rows]
         show_table(heading, shown, title=view)
-    equal = "equal to the book's"
-    say(equal if found == book else "where the book's figure differs, it stands below ours")
+    differs = "where the book's figure differs, it stands below ours"
+    say(differs if found != book else "equal to the book's")
 
 
 def _beside_the_published(table: str, ours: dict[str, list[dict]]) -> None:

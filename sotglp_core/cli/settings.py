@@ -52,9 +52,10 @@ def read_pairs(pairs: OptionalTexts, known: Kinds) -> dict[str, Any]:
     """
     given = {}
     for pair in pairs or []:
-        name, sign, given[name] = pair.partition("=")
+        name, sign, value = pair.partition("=")
         if not sign:
             raise ValueError(f"--set {pair} has no '='; write for example --set epochs=20")
+        given[name] = value
     return checked_settings(given, known, "--set")
 
 
@@ -87,8 +88,8 @@ def asked_for(context: typer.Context) -> dict:
     :raises ValueError: on a mistake, or if --preset would be undone by the file of another preset.
     """
     file, known = context.params.get("config"), known_settings()
-    filed: dict[str, Any] = read_settings(file) if file else {}
-    told: dict[str, Any] = {}
+    filed = read_settings(file) if file else {}
+    told: dict = {}
     for name, value in context.params.items():
         source = context.get_parameter_source(name)
         if name in known and source and source.name == "COMMANDLINE":
@@ -112,5 +113,6 @@ def absolute(place: Any, root: OptionalText) -> Any:
     """Files and folders wherever the command is called; names of datasets as they are."""
     if isinstance(place, list):
         return [absolute(item, root) for item in place]
-    known = place in (None, "pocket") or root
-    return place if known or not os.path.exists(place) else os.path.abspath(place)
+    if root or place in (None, "pocket") or not os.path.exists(place):
+        return place
+    return os.path.abspath(place)

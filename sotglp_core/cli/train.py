@@ -14,7 +14,6 @@ from .common import (
     OptionalTexts,
     Stopped,
     console,
-    cost_in_words,
     frozen_clip,
     resume_command,
     say,
@@ -91,8 +90,9 @@ def train(
     model, task, everything = _prepare(context.params | asked, asked, accelerator)
     say(describe(task))
     _say_settings(everything)
-    if model.config.crops == "fresh" and not console.quiet:
-        _say_cost(model, task)
+    if model.config.crops == "fresh":
+        crops = model.config.epochs * len(task.train)
+        say(f"{crops:,} fresh crops to encode; `sotglp bench` measures how long that takes here")
     recording = (
         run.recording(everything, str(model.backbone.device), task.digests(), resume=resume)
         if first
@@ -109,8 +109,10 @@ def train(
             stop.args = (f"{when}; go on with: {resume_command(run.folder)}",)
             raise
     show(result, task)
-    report, following = run / "report.html", f"sotglp predict {run} PHOTO --heatmap heatmap.png"
-    say(f"saved to {run}, with a report in {report}; next: {following}")
+    say(
+        f"saved to {run}, with a report in {run}/report.html; "
+        f"next: sotglp predict {run} PHOTO --heatmap heatmap.png"
+    )
     if as_json and first:
         print(json.dumps(result.to_dict()))
 
@@ -138,26 +140,13 @@ def _prepare(options: dict, asked: dict, accelerator: Any) -> tuple[Any, Any, di
 
 def _say_settings(everything: dict) -> None:
     """Options and settings that are on, in a line for each source."""
-    lines: dict[str, dict] = {"options": {}}
+    lines: dict = {"options": {}}
     for name, value in everything.items():
         if value and name != "sources":
             source = everything["sources"].get(name, "options")
             lines.setdefault(source, {})[name] = value
     for source, on in lines.items():
         say(f"{source}: {_compact(on)}", "dim")
-
-
-def _say_cost(model: Any, task: Any) -> None:
-    """What fresh crops take, which no cache can spare."""
-    from ..workbench.plan import cost
-
-    config, tested = model.config, len(task.test)
-    sizes = {"classes": len(task.class_names), "images": len(task.train), "tested": tested}
-    images, steps, time, _ = cost_in_words(cost(model.backbone, config, **sizes, new=tested))
-    say(
-        f"a new crop of every image in each of {config.epochs} epochs: {images} images to encode "
-        f"and {steps} steps, about {time} here"
-    )
 
 
 def _refuse_to_replace(run: Any, named: bool) -> None:
@@ -177,9 +166,8 @@ def _as_begun(run: Any, asked: dict) -> dict:
     began = read_settings(run / "config.json")
     other = {name: v for name, v in asked.items() if name not in FREE and began.get(name) != v}
     if other:
-        was = _compact({name: began.get(name) for name in other})
         raise ValueError(
-            f"{run} began with {was}, and --resume goes on with that; leave out {_compact(other)}, "
+            f"{run} began otherwise, and --resume goes on with that; leave out {_compact(other)}, "
             "or start anew with --overwrite"
         )
     return began | asked

@@ -3,9 +3,11 @@
 import csv
 import json
 import sys
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
 from itertools import chain
-from typing import Literal, TextIO
+from pathlib import Path
+from typing import Any, Literal, TextIO
 
 from rich.console import Console
 from rich.markup import escape
@@ -19,19 +21,36 @@ Format = Literal["table", "csv", "jsonl"]
 Rows = Iterable[dict]
 
 
-def write(form: Format, rows: Rows, stream: TextIO, score: str, top: int) -> None:
+def write(form: Format, rows: Rows, out: Path | None, score: str, top: int) -> None:
     """The answers in a form, each as soon as it is there; of the table's, all at the end.
 
+    :param out: the file, there when all of it is; None: standard output.
     :param score: the name of the answers' score.
     :param top: how many classes an answer names.
     """
-    if form == "table":
-        _write_table(rows, stream, score)
-    elif form == "csv":
-        _write_csv(rows, stream, score, top)
+    with _stream(out, form) as stream:
+        if form == "table":
+            _write_table(rows, stream, score)
+        elif form == "csv":
+            _write_csv(rows, stream, score, top)
+        else:
+            for row in rows:
+                print(json.dumps(row), file=stream)
+
+
+@contextmanager
+def _stream(out: Path | None, form: Format) -> Iterator[TextIO]:
+    """Where to write; names of files keep all their bytes."""
+    from ..storage import atomic_path
+
+    text: Any = {"encoding": "utf-8", "errors": "surrogateescape"}
+    if out:
+        with atomic_path(out) as temporary, open(temporary, "w", newline="", **text) as file:
+            yield file
     else:
-        for row in rows:
-            print(json.dumps(row), file=stream)
+        if form != "table":
+            sys.stdout.reconfigure(**text)  # type: ignore
+        yield sys.stdout
 
 
 def _write_csv(rows: Rows, stream: TextIO, score: str, top: int) -> None:
@@ -53,9 +72,9 @@ def _write_table(rows: Rows, stream: TextIO, score: str) -> None:
             label = escape(printable(label))
             cells.append([photo, label, f"{probability:.1%}", value, verdict])
             photo = value = verdict = ""
-    headings = ["photo", "label", "probability", score, ""]
+    numbers = ("probability", score)
     to = console if stream is sys.stdout else Console(file=stream, width=120)
-    show_table(headings, cells, right=("probability", score), to=to)
+    show_table(["photo", "label", *numbers, ""], cells, right=numbers, to=to)
 
 
 def score_key(score: str) -> str:
