@@ -620,7 +620,7 @@ JSON = {
 def test_files_of_settings(tmp_path, suffix, text):
     file = tmp_path / f"settings{suffix}"
     file.write_text(text)
-    assert settings.read_settings(file, known_settings()) == {
+    assert settings.read_settings(file) == {
         "data": "PHOTOS",
         "shots": 2,
         "allow_fewer": True,
