@@ -10,8 +10,7 @@ from sotglp_core.cli import common
 def run(monkeypatch, capsys, *arguments):
     """(exit code, standard output, standard error) of one command, on a wide terminal."""
     monkeypatch.setattr(sys, "argv", ["sotglp", *map(str, arguments)])
-    for console in (common.console, common.errors):
-        monkeypatch.setattr(console, "_width", 250)
+    monkeypatch.setattr(common.console, "_width", 250)
     before, code = {n: signal.getsignal(n) for n in (signal.SIGINT, signal.SIGTERM)}, 0
     try:
         cli.main()

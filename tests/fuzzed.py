@@ -14,7 +14,7 @@ from typer.main import get_command
 
 from sotglp_core import SOTGLP, preset, save
 from sotglp_core.cli import app
-from sotglp_core.cli.train import known_settings
+from sotglp_core.cli.settings import known_settings
 from sotglp_core.config import PRESETS
 from sotglp_core.data.catalogue import CATALOGUE
 from sotglp_core.judging.threshold import OODThreshold

@@ -1,6 +1,5 @@
 """The ``sotglp`` command."""
 
-import getpass
 import io
 import os
 import signal
@@ -12,9 +11,10 @@ from typing import Annotated, Any
 import typer
 
 from .. import __version__
+from ..messages import note
 from . import cache, data
 from .bench import bench
-from .common import Stopped, errors, say
+from .common import Stopped, console
 from .compare import compare
 from .embed import embed
 from .evaluate import evaluate
@@ -28,33 +28,29 @@ from .train import train
 SIGNALS = ("SIGINT", "SIGTERM", "SIGHUP")
 NO_MEMORY = ("out of memory", "can't allocate memory")  # in torch's words
 
+COMMANDS = (train, evaluate, predict, inspect, compare, export, embed, reproduce, bench)
+CAN_SKIP = {c.__name__ for c in COMMANDS if "skip_corrupt" in c.__annotations__}
+
 app = typer.Typer(
     no_args_is_help=True,
     add_completion=False,
     pretty_exceptions_enable=False,
     rich_markup_mode="markdown",
-    help="Few-shot image classification with local and global prompts on a frozen CLIP.",
 )
-for command in (train, evaluate, predict, inspect, compare, export, embed, reproduce, bench):
+for command in COMMANDS:
     app.command()(with_help(command))
 app.add_typer(data.app, name="data")
 app.add_typer(cache.app, name="cache")
 
 
-def _print_version(wanted: bool) -> None:
-    if wanted:
-        print(__version__)
-        raise typer.Exit
-
-
-@app.callback()
+@app.callback(invoke_without_command=True)
 def options(
-    version: Annotated[
-        bool,
-        typer.Option("--version", callback=_print_version, is_eager=True, help="Show the version."),
-    ] = False,
+    version: Annotated[bool, typer.Option("--version", help="Show the version.")] = False,
 ) -> None:
     """Few-shot image classification with local and global prompts on a frozen CLIP."""
+    if version:
+        print(__version__)
+        raise typer.Exit
 
 
 def main() -> None:
@@ -65,53 +61,34 @@ def main() -> None:
     """
     if isinstance(sys.stdout, io.TextIOWrapper):  # neither closed nor replaced
         sys.stdout.reconfigure(errors="backslashreplace")
-    _name_user()
+    try:
+        Path.home()
+    except RuntimeError:  # a user that is only a number, as in containers
+        os.environ["HOME"] = tempfile.gettempdir()
+    console.quiet = "--json" in sys.argv
     for name in SIGNALS:
         number = getattr(signal, name, None)  # there is no SIGHUP on Windows
         if number and signal.getsignal(number) is not signal.SIG_IGN:  # as nohup wants it
             signal.signal(number, _stop)
+    code = 2
     try:
-        app()
+        app()  # which ends the program
     except Stopped as stop:
-        _leave(f"stopped {stop}", 128 + stop.number)
-    except ValueError as error:
-        unreadable = str(error).startswith("can't read the image") and _offers("--skip-corrupt")
-        _leave(f"{error}; pass --skip-corrupt to go on without it" if unreadable else str(error))
-    except OSError as error:
-        _leave(": ".join(map(str, filter(None, (error.strerror or error, error.filename)))))
+        message, code = f"stopped {stop}", 128 + stop.number
+    except (ValueError, OSError) as error:
+        unreadable = str(error).startswith("can't read the image")
+        skip = "; pass --skip-corrupt to go on without it"
+        message = f"{error}{skip if unreadable and sys.argv[1] in CAN_SKIP else ''}"
     except (MemoryError, RuntimeError) as error:
         if isinstance(error, RuntimeError) and not any(words in str(error) for words in NO_MEMORY):
             raise
-        advice = "--text-chunk 64 needs less, also with --resume; so do"
-        _leave(
-            f"there is not enough memory; {advice if _offers('--text-chunk') else 'try'} "
-            "fewer prompts or a smaller batch_size"
+        message = (
+            "there is not enough memory; fewer prompts or a smaller batch_size need less, and so "
+            "does `sotglp train --text-chunk 64`, also with --resume"
         )
-
-
-def _name_user() -> None:
-    """A name and a home for users that are only a number, as in containers: libraries ask."""
-    try:
-        getpass.getuser()
-    except (KeyError, OSError):
-        os.environ["USER"] = str(os.getuid())
-    try:
-        Path.home()
-    except RuntimeError:
-        os.environ["HOME"] = tempfile.gettempdir()
+    note(f"sotglp: {message}")
+    sys.exit(code)
 
 
 def _stop(number: int, frame: Any) -> None:
     raise Stopped(number)
-
-
-def _offers(option: str) -> bool:
-    """Whether the command that was called has an option."""
-    commands: Any = typer.main.get_command(app)
-    command = commands.commands.get((sys.argv[1:] or [""])[0])
-    return command is not None and any(option in param.opts for param in command.params)
-
-
-def _leave(message: str, code: int = 2) -> None:
-    say(f"sotglp: {message}", "red", errors)
-    sys.exit(code)

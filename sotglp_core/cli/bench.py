@@ -2,16 +2,16 @@
 
 import json
 
-from .common import count, frozen_clip, show_table
+from .common import OptionalText, frozen_clip, show_table
 
 
 def bench(
     backbone: str = "pocket",
-    pretrained: str | None = None,
+    pretrained: OptionalText = None,
     classes: int = 24,
     shots: int = 16,
     device: str = "auto",
-    precision: str | None = None,
+    precision: OptionalText = None,
     as_json: bool = False,
 ) -> None:
     """Measure encoding, training steps and transport here, a few of each.
@@ -29,13 +29,11 @@ def bench(
     rows = speeds(frozen, classes, shots, progress=not as_json)
     if as_json:
         named = {what: {"value": value, "unit": unit} for what, (value, unit) in rows.items()}
-        about = {"backbone": clip, "precision": frozen.precision, "classes": classes}
-        print(json.dumps({**machine, **about, "shots": shots, "rows": named}))
-        return
+        task = {"backbone": clip, "precision": frozen.precision, "classes": classes, "shots": shots}
+        print(json.dumps({**machine, **task, "rows": named}))
     title = (
-        f"{clip} in {frozen.precision}, {classes} classes, "
-        f"{shots} shots; {machine['processor']}, {count(machine['threads'], 'thread')}, "
-        f"torch {machine['torch']}"
+        f"{clip} in {frozen.precision}, {classes} classes, {shots} shots; {machine['processor']}, "
+        f"torch {machine['torch']}, threads: {machine['threads']}"
     )
     lines = [
         [what, f"{value:,.0f}" if value >= 100 else f"{value:.3g}", unit]

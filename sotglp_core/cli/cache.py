@@ -6,7 +6,7 @@ import time
 import typer
 from rich.filesize import decimal
 
-from .common import say, show_table
+from .common import duration, say, show_table
 from .options import with_help
 
 app = typer.Typer(
@@ -28,15 +28,14 @@ def show(as_json: bool = False) -> None:
 
     entries = cache_entries()
     if as_json:
-        print(json.dumps([{**entry._asdict(), "path": str(entry.path)} for entry in entries]))
-        return
+        print(json.dumps([entry._asdict() for entry in entries], default=str))
     rows = [
         [
             entry.path.stem[-32:][:8],
             entry.backbone,
             "?" if entry.images is None else entry.images,
             decimal(entry.bytes),
-            _age(time.time() - entry.modified),
+            duration(time.time() - entry.modified),
         ]
         for entry in entries
     ]
@@ -58,14 +57,7 @@ def clear(older_than: float = 0.0, yes: bool = False) -> None:
     from ..data.features import cache_folder, clear_cache
 
     if not yes:
-        which = f"entries older than {older_than:g} days" if older_than else "all entries"
-        typer.confirm(f"Remove {which} from {cache_folder()}?", abort=True, err=True)
+        what = f"Remove the entries older than {older_than:g} days from {cache_folder()}?"
+        typer.confirm(what, abort=True, err=True)
     files, freed = clear_cache(older_than=older_than)
     say(f"removed {files} entries, {decimal(freed)}")
-
-
-def _age(seconds: float) -> str:
-    hours = seconds / 3600
-    if hours < 2:
-        return f"{60 * hours:.0f} minutes"
-    return f"{hours:.0f} hours" if hours < 48 else f"{hours / 24:.0f} days"

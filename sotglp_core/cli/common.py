@@ -1,18 +1,21 @@
 """What the commands share: the console, devices and saved models."""
 
 import csv
+import os
 import shlex
-from collections.abc import Callable, Collection, Iterable
+import sys
+from collections.abc import Collection, Iterable
 from pathlib import Path
 from typing import Any
 
 from rich.console import Console
-from rich.filesize import decimal
-from rich.table import Column, Table
+from rich.table import Table
 
-from ..messages import did_you_mean, printable
+from ..messages import did_you_mean, note, printable
 
-console, errors = Console(), Console(stderr=True)
+OptionalText = str | None
+OptionalTexts = list[str] | None
+console = Console()
 
 
 class Stopped(BaseException):
@@ -23,41 +26,41 @@ class Stopped(BaseException):
         self.number = number
 
 
-def say(text: str, style: str | None = None, to: Console = console) -> None:
-    """A line that every terminal can print, on standard output by default."""
-    to.print(printable(text), style=style, markup=False, highlight=False, soft_wrap=True)
-
-
-def warn(text: str) -> None:
-    """A line on standard error."""
-    say(text, "yellow", errors)
+def say(text: str, style: OptionalText = None) -> None:
+    """A line on standard output that every terminal can print."""
+    console.print(printable(text), style=style, markup=False, highlight=False, soft_wrap=True)
 
 
 def show_table(
-    headings: Iterable[str], rows: Iterable[Iterable], right: Iterable[str] = (), title: str = ""
+    headings: Iterable[str],
+    rows: Iterable[Iterable],
+    right: Iterable[str] = (),
+    title: OptionalText = None,
+    to: Console = console,
 ) -> None:
-    """A table on standard output; its cells may have rich's markup.
+    """A table, on standard output by default; its cells may have rich's markup.
 
     :param right: the headings of columns that are justified to the right.
     """
-    columns = [Column(name, justify="right" if name in right else "left") for name in headings]
-    table = Table(*columns, title=title or None)
+    table = Table(title=title)
+    for name in headings:
+        table.add_column(name, justify="right" if name in right else "left", overflow="fold")
     for row in rows:
         lines = (map(printable, str(cell).split("\n")) for cell in row)
         table.add_row(*map("\n".join, lines))
-    console.print(table)
+    to.print(table)
 
 
 def count(number: int, noun: str) -> str:
     return f"{number:,} {noun}{'' if number == 1 else 's'}"
 
 
-def cost_in_words(cost: Any) -> list[str]:
-    """Images, steps, time and disk of a :class:`~sotglp_core.workbench.plan.Cost`."""
-    seconds = cost.seconds
-    time = f"{seconds:.0f} s" if seconds < 100 else f"{seconds / 60:.0f} min"
-    time = time if seconds < 6000 else f"{seconds / 3600:,.0f} h"
-    return [f"{cost.images:,}", f"{cost.steps:,}", time, decimal(cost.bytes)]
+def duration(seconds: float) -> str:
+    """In the largest unit of which there are two."""
+    for size, unit in ((86400, "d"), (3600, "h"), (60, "min")):
+        if seconds >= 2 * size:
+            return f"{seconds / size:,.0f} {unit}"
+    return f"{seconds:.0f} s"
 
 
 def check_names(names: Iterable[str], known: Collection[str], kind: str) -> None:
@@ -68,18 +71,35 @@ def check_names(names: Iterable[str], known: Collection[str], kind: str) -> None
             raise ValueError(f"there is no {kind} {name!r}{near}")
 
 
-def split_names(texts: list[str] | None) -> list[str]:
+def split_names(texts: OptionalTexts) -> list[str]:
     """Names out of comma-separated lists of them; one that has a comma is given in quotes."""
-    try:
-        rows = list(csv.reader(texts or [], skipinitialspace=True))
-    except csv.Error as error:
-        raise ValueError(f"can't read the names {texts}: {error}") from None
+    lines = [line for text in texts or [] for line in text.splitlines()]
+    rows = csv.reader(lines, skipinitialspace=True)
     return [name.strip() for row in rows for name in row if name.strip()]
 
 
-def skipped(skip_corrupt: bool) -> Callable[[str], None] | None:
-    """What says that an image is left out; None: the first one that can't be read ends all."""
-    return (lambda message: warn(f"skipped: {message}")) if skip_corrupt else None
+def listed_images(arguments: list[Path]) -> list[Path]:
+    """The files that the arguments name.
+
+    :raises ValueError: if there are none.
+    """
+    from ..data.folders import list_images
+
+    files: list[Path] = []
+    for argument in arguments:
+        if str(argument) == "-":
+            lines = os.fsdecode(sys.stdin.buffer.read().removeprefix(b"\xef\xbb\xbf")).splitlines()
+            files += [Path(line) for line in lines if line.strip()]
+        else:
+            files += list_images(argument) if argument.is_dir() else [argument]
+    if not files:
+        raise ValueError(f"there are no images in {arguments[0]}; give files or folders of images")
+    return files
+
+
+def say_skipped(message: str) -> None:
+    """That an image can't be read and is left out."""
+    note(f"skipped: {message}")
 
 
 def save_figure(figure: Any, path: Path) -> None:
@@ -90,32 +110,19 @@ def save_figure(figure: Any, path: Path) -> None:
         figure.savefig(temporary, format=path.suffix.lstrip(".") or "png", dpi=140)
 
 
-def usable(device: str) -> str:
-    """The device by torch's name.
-
-    :raises ValueError: if this machine can't use it.
-    """
-    import torch
-
-    from ..clip.backbone import choose_device
-
-    try:
-        chosen = choose_device(device)
-        torch.zeros(1, device=chosen).item()
-    except (RuntimeError, AssertionError, ImportError):
-        raise ValueError(f"torch can't use the device {device!r} here; try --device cpu") from None
-    return str(chosen)
-
-
-def frozen_clip(name: str, pretrained: str | None, device: str, precision: str | None) -> Any:
+def frozen_clip(name: str, pretrained: OptionalText, device: str, precision: OptionalText) -> Any:
     """The backbone, in the precision that suits the device unless one is given."""
     from ..clip.backbone import load_backbone
 
-    return load_backbone(name, pretrained, device=usable(device), precision=precision or "auto")
+    return load_backbone(name, pretrained, device=device, precision=precision or "auto")
 
 
 def load_saved(
-    run: Path, device: str, precision: str | None, backbone: str | None, pretrained: str | None
+    run: Path,
+    device: str,
+    precision: OptionalText,
+    backbone: OptionalText,
+    pretrained: OptionalText,
 ) -> Any:
     """The model of a run's folder or of a file of prompts.
 
@@ -124,22 +131,16 @@ def load_saved(
     :raises ValueError: if there is none; for an interrupted run, with the command that goes on.
     """
     from ..learning.checkpoint import load
-    from ..storage import load_tensors
     from ..workbench.runs import Run
 
     path = run / "prompts.safetensors" if run.is_dir() else run
-    if run.is_dir() and not path.exists():
-        held = Run(run).holds()
-        if held:
-            raise ValueError(f"{run} holds {held}; finish it with: {resume_command(run)}")
-        raise ValueError(f"{run} holds no prompts; give a folder that `sotglp train` wrote")
-    frozen = None
-    if backbone or pretrained:
-        record = load_tensors(path)[1]["backbone"]
-        name, weights = backbone or record["name"], pretrained or record["pretrained"]
-        frozen = frozen_clip(name, weights, device, precision or record["precision"])
-    return load(path, frozen, device=usable(device), precision=precision)
+    if path != run and not path.exists():
+        begun = Run(run).holds()
+        finish = f"{begun}; finish it with: {resume_command(run)}"
+        none = "no prompts; give a folder that `sotglp train` wrote"
+        raise ValueError(f"{run} holds {finish if begun else none}")
+    return load(path, backbone, pretrained=pretrained, device=device, precision=precision)
 
 
 def resume_command(folder: Path) -> str:
-    return f"sotglp train --resume --out {shlex.quote(printable(folder))}"
+    return f"sotglp train --resume --out {shlex.quote(str(folder))}"

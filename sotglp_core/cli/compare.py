@@ -5,35 +5,38 @@ from pathlib import Path
 
 from ..config import Config, kinds
 from ..messages import progress_bar
-from .common import frozen_clip, save_figure, say, show_table, split_names
-from .reproduce import announce
+from .common import (
+    OptionalText,
+    OptionalTexts,
+    frozen_clip,
+    save_figure,
+    say,
+    show_table,
+    split_names,
+)
 from .settings import read_pairs
 
-MEASURES = {
-    "top-1": "top-1",
-    "GL-MCM AUROC": "mean GL-MCM AUROC",
-    "GL-MCM FPR95": "mean GL-MCM FPR95",
-}
+MEASURES = ("top-1", "mean GL-MCM AUROC", "mean GL-MCM FPR95")
 
 
 def compare(
     data: str = "pocket",
-    root: str | None = None,
+    root: OptionalText = None,
     out: Path = Path("runs/compare"),
     presets: str = "sotglp,sotglp-proj,coop",
     shots: str = "16",
     seeds: int = 3,
-    draw: str | None = None,
-    classes: list[str] | None = None,
-    names: str | None = None,
-    ood: list[str] | None = None,
-    ood_exclude: list[str] | None = None,
+    draw: OptionalText = None,
+    classes: OptionalTexts = None,
+    names: OptionalText = None,
+    ood: OptionalTexts = None,
+    ood_exclude: OptionalTexts = None,
     backbone: str = "pocket",
-    pretrained: str | None = None,
-    settings: list[str] | None = None,
+    pretrained: OptionalText = None,
+    settings: OptionalTexts = None,
     skip_corrupt: bool = False,
     device: str = "auto",
-    precision: str | None = None,
+    precision: OptionalText = None,
     as_json: bool = False,
 ) -> None:
     """Train presets on one task and put them side by side: top-1, AUROC and FPR95 of GL-MCM.
@@ -49,8 +52,8 @@ def compare(
     from ..workbench.experiments import Bench, cell
 
     changes, wanted = read_pairs(settings, kinds(Config)), split_names([presets])
-    numbers = sorted({int(k) for k in split_names([shots]) if k.isdecimal() and int(k)})
-    if not wanted or len(numbers) < len(split_names([shots])) or not numbers:
+    numbers = sorted({int(k) if k.isdecimal() else 0 for k in split_names([shots])})
+    if not wanted or not numbers or not numbers[0]:
         raise ValueError("give at least one preset, and positive integers such as --shots 4,16")
     for name in wanted:
         recipe(name, backbone=backbone, **changes)  # a mistake is said before anything is loaded
@@ -59,9 +62,8 @@ def compare(
         data,
         results=out / "results.jsonl",
         draw=draw,
-        progress=not as_json,
         root=root,
-        classes=split_names(classes) or None,
+        classes=split_names(classes),
         names=names,
         ood=ood,
         ood_exclude=split_names(ood_exclude),
@@ -70,25 +72,20 @@ def compare(
     bench.load(shots=numbers[-1], seed=1)  # says at once if a class has too few images
     rows: dict = {}
     work = [bench.experiment(m, shots=k, **changes) for m in wanted for k in numbers]
-    draws = range(1, seeds + 1)
-    if not as_json and any(e.config.crops == "fresh" for e in work):
-        announce([(bench, e) for e in work], draws)
-    for e in progress_bar(work, desc="compare", unit="row", show=not as_json):
-        rows[e.label, e.shots] = bench.runs(e, draws)
+    for e in progress_bar(work, desc="compare", unit="row"):
+        rows[e.label, e.shots] = bench.runs(e, range(1, seeds + 1))
         if as_json:
-            print("\n".join(map(json.dumps, rows[e.label, e.shots])), flush=True)
-    files = [bench.results, *_plot(rows, wanted, numbers, out)]
-    if as_json:
-        return
-    columns = MEASURES if bench.task.ood else {"top-1": "top-1"}
-    numbered = ["shots", *(f"{name}, %" for name in columns)]
-    lines = [[*row, *(cell(runs, key) for key in columns.values())] for row, runs in rows.items()]
+            print(*map(json.dumps, rows[e.label, e.shots]), sep="\n", flush=True)
+    _plot(rows, wanted, numbers, out)
+    measures = MEASURES if bench.task.ood else MEASURES[:1]
+    numbered = ["shots", *(f"{measure}, %" for measure in measures)]
+    lines = [[*row, *(cell(runs, measure) for measure in measures)] for row, runs in rows.items()]
     show_table(["preset", *numbered], lines, right=numbered)
     average = f"mean ± standard deviation of {seeds} seeds" if seeds > 1 else "one seed"
-    say(f"{average}; {len(bench.task.test)} test images; wrote {', '.join(map(str, files))}")
+    say(f"{average}; {len(bench.task.test)} test images; results and plots are in {out}")
 
 
-def _plot(rows: dict, presets: list[str], shots: list[int], folder: Path) -> list[Path]:
+def _plot(rows: dict, presets: list[str], shots: list[int], folder: Path) -> None:
     """Accuracy against detection at the most shots, and accuracy by shots, where there is such."""
     import numpy as np
 
@@ -97,16 +94,13 @@ def _plot(rows: dict, presets: list[str], shots: list[int], folder: Path) -> lis
     def column(name: str, k: int, measure: str) -> list[float]:
         return [run[measure] for run in rows[name, k]]
 
-    made, auroc, most = {}, MEASURES["GL-MCM AUROC"], shots[-1]
+    (accuracy, auroc, _), most = MEASURES, shots[-1]
     if auroc in rows[presets[0], most][0]:
-        points = {
-            name: (column(name, most, "top-1"), column(name, most, auroc)) for name in presets
-        }
-        made["tradeoff.png"] = figures.tradeoff(points)
+        points = {n: (column(n, most, accuracy), column(n, most, auroc)) for n in presets}
+        save_figure(figures.tradeoff(points), folder / "tradeoff.png")
     if len(shots) > 1:
-        lines = {name: np.array([column(name, k, "top-1") for k in shots]).T for name in presets}
-        labels = {"xlabel": "training images of each class", "ylabel": "top-1 accuracy, %"}
-        made["shots.png"] = figures.curves(shots, lines, **labels)
-    for name, figure in made.items():
-        save_figure(figure, folder / name)
-    return [folder / name for name in made]
+        lines = {n: np.array([column(n, k, accuracy) for k in shots]).T for n in presets}
+        figure = figures.curves(
+            shots, lines, xlabel="training images of each class", ylabel="top-1 accuracy, %"
+        )
+        save_figure(figure, folder / "shots.png")

@@ -1,7 +1,6 @@
 """``sotglp data``: the catalogue of benchmarks, what of it is on this machine, how to get it."""
 
 import json
-from collections.abc import Iterable
 from dataclasses import asdict
 from pathlib import Path
 
@@ -30,14 +29,13 @@ def list_command(as_json: bool = False) -> None:
 
     if as_json:
         print(json.dumps([asdict(row) for row in CATALOGUE.values()]))
-        return
     rows = []
     for row in CATALOGUE.values():
         title = row.title + (f", {row.classes} classes" if row.classes else "")
-        place = escape(f"{row.folder}/{row.images}".removesuffix("/."))
+        place = f"{row.folder}/{row.images}".removesuffix("/.")
         get = "downloads" if row.archives else "by hand"
         what = f"{title}\n[dim]{place}; {row.licence}[/]"
-        rows.append([row.name, what, _counts(row.counts), get])
+        rows.append([row.name, what, " / ".join(f"{n:,}" for n in row.counts), get])
     show_table(["name", "dataset, folder below the root, licence", NUMBERS, "get"], rows)
 
 
@@ -53,8 +51,6 @@ def check(root: Path, full: bool = False, as_json: bool = False) -> None:
     from ..data.catalogue import CATALOGUE, known
     from ..data.catalogue import check as check_dataset
 
-    if not root.is_dir():
-        raise ValueError(f"there is no folder {root}; give the one that holds the datasets")
     row, place = known(root)
     places = {row.name: place} if row else {r.name: r.find(root) for r in CATALOGUE.values()}
     report = [check_dataset(CATALOGUE[name], p, full=full) for name, p in places.items() if p]
@@ -65,16 +61,15 @@ def check(root: Path, full: bool = False, as_json: bool = False) -> None:
         )
     if as_json:
         print(json.dumps([found._asdict() for found in report]))
-    else:
-        rows = []
-        for found in report:
-            wrong = escape("; ".join(found.wrong))
-            result = f"[red]{wrong}[/]" if wrong else "[green]as it should be[/]"
-            rows.append([found.name, found.split, found.classes, _counts(found.images), result])
-        show_table(["name", "split", "classes", NUMBERS, "result"], rows, right=["classes"])
-        missing = [name for name, place in places.items() if not place]
-        if missing:
-            say(f"not there: {', '.join(missing)}")
+    rows = []
+    for found in report:
+        wrong = escape("; ".join(found.wrong))
+        result = f"[red]{wrong}[/]" if wrong else "[green]as it should be[/]"
+        images = " / ".join(f"{n:,}" for n in found.images)
+        rows.append([found.name, found.split, found.classes, images, result])
+    show_table(["name", "split", "classes", NUMBERS, "result"], rows, right=["classes"])
+    missing = [name for name, place in places.items() if not place]
+    say(f"not there: {', '.join(missing) or 'none'}")
     if any(found.wrong for found in report):
         raise typer.Exit(1)
 
@@ -102,7 +97,3 @@ def get(name: str, *, root: Path) -> None:
         say(f"To be fetched by hand, into {root / row.folder}: {row.get}.")
     if row.dead:
         say(f"Links that don't work any more: {row.dead}.")
-
-
-def _counts(counts: Iterable[int]) -> str:
-    return " / ".join(f"{n:,}" for n in counts)

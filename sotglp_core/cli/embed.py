@@ -2,8 +2,7 @@
 
 from pathlib import Path
 
-from .common import count, frozen_clip, say, skipped
-from .predict import listed_images
+from .common import OptionalText, count, frozen_clip, listed_images, say, say_skipped
 
 
 def embed(
@@ -11,9 +10,9 @@ def embed(
     out: Path = Path("features.npz"),
     skip_corrupt: bool = False,
     backbone: str = "pocket",
-    pretrained: str | None = None,
+    pretrained: OptionalText = None,
     device: str = "auto",
-    precision: str | None = None,
+    precision: OptionalText = None,
 ) -> None:
     """Save CLIP's image features of photos, with the files' names.
 
@@ -29,7 +28,7 @@ def embed(
     if out.suffix != ".npz":
         raise ValueError(f"{out} does not end in .npz; give a name that does")
     frozen, files = frozen_clip(backbone, pretrained, device, precision), listed_images(photos)
-    paths, features = embed(frozen, files, on_unreadable=skipped(skip_corrupt))
+    paths, features = embed(frozen, files, on_unreadable=say_skipped if skip_corrupt else None)
     with atomic_path(out) as temporary, open(temporary, "wb") as file:
-        np.savez(file, features=features.numpy(), files=np.array(list(map(str, paths)), dtype=str))
+        np.savez(file, features=features.numpy(), files=np.array(paths, dtype=str))
     say(f"wrote {out}, {features.shape[1]} numbers for {count(len(paths), 'photo')}")

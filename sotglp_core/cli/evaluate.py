@@ -9,7 +9,7 @@ import typer
 from rich.markup import escape
 
 from ..config import kinds
-from .common import load_saved, say, show_table
+from .common import OptionalText, OptionalTexts, load_saved, say, show_table
 from .settings import asked_for, read_settings
 
 SHOWN = [(score, metric) for score in ("MCM", "L-MCM", "GL-MCM") for metric in ("AUROC", "FPR95")]
@@ -18,18 +18,18 @@ SHOWN = [(score, metric) for score in ("MCM", "L-MCM", "GL-MCM") for metric in (
 def evaluate(
     context: typer.Context,
     run: Path,
-    data: str | None = None,
-    root: str | None = None,
-    names: str | None = None,
-    ood: list[str] | None = None,
-    ood_exclude: list[str] | None = None,
-    shifts: list[str] | None = None,
-    classes: list[str] | None = None,
+    data: OptionalText = None,
+    root: OptionalText = None,
+    names: OptionalText = None,
+    ood: OptionalTexts = None,
+    ood_exclude: OptionalTexts = None,
+    shifts: OptionalTexts = None,
+    classes: OptionalTexts = None,
     skip_corrupt: bool = False,
-    backbone: str | None = None,
-    pretrained: str | None = None,
+    backbone: OptionalText = None,
+    pretrained: OptionalText = None,
     device: str = "auto",
-    precision: str | None = None,
+    precision: OptionalText = None,
     as_json: bool = False,
 ) -> None:
     """Test saved prompts on the run's own test images, or on others.
@@ -43,25 +43,26 @@ def evaluate(
     from ..judging.evaluation import evaluate
     from ..method.fixed import with_classes
     from ..storage import write_text
-    from .train import known_settings
 
     model = load_saved(run, device, precision, backbone, pretrained)
-    asked, record = asked_for(context, None, None, known_settings()), run / "config.json"
-    began = read_settings(record, known_settings()) if record.is_file() else {}
+    asked, record = asked_for(context), run / "config.json"
+    began = read_settings(record) if record.is_file() else {}
     if not began and not data:
         raise ValueError(f"{run} does not say what to test it on; name the images with --data")
+    if classes:
+        asked["allow_fewer"] = True
     if began and asked.get("data", began["data"]) == began["data"]:
-        fewer = {"allow_fewer": True} if classes else {}
-        task = load_with(load_task, began | asked | fewer)
+        task = load_with(load_task, began | asked)
     else:
         chosen = asked.get("classes") or model.class_names
         task = load_with(load_test_task, asked | {"class_names": chosen})
     if classes:
         model = with_classes(model, task.class_names)
-    if not as_json:
-        say(describe(task))
-    result = evaluate(model, task.test, task.ood, task.shifts, progress=not as_json)
-    show(result, task, as_json)
+    say(describe(task))
+    result = evaluate(model, task.test, task.ood, task.shifts)
+    show(result, task)
+    if as_json:
+        print(json.dumps(result.to_dict()))
     if run.is_dir():
         write_text(run / "evaluation.json", json.dumps(result.to_dict(), indent=1))
 
@@ -76,16 +77,14 @@ def describe(task: Any) -> str:
     """The classes of a task, and how many images it has."""
     names = task.class_names
     some = ", ".join(names[:4]) + (", ..." if len(names) > 4 else "")
-    sizes = {"train": len(task.train), "validate": len(task.val), "test": len(task.test)}
-    images = ", ".join(f"{number} to {what} on" for what, number in sizes.items() if number)
-    return f"{len(names)} classes ({some}); images: {images}"
+    return (
+        f"{len(names)} classes ({some}); images: {len(task.train)} to train on, {len(task.val)} to "
+        f"validate on, {len(task.test)} to test on"
+    )
 
 
-def show(result: Any, task: Any, as_json: bool) -> None:
+def show(result: Any, task: Any) -> None:
     """Accuracy, calibration, shifts, and a table of OOD detection."""
-    if as_json:
-        say(json.dumps(result.to_dict()))
-        return
     say(
         f"top-1 accuracy {result.accuracy:.1%} on {len(task.test)} test images of "
         f"{len(task.class_names)} classes, calibration error {result.calibration_error:.1%}"

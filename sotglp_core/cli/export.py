@@ -5,8 +5,7 @@ from pathlib import Path
 
 from rich.filesize import decimal
 
-from .common import load_saved, say
-from .predict import listed_images
+from .common import OptionalText, listed_images, load_saved, say
 
 SAMPLE = 8  # images that a graph is checked on
 
@@ -15,8 +14,8 @@ def export(
     run: Path,
     out: Path,
     photos: list[Path] | None = None,
-    backbone: str | None = None,
-    pretrained: str | None = None,
+    backbone: OptionalText = None,
+    pretrained: OptionalText = None,
     as_json: bool = False,
 ) -> None:
     """Save the text features in a file that needs the image tower alone, for `sotglp predict`.
@@ -36,18 +35,17 @@ def export(
 
     if out.suffix not in (".safetensors", ".onnx"):
         raise ValueError(f"{out} ends in neither .safetensors nor .onnx; name one of the two")
-    precision = "fp32" if out.suffix == ".onnx" else None
-    model = load_saved(run, "cpu", precision, backbone, pretrained)
-    if out.suffix == ".onnx":
+    onnx = out.suffix == ".onnx"
+    model = load_saved(run, "cpu", "fp32" if onnx else None, backbone, pretrained)
+    if onnx:
         birds = species_images("val", 1)
         files = listed_images(photos)[:SAMPLE] if photos else []
         images = [read_image(file) for file in files] or [birds[i] for i in range(SAMPLE)]
-        graph = to_onnx(model, out, images)
-        facts = graph._asdict()
+        facts = to_onnx(model, out, images)._asdict()
         line = (
-            f"opset {graph.opset}, {graph.iterations} iterations of Sinkhorn, marginal violation "
-            f"{graph.violation:.1g}; {graph.difference:.1g} from torch at most, on {len(images)} "
-            "images"
+            f"opset {facts['opset']}, {facts['iterations']} iterations of Sinkhorn, marginal "
+            f"violation {facts['violation']:.1g}; {facts['difference']:.1g} from torch at most, on "
+            f"{len(images)} images"
         )
     else:
         save(text_free(model), out, model.threshold)
@@ -55,5 +53,4 @@ def export(
         line = f"{len(model.class_names)} classes, for the image tower of {model.backbone.name}"
     if as_json:
         print(json.dumps({"path": str(out), **facts}))
-    else:
-        say(f"wrote {out}, {decimal(facts['bytes'])}: {line}")
+    say(f"wrote {out}, {decimal(facts['bytes'])}: {line}")

@@ -5,8 +5,7 @@ from pathlib import Path
 from rich.filesize import decimal
 
 from ..messages import printable
-from .common import count, load_saved, say
-from .predict import listed_images
+from .common import OptionalText, count, listed_images, load_saved, say
 
 
 def inspect(
@@ -14,8 +13,8 @@ def inspect(
     photos: list[Path],
     out: Path = Path("inspector.html"),
     top: int = 5,
-    backbone: str | None = None,
-    pretrained: str | None = None,
+    backbone: OptionalText = None,
+    pretrained: OptionalText = None,
     device: str = "auto",
 ) -> None:
     """Write an HTML page that shows which patch of each image went to which prompt.
@@ -29,11 +28,10 @@ def inspect(
     from ..data.images import FolderImages
     from ..inspector import PatchInspector
 
-    if out.suffix.lower() not in (".html", ".htm"):
-        raise ValueError(f"--out {printable(out)}: give a name that ends in .html")
+    if out.suffix != ".html":
+        raise ValueError(f"--out {out}: give a name that ends in .html")
     model, files = load_saved(run, device, None, backbone, pretrained), listed_images(photos)
     images = FolderImages(files, [-1] * len(files))
     inspector = PatchInspector.from_model(model, images, top=top, alt=list(map(printable, files)))
     inspector.save(out, title=f"Who looks where: {printable(run)}")
-    size = decimal(out.stat().st_size)
-    say(f"wrote {out}, {count(len(files), 'photo')}, {size}")
+    say(f"wrote {out}, {count(len(files), 'photo')}, {decimal(out.stat().st_size)}")

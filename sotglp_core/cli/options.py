@@ -2,16 +2,14 @@
 
 import tomllib
 from collections.abc import Callable
-from dataclasses import fields
 from pathlib import Path
 from typing import Annotated, Any, get_type_hints
 
 import typer
 
-from ..config import PRESETS, Config
+from ..config import PRESETS, Config, kinds
 
 TOLD = tomllib.loads((Path(__file__).parent / "options.toml").read_text(encoding="utf-8"))
-SETTINGS = [item.name for item in fields(Config) if item.name not in ("preset", "seed")]
 
 
 def with_help(command: Callable) -> Callable:
@@ -24,5 +22,5 @@ def with_help(command: Callable) -> Callable:
 
 
 def _option(help: str, argument: bool = False, flags: tuple = (), **others: Any) -> Any:
-    help = help.format(presets=", ".join(PRESETS), settings=", ".join(SETTINGS))
+    help = help.format(presets=", ".join(PRESETS), settings=", ".join(kinds(Config)))
     return typer.Argument(help=help) if argument else typer.Option(*flags, help=help, **others)

@@ -1,15 +1,13 @@
 """``sotglp predict``."""
 
 import os
-import sys
 from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
-from typing import Any, TextIO
+from typing import Any
 
-from ..messages import printable
-from .common import count, load_saved, save_figure, say, skipped, warn
-from .writers import WRITERS, Format
+from ..messages import note
+from .common import OptionalText, count, listed_images, load_saved, save_figure, say, say_skipped
+from .writers import Format, score_key, write
 
 
 def predict(
@@ -17,15 +15,15 @@ def predict(
     photos: list[Path],
     top: int = 1,
     tpr: float = 0.95,
-    form: Format = Format.table,
+    form: Format = "table",
     out: Path | None = None,
     heatmap: Path | None = None,
     heatmaps: Path | None = None,
     skip_corrupt: bool = False,
-    backbone: str | None = None,
-    pretrained: str | None = None,
+    backbone: OptionalText = None,
+    pretrained: OptionalText = None,
     device: str = "auto",
-    precision: str | None = None,
+    precision: OptionalText = None,
     as_json: bool = False,
 ) -> None:
     """Label images, and say which are of none of the classes.
@@ -44,78 +42,48 @@ def predict(
     from ..workbench.predict import predict
 
     model, files = load_saved(run, device, precision, backbone, pretrained), listed_images(photos)
-    fitted, score = model.threshold, score_of(model)
-    least = fitted.at(tpr) if fitted else None
-    if not fitted:
-        warn(f"{run} has no OOD threshold, so nothing is called known; train it again to have one")
+    fitted, score, least = model.threshold, score_of(model), None
+    if fitted:
+        least = fitted.at(tpr)
+    else:
+        note(f"{run} has no OOD threshold, so nothing is called known; train it again to have one")
     for path in filter(None, (out, heatmap)):
-        if path.exists() and any(file.exists() and path.samefile(file) for file in files):
-            raise ValueError(f"{printable(path)} is one of the images; give another file to write")
-    form, verdicts = Format.jsonl if as_json else form, list[Any]()
-    drawn = bool(heatmap or heatmaps)
-    answers = predict(model, files, top=top, plans=drawn, on_unreadable=skipped(skip_corrupt))
+        if os.path.realpath(path) in map(os.path.realpath, files):
+            raise ValueError(f"{path} is one of the images; give another file to write")
+    verdicts: list = []
+    plans, skip = bool(heatmap or heatmaps), say_skipped if skip_corrupt else None
 
-    def judged() -> Iterator[tuple[Any, bool | None]]:
+    def rows() -> Iterator[dict]:
+        answers = predict(model, files, top=top, plans=plans, on_unreadable=skip)
         for number, answer in enumerate(answers, 1):
-            if drawn:
-                _draw(answer, number, heatmap, heatmaps)
+            if heatmap and number == 1:
+                _draw(answer, heatmap)
+            if heatmaps:
+                _draw(answer, heatmaps / f"{number:05}-{answer.path.stem}.png")
             verdicts.append(None if least is None else answer.score >= least)
-            yield answer, verdicts[-1]
+            yield {
+                "photo": str(answer.path),
+                "label": answer.labels[0],
+                "probability": answer.probabilities[0],
+                score_key(score): answer.score,
+                "known": verdicts[-1],
+                "probabilities": dict(zip(answer.labels, answer.probabilities)),
+            }
 
-    with _stream(out, form) as stream:
-        WRITERS[form](judged(), stream, score, min(top, len(model.class_names)))
-    if out and not as_json:
+    if as_json:
+        form = "jsonl"
+    write(form, rows(), out, score, min(top, len(model.class_names)))
+    if out:
         say(f"wrote {out}, {count(len(verdicts), 'photo')}")
-    if fitted and (form is Format.table or (out and not as_json)):
+    if fitted and (out or form == "table"):
         say(
             f"{sum(verdicts)} of {len(verdicts)} known: {score} of at least {least:.5g}, which "
             f"{100 * tpr:.4g} % of the {fitted.images} held-out images ({fitted.source}) reach"
         )
 
 
-def _draw(answer: Any, number: int, heatmap: Path | None, heatmaps: Path | None) -> None:
-    """The heatmaps of the first image, and of all in a folder."""
+def _draw(answer: Any, path: Path) -> None:
+    """The heatmaps of an image."""
     from .. import figures
 
-    places = [heatmap if number == 1 else None]
-    places.append(heatmaps and heatmaps / f"{number:05}-{answer.path.stem}.png")
-    for path in filter(None, places):
-        save_figure(figures.partition(answer.image, answer.plan, title=answer.labels[0]), path)
-
-
-def listed_images(arguments: list[Path]) -> list[Path]:
-    """The files that the arguments name.
-
-    :raises ValueError: if there are none.
-    """
-    from ..data.folders import list_images
-
-    files: list[Path] = []
-    for argument in arguments:
-        if str(argument) == "-":
-            lines = os.fsdecode(sys.stdin.buffer.read().removeprefix(b"\xef\xbb\xbf")).splitlines()
-            files += [Path(line) for line in lines if line.strip()]
-        else:
-            files += list_images(argument) if argument.is_dir() else [argument]
-    if not files:
-        raise ValueError(
-            f"there are no images in {printable(arguments[0])}; give files or folders of images"
-        )
-    return files
-
-
-@contextmanager
-def _stream(out: Path | None, form: Format) -> Iterator[TextIO]:
-    """Standard output, or a file that is there when all of it is; names keep all their bytes."""
-    from ..storage import atomic_path
-
-    if out is None:
-        if form is not Format.table:
-            sys.stdout.reconfigure(encoding="utf-8", errors="surrogateescape")  # type: ignore
-        yield sys.stdout
-        return
-    with (
-        atomic_path(out) as temporary,
-        open(temporary, "w", newline="", encoding="utf-8", errors="surrogateescape") as file,
-    ):
-        yield file
+    save_figure(figures.partition(answer.image, answer.plan, title=answer.labels[0]), path)

@@ -4,24 +4,35 @@ import json
 from pathlib import Path
 from typing import Any
 
+from rich.filesize import decimal
+
 from ..config import PRESETS
-from ..messages import progress_bar
-from .common import check_names, cost_in_words, frozen_clip, say, show_table, split_names, warn
+from ..messages import note, progress_bar
+from .common import (
+    OptionalText,
+    OptionalTexts,
+    check_names,
+    duration,
+    frozen_clip,
+    say,
+    show_table,
+    split_names,
+)
 
 
 def reproduce(
-    table: str | None = None,
-    row: list[str] | None = None,
+    table: OptionalText = None,
+    row: OptionalTexts = None,
     presets: str = "zeroshot,coop,gallop,sotglp,sotglp-proj",
     seeds: int = 3,
-    draw: str | None = None,
+    draw: OptionalText = None,
     out: Path = Path("runs/reproduce"),
-    root: str | None = None,
+    root: OptionalText = None,
     backbone: str = "ViT-B-16-quickgelu",
     pretrained: str = "openai",
     plan: bool = False,
     device: str = "auto",
-    precision: str | None = None,
+    precision: OptionalText = None,
     as_json: bool = False,
 ) -> None:
     """Measure a table of the book, or a published one, again; ours is printed beside theirs.
@@ -40,27 +51,26 @@ def reproduce(
     if table is None:
         return _list(out, root, here, as_json)
     check_names([table], [*embedded.TABLES, *benchmarks.TABLES], "table")
-    drawn, work = table in embedded.TABLES, list[Any]()
+    drawn = table in embedded.TABLES
     if drawn:
         frozen = frozen_clip("pocket", None, device, precision or "fp64")
-        book = embedded.EmbeddedBench(table, out, frozen, progress=not as_json)
-        work += [(book, experiment) for experiment in _rows(book, row)]
+        book = embedded.EmbeddedBench(table, out, frozen)
+        work: list = [(book, experiment) for experiment in _rows(book, row)]
     else:
         if not here:
-            warn(f"{backbone} {pretrained} is not on this machine; measuring downloads its weights")
+            note(f"{backbone} {pretrained} is not on this machine; measuring downloads its weights")
+            pretrained = "random" if plan else pretrained
         methods = split_names([presets])
         check_names(methods, PRESETS, "preset")
         datasets = _datasets(table, row, root, plan)
-        weights = pretrained if here or not plan else "random"
-        frozen = frozen_clip(backbone, weights, device, precision)
-        options: dict[str, Any] = {"root": root, "draw": draw, "progress": not as_json}
-        work += benchmarks.work(table, datasets, methods, frozen, out, **options)
+        frozen = frozen_clip(backbone, pretrained, device, precision)
+        work = benchmarks.work(table, datasets, methods, frozen, out, root=root, draw=draw)
     draws = range(1, 2 if table == "rates" else seeds + 1)
+    if plan or not as_json:
+        _show_plan(work, draws, as_json)
     if plan:
-        return _show_plan(work, draws, as_json)
-    if not as_json:
-        announce(work, draws)
-    bar = progress_bar(work, desc="reproduce", unit="row", show=not as_json, delay=1)
+        return
+    bar = progress_bar(work, desc="reproduce", unit="row", delay=1)
     found = {experiment.label: bench.runs(experiment, draws) for bench, experiment in bar}
     if as_json:
         print(json.dumps(found))
@@ -70,59 +80,27 @@ def reproduce(
         _beside_the_published(table, found)
 
 
-def announce(work: list, draws: range) -> None:
-    """In one line, what is to be measured and what it takes."""
-    from ..workbench.plan import plan, total
-
-    rows = [row for row in plan(work, draws) if row[1]]
-    images, steps, time, size = cost_in_words(total([cost for *_, cost in rows]))
-    cost = f"; {images} images to encode, {steps} steps, about {time}, {size} of features"
-    todo = "; ".join(label for label, *_ in rows) or "none"
-    done = f"{len(work) - len(rows)} of {len(work)} rows are done"
-    say(f"{done}; to measure: {todo}{cost if rows else ''}")
-
-
-def _rows(book: Any, wanted: list[str] | None) -> list:
-    """The experiments of the wanted rows, each given by its label or all but the label's end."""
-    rows = [(e, {e.label, e.label.rpartition(", ")[0]}) for e in book.experiments()]
-    check_names(wanted or [], {name for _, names in rows for name in names}, "row")
-    return [e for e, names in rows if not wanted or names & {*wanted}]
-
-
-def _datasets(table: str, wanted: list[str] | None, root: str | None, plan: bool) -> list[str]:
-    """The wanted datasets that are there; for a plan, all of them."""
-    from ..workbench.benchmarks import TABLES, missing_data
-
-    names = wanted or TABLES[table]["datasets"]
-    check_names(names, TABLES[table]["datasets"], "dataset")
-    there = []
-    for name in names:
-        missing = [] if plan else missing_data(table, name, root)
-        if missing:
-            where = f"{', '.join(missing)} not in {root or '--root, which was not given'}"
-            warn(f"{name}: {where}; `sotglp data get` gets it, or says how")
-        else:
-            there.append(name)
-    if not there:
-        raise ValueError(f"no dataset of {table} is there; name their folder with --root")
-    return there
-
-
 def _show_plan(work: list, draws: range, as_json: bool) -> None:
-    """What every row takes, and all of them together."""
+    """What the missing runs of every row take, and all of them together."""
     from ..workbench.plan import plan, total
 
     rows = plan(work, draws)
     rows.append(("all", sum(runs for _, runs, _ in rows), total([cost for *_, cost in rows])))
-    places = [place for bench, _ in work for place in bench.places]
-    loads = {row.name: row.gigabytes for row, folder in places if row and not folder}
+    loads = {
+        row.name: row.gigabytes
+        for bench, _ in work
+        for row, folder in bench.places
+        if row and not folder
+    }
     if as_json:
         told = {label: {"runs": runs, **cost._asdict()} for label, runs, cost in rows}
         print(json.dumps({"rows": told, "gigabytes to download": loads}))
-        return
-    lines = [[label, runs, *cost_in_words(cost)] for label, runs, cost in rows]
+    lines = [
+        [label, runs, f"{c.images:,}", f"{c.steps:,}", duration(c.seconds), decimal(c.bytes)]
+        for label, runs, c in rows
+    ]
     columns = ["runs", "images", "steps", "time", "features"]
-    show_table(["row", *columns], lines, right=columns)
+    show_table(["to measure", *columns], lines, right=columns)
     say(
         "estimates, from a few images and steps timed on this machine; a fresh crop counts as an "
         "image, and reading files comes on top"
@@ -132,24 +110,49 @@ def _show_plan(work: list, draws: range, as_json: bool) -> None:
         say(f"to download first, GB: {each}")
 
 
-def _list(out: Path, root: str | None, here: bool, as_json: bool) -> None:
+def _rows(book: Any, wanted: OptionalTexts) -> list:
+    """The experiments of the wanted rows, each given by its label or all but the label's end."""
+    rows = [(e, {e.label, e.label.rpartition(", ")[0]}) for e in book.experiments()]
+    check_names(wanted or [], {name for _, names in rows for name in names}, "row")
+    return [e for e, names in rows if not wanted or names & {*wanted}]
+
+
+def _datasets(table: str, wanted: OptionalTexts, root: OptionalText, plan: bool) -> list[str]:
+    """The wanted datasets that are there; for a plan, all of them."""
+    from ..workbench.benchmarks import TABLES, missing_data
+
+    names = wanted or TABLES[table]["datasets"]
+    check_names(names, TABLES[table]["datasets"], "dataset")
+    there = []
+    for name in names:
+        missing = missing_data(table, name, root)
+        if plan or not missing:
+            there.append(name)
+        else:
+            where = f"{', '.join(missing)} not in {root or '--root, which was not given'}"
+            note(f"{name}: {where}; `sotglp data get` gets it, or says how")
+    if not there:
+        raise ValueError(f"no dataset of {table} is there; name their folder with --root")
+    return there
+
+
+def _list(out: Path, root: OptionalText, here: bool, as_json: bool) -> None:
     """Every table, its finished runs, and whether its data is there."""
     from ..workbench import benchmarks, embedded
     from ..workbench.experiments import read_runs
 
-    rows = [(name, spec["what"], "drawn") for name, spec in embedded.TABLES.items()]
-    for name, spec in benchmarks.TABLES.items():
-        missing = [benchmarks.missing_data(name, dataset, root) for dataset in spec["datasets"]]
-        there = f"{missing.count([])} of {len(missing)} below --root"
-        rows.append(
-            (name, spec["what"], f"real, {there}; weights {'here' if here else 'not here'}")
-        )
-    facts = [(n, what, len(read_runs(out / f"{n}.jsonl")), data) for n, what, data in rows]
-    heads = ["table", "what", "runs", "data"]
+    found, weights = {}, "weights here" if here else "weights not here"
+    for name, table in (embedded.TABLES | benchmarks.TABLES).items():
+        data = "drawn"
+        if name in benchmarks.TABLES:
+            missing = [benchmarks.missing_data(name, x, root) for x in table["datasets"]]
+            data = f"real, {missing.count([])} of {len(missing)} below --root; {weights}"
+        runs = len(read_runs(out / f"{name}.jsonl"))
+        found[name] = {"what": table["what"], "runs": runs, "data": data}
     if as_json:
-        print(json.dumps({name: dict(zip(heads[1:], facts)) for name, *facts in facts}))
-    else:
-        show_table(heads, facts, right=["runs"])
+        print(json.dumps(found))
+    rows = [[name, *facts.values()] for name, facts in found.items()]
+    show_table(["table", "what", "runs", "data"], rows, right=["runs"])
 
 
 def _beside_the_book(table: str, ours: dict[str, list[dict]], out: Path) -> None:
@@ -158,17 +161,19 @@ def _beside_the_book(table: str, ours: dict[str, list[dict]], out: Path) -> None
     from ..workbench import embedded
     from ..workbench.experiments import markdown, read_rows
 
-    book = read_rows(embedded.MEASURED / f"{table}.jsonl")
-    theirs, same = embedded.tables(table, {k: book[k] for k in book if k in ours}), True
-    for view, (heading, *rows) in embedded.tables(table, ours).items():
+    def beside(cell: str, book: str) -> str:
+        return cell if cell == book else f"{cell}\n[yellow]book {book}[/]"
+
+    measured = read_rows(embedded.MEASURED / f"{table}.jsonl")
+    found = embedded.tables(table, ours)
+    book = embedded.tables(table, {row: measured[row] for row in ours if row in measured})
+    for view, (heading, *rows) in found.items():
         write_text(out / f"{view}.md", markdown([heading, *rows]))
-        by_label, shown = {row[0]: row for row in theirs[view]}, []
-        for row in rows:
-            pairs = list(zip(row, by_label.get(row[0], row)))
-            same &= all(a == b for a, b in pairs)
-            shown.append([a if a == b else f"{a}\n[yellow]book {b}[/]" for a, b in pairs])
+        theirs = {row[0]: row for row in book[view]}
+        shown = [list(map(beside, row, theirs.get(row[0], row))) for row in rows]
         show_table(heading, shown, title=view)
-    say("equal to the book's" if same else "where the book's figure differs, it stands below ours")
+    differs = "where the book's figure differs, it stands below ours"
+    say(differs if found != book else "equal to the book's")
 
 
 def _beside_the_published(table: str, ours: dict[str, list[dict]]) -> None:

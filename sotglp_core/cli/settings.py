@@ -3,23 +3,31 @@
 import json
 import os
 import tomllib
-from collections.abc import Collection, Mapping
-from contextlib import suppress
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 import typer
 
-from ..config import PRESETS, checked
+from ..config import PRESETS, Config, checked, kinds
 from ..messages import did_you_mean
-from .common import split_names
+from .common import OptionalText, OptionalTexts, split_names
 
 PLACES = {"data", "root", "names", "ood", "shifts", "pretrained"}
 SPLIT = ("classes", "ood_exclude")  # comma-separated in a string
-Kinds = Mapping[str, Any]  # name -> type annotation of every option and setting
+CALL = {"context", "config", "settings", "resume", "overwrite", "as_json", "return"}
+Kinds = Mapping[str, Any]  # name -> type annotation
 
 
-def read_settings(path: Path, known: Kinds) -> dict:
+def known_settings() -> dict[str, Any]:
+    """Name -> type of every setting, and of every option of a run; those in CALL are of a call."""
+    from .train import train
+
+    options = {name: kind for name, kind in kinds(train).items() if name not in CALL}
+    return kinds(Config) | options
+
+
+def read_settings(path: Path) -> dict:
     """Checked settings of a TOML or JSON file; a name may have _ or - between its words.
 
     :raises ValueError: naming the file and what in it is wrong.
@@ -34,48 +42,61 @@ def read_settings(path: Path, known: Kinds) -> dict:
     except (ValueError, RecursionError) as error:
         raise ValueError(f"can't read the settings in {path}: {error}") from None
     given.pop("sources", None)  # what a run's config.json says beside its settings
+    return checked_settings(given, known_settings(), str(path))
+
+
+def read_pairs(pairs: OptionalTexts, known: Kinds) -> dict[str, Any]:
+    """Checked settings of name=value pairs.
+
+    :raises ValueError: on an unknown name, or a value that it can't have.
+    """
+    given = {}
+    for pair in pairs or []:
+        name, sign, value = pair.partition("=")
+        if not sign:
+            raise ValueError(f"--set {pair} has no '='; write for example --set epochs=20")
+        given[name] = value
+    return checked_settings(given, known, "--set")
+
+
+def checked_settings(given: Mapping[str, Any], known: Kinds, where: str) -> dict[str, Any]:
+    """Settings with their values checked; a string is read as JSON where the setting is none.
+
+    :param where: what the error begins with.
+    :raises ValueError: on an unknown name, or a value that it can't have.
+    """
     found = {}
     for key, value in given.items():
         name = "shifts" if key == "shift" else key.replace("-", "_")
         if name not in known:
-            raise ValueError(f"{path}: unknown setting {key[:80]!r}{did_you_mean(name, known)}")
-        found[name] = from_text(name, value, known, str(path))
+            raise ValueError(f"{where}: unknown setting {key[:80]!r}{did_you_mean(name, known)}")
+        if isinstance(value, str) and name in SPLIT:
+            value = split_names([value])
+        try:
+            found[name] = checked(name, value, known[name])
+        except ValueError as error:
+            try:
+                found[name] = checked(name, json.loads(value), known[name])
+            except (ValueError, TypeError, RecursionError):
+                raise ValueError(f"{where}: {error}") from None
     return found
 
 
-def from_text(name: str, value: Any, known: Kinds, where: str) -> Any:
-    """The checked value of a setting; a string is read as JSON where the setting is none.
+def asked_for(context: typer.Context) -> dict:
+    """What the file of --config and then the command line say, checked.
 
-    :param where: what the error begins with.
-    :raises ValueError: if the setting can't have this value.
-    """
-    if isinstance(value, str) and name in SPLIT:
-        value = split_names([value])
-    try:
-        return checked(name, value, known[name])
-    except ValueError as error:
-        with suppress(ValueError, TypeError, RecursionError):
-            return checked(name, json.loads(value), known[name])
-        raise ValueError(f"{where}: {error}") from None
-
-
-def asked_for(
-    context: typer.Context, file: Path | None, settings: list[str] | None, known: Kinds
-) -> dict:
-    """What the file and then the command line say, checked.
-
-    :param settings: name=value pairs.
     :raises ValueError: on a mistake, or if --preset would be undone by the file of another preset.
     """
-    filed: dict[str, Any] = read_settings(file, known) if file else {}
-    told: dict[str, Any] = {}
+    file, known = context.params.get("config"), known_settings()
+    filed = read_settings(file) if file else {}
+    told: dict = {}
     for name, value in context.params.items():
         source = context.get_parameter_source(name)
         if name in known and source and source.name == "COMMANDLINE":
             told[name] = split_names(value) if name in SPLIT else value
-    told |= read_pairs(settings, known, context.params)
+    told |= read_pairs(context.params.get("settings"), known)
     former, wanted = filed.get("preset", ""), told.get("preset", "")
-    if former != wanted and {former, wanted} <= {*PRESETS}:
+    if former != wanted and {former, wanted} <= PRESETS.keys():
         undone = ", ".join(key for key in PRESETS[former] | PRESETS[wanted] if key in filed)
         if undone:
             raise ValueError(
@@ -88,30 +109,10 @@ def asked_for(
     return found
 
 
-def read_pairs(
-    settings: list[str] | None, known: Kinds, options: Collection[str] = ()
-) -> dict[str, Any]:
-    """Checked values of name=value pairs.
-
-    :param options: names that are options of the command instead.
-    :raises ValueError: on an unknown name, or a value that it can't have.
-    """
-    found = {}
-    for setting in settings or []:
-        name, sign, value = setting.partition("=")
-        if not sign:
-            raise ValueError(f"--set {setting} has no '='; write for example --set epochs=20")
-        if name in options:
-            raise ValueError(f"--set {setting}: give --{name.replace('_', '-')} instead")
-        if name not in known:
-            raise ValueError(f"--set: unknown setting {name!r}{did_you_mean(name, known)}")
-        found[name] = from_text(name, value, known, "--set")
-    return found
-
-
-def absolute(place: Any, root: str | None) -> Any:
+def absolute(place: Any, root: OptionalText) -> Any:
     """Files and folders wherever the command is called; names of datasets as they are."""
     if isinstance(place, list):
         return [absolute(item, root) for item in place]
-    known = place in (None, "pocket") or root
-    return place if known or not os.path.exists(place) else os.path.abspath(place)
+    if root or place in (None, "pocket") or not os.path.exists(place):
+        return place
+    return os.path.abspath(place)

@@ -8,9 +8,18 @@ from typing import Annotated, Any
 import typer
 
 from ..config import Config, kinds
-from .common import Stopped, console, cost_in_words, frozen_clip, resume_command, say, warn
+from ..messages import note
+from .common import (
+    OptionalText,
+    OptionalTexts,
+    Stopped,
+    console,
+    frozen_clip,
+    resume_command,
+    say,
+)
 from .evaluate import describe, load_with, show
-from .settings import asked_for, read_settings
+from .settings import asked_for, known_settings, read_settings
 
 Shots = Annotated[
     int | None,
@@ -26,28 +35,28 @@ FREE = ("device", "text_chunk", "skip_corrupt")  # which --resume may change
 def train(
     context: typer.Context,
     data: str = "pocket",
-    root: str | None = None,
+    root: OptionalText = None,
     out: str = "runs/latest",
     preset: str = "sotglp",
     shots: Shots = 16,
-    draw: str | None = None,
+    draw: OptionalText = None,
     seed: int = 1,
-    classes: list[str] | None = None,
-    names: str | None = None,
-    ood: list[str] | None = None,
-    ood_exclude: list[str] | None = None,
-    shifts: list[str] | None = None,
+    classes: OptionalTexts = None,
+    names: OptionalText = None,
+    ood: OptionalTexts = None,
+    ood_exclude: OptionalTexts = None,
+    shifts: OptionalTexts = None,
     backbone: str = "pocket",
-    pretrained: str | None = None,
+    pretrained: OptionalText = None,
     config: Path | None = None,
-    settings: list[str] | None = None,
+    settings: OptionalTexts = None,
     allow_fewer: bool = False,
     skip_corrupt: bool = False,
     resume: bool = False,
     overwrite: bool = False,
     text_chunk: int | None = None,
     device: str = "auto",
-    precision: str | None = None,
+    precision: OptionalText = None,
     as_json: bool = False,
 ) -> None:
     """Learn prompts from a few images of each class, test them, and save them.
@@ -64,50 +73,48 @@ def train(
     from ..workbench.learn import learn
     from ..workbench.runs import Run
 
-    asked = asked_for(context, config, settings, known_settings())
+    asked = asked_for(context)
     named, run = "out" in asked, Run(asked.pop("out", out))
     if resume:
-        asked = _as_begun(run, asked, overwrite)
+        asked = _as_begun(run, asked)
         if run.finished:
-            say(json.dumps(run.result()) if as_json else f"{run} is finished: nothing to resume")
+            say(f"{run} is finished: nothing to resume")
+            if as_json:
+                print(json.dumps(run.result()))
             return
     elif not overwrite:
         _refuse_to_replace(run, named)
     accelerator = accelerator_of(asked.get("device", device))
     first = accelerator is None or accelerator.is_main_process
-    console.quiet = not first
+    console.quiet |= not first
     model, task, everything = _prepare(context.params | asked, asked, accelerator)
-    if first and not as_json:
-        say(describe(task))
-        _say_settings(everything)
-        _say_cost(model, task)
-    recording: Any = nullcontext("")
-    if first:
-        where = str(model.backbone.device)
-        recording = run.recording(everything, where, task.digests(), resume=resume)
+    say(describe(task))
+    _say_settings(everything)
+    if model.config.crops == "fresh":
+        crops = model.config.epochs * len(task.train)
+        say(f"{crops:,} fresh crops to encode; `sotglp bench` measures how long that takes here")
+    recording = (
+        run.recording(everything, str(model.backbone.device), task.digests(), resume=resume)
+        if first
+        else nullcontext()
+    )
     with recording as changed:
         if changed:
-            warn(f"{run} goes on, but {changed}")
+            note(f"{run} goes on, but {changed}")
         try:
-            result = learn(model, task, run, accelerator, progress=not as_json)
+            result = learn(model, task, run, accelerator)
         except Stopped as stop:
             reached = run.reached()
             when = f"after {reached}" if reached else "before the first epoch ended"
             stop.args = (f"{when}; go on with: {resume_command(run.folder)}",)
             raise
-    show(result, task, as_json)
-    if not as_json:
-        report, following = run / "report.html", f"sotglp predict {run} PHOTO --heatmap heatmap.png"
-        say(f"saved to {run}, with a report in {report}; next: {following}")
-
-
-CALL = {"context", "config", "settings", "resume", "overwrite", "as_json", "return"}
-
-
-def known_settings() -> dict[str, Any]:
-    """Name -> type of every option of a run and of every setting."""
-    options = {name: kind for name, kind in kinds(train).items() if name not in CALL}
-    return kinds(Config) | options
+    show(result, task)
+    say(
+        f"saved to {run}, with a report in {run}/report.html; "
+        f"next: sotglp predict {run} PHOTO --heatmap heatmap.png"
+    )
+    if as_json and first:
+        print(json.dumps(result.to_dict()))
 
 
 def _prepare(options: dict, asked: dict, accelerator: Any) -> tuple[Any, Any, dict]:
@@ -115,73 +122,56 @@ def _prepare(options: dict, asked: dict, accelerator: Any) -> tuple[Any, Any, di
     from ..data.catalogue import known
     from ..data.task import load_task
     from ..method.model import SOTGLP
-    from ..recipes import recipe
     from ..workbench.experiments import draw_for, settings_for
 
-    method, (dataset, _) = options["preset"], known(options["data"], options["root"])
+    method, backbone = options["preset"], options["backbone"]
+    dataset, _ = known(options["data"], options["root"])
     changes = {name: asked[name] for name in kinds(Config) if name in asked and name != "preset"}
-    recipe(method, backbone=options["backbone"], **changes)  # before anything is loaded
+    config, sources = settings_for(method, dataset, backbone, options["shots"], **changes)
     options["draw"] = options["draw"] or draw_for(method, dataset)
     task = load_with(load_task, options)
     device = str(accelerator.device) if accelerator else options["device"]
-    frozen = frozen_clip(options["backbone"], options["pretrained"], device, options["precision"])
+    frozen = frozen_clip(backbone, options["pretrained"], device, options["precision"])
     options["precision"] = frozen.precision
-    chosen, sources = settings_for(method, dataset, frozen, options["shots"], **changes)
-    model = SOTGLP(frozen, task.class_names, chosen, text_chunk=options["text_chunk"])
+    model = SOTGLP(frozen, task.class_names, config, text_chunk=options["text_chunk"])
     told = {name: options[name] for name in known_settings() if name in options and name != "out"}
-    return model, task, {**told, **chosen.to_dict(), "sources": sources}
+    return model, task, {**told, **config.to_dict(), "sources": sources}
 
 
 def _say_settings(everything: dict) -> None:
     """Options and settings that are on, in a line for each source."""
-    sources = everything["sources"]
-    on = {name: value for name, value in everything.items() if value and name != "sources"}
-    say(_compact({name: value for name, value in on.items() if name not in sources}), "dim")
-    for source in dict.fromkeys(sources.values()):
-        names = [name for name in on if sources.get(name) == source]
-        if names:
-            say(f"{source}: {_compact({name: on[name] for name in names})}", "dim")
-
-
-def _say_cost(model: Any, task: Any) -> None:
-    """What fresh crops take, which no cache can spare."""
-    from ..workbench.plan import cost
-
-    config, tested = model.config, len(task.test)
-    if config.crops == "fresh":
-        sizes = {"classes": len(task.class_names), "images": len(task.train), "tested": tested}
-        images, steps, time, _ = cost_in_words(cost(model.backbone, config, **sizes, new=tested))
-        say(
-            f"a new crop of every image in each of {config.epochs} epochs: {images} images to "
-            f"encode and {steps} steps, about {time} here"
-        )
+    lines: dict = {"options": {}}
+    for name, value in everything.items():
+        if value and name != "sources":
+            source = everything["sources"].get(name, "options")
+            lines.setdefault(source, {})[name] = value
+    for source, on in lines.items():
+        say(f"{source}: {_compact(on)}", "dim")
 
 
 def _refuse_to_replace(run: Any, named: bool) -> None:
     """A finished run gives way only where no folder was named, and an interrupted one never."""
     if run.holds() and (named or not run.finished):
-        ways = ["replace it with --overwrite", "or give another folder with --out"]
-        ways = ways if run.finished else ["go on with --resume", *ways]
-        raise ValueError(f"{run} holds {run.holds()}; {', '.join(ways)}")
+        resume = "" if run.finished else "go on with --resume, "
+        raise ValueError(
+            f"{run} holds {run.holds()}; {resume}replace it with --overwrite, or give another "
+            "folder with --out"
+        )
 
 
-def _as_begun(run: Any, asked: dict, overwrite: bool) -> dict:
+def _as_begun(run: Any, asked: dict) -> dict:
     """The settings that an interrupted run began with; ``asked`` may repeat them or name FREE."""
-    if overwrite:
-        raise ValueError("--resume goes on with a run and --overwrite replaces it; give one")
     if not (run / "config.json").is_file():
         raise ValueError(f"there is no run to resume in {run}; leave out --resume to start one")
-    began = read_settings(run / "config.json", known_settings())
+    began = read_settings(run / "config.json")
     other = {name: v for name, v in asked.items() if name not in FREE and began.get(name) != v}
     if other:
-        was = _compact({name: began.get(name) for name in other})
         raise ValueError(
-            f"{run} began with {was}, and --resume goes on with that; leave out {_compact(other)}, "
+            f"{run} began otherwise, and --resume goes on with that; leave out {_compact(other)}, "
             "or start anew with --overwrite"
         )
     return began | asked
 
 
 def _compact(settings: dict) -> str:
-    texts = {k: v if isinstance(v, str) else json.dumps(v) for k, v in settings.items()}
-    return " ".join(f"{name}={text}" for name, text in texts.items())
+    return " ".join(f"{name}={json.dumps(value)}" for name, value in settings.items())

@@ -1,78 +1,82 @@
 """How the answers of ``sotglp predict`` are written: a table, CSV, or JSON lines."""
 
-from __future__ import annotations
-
 import csv
 import json
 import sys
-from collections.abc import Iterable
-from enum import StrEnum
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
 from itertools import chain
-from typing import TYPE_CHECKING, TextIO
+from pathlib import Path
+from typing import Any, Literal, TextIO
 
 from rich.console import Console
 from rich.markup import escape
-from rich.table import Column, Table
 
 from ..messages import printable
-from .common import console
+from .common import console, show_table
 
-if TYPE_CHECKING:  # which imports torch
-    from ..workbench.predict import Answer
-
-
-class Format(StrEnum):
-    table = "table"
-    csv = "csv"
-    jsonl = "jsonl"
+Format = Literal["table", "csv", "jsonl"]
+# photo, label, probability, the score, known (None: there is no threshold to tell by), and the
+# probabilities of the most probable classes
+Rows = Iterable[dict]
 
 
-# answers, and whether each is known; None: there is no threshold to tell by
-Answers = Iterable[tuple["Answer", bool | None]]
+def write(form: Format, rows: Rows, out: Path | None, score: str, top: int) -> None:
+    """The answers in a form, each as soon as it is there; of the table's, all at the end.
 
-
-def write_json(answers: Answers, stream: TextIO, score: str, top: int) -> None:
-    """A line of JSON for each answer.
-
+    :param out: the file, there when all of it is; None: standard output.
     :param score: the name of the answers' score.
     :param top: how many classes an answer names.
     """
-    for answer, known in answers:
-        row = {
-            "photo": str(answer.path),
-            "label": answer.labels[0],
-            "probability": answer.probabilities[0],
-            score.lower().replace("-", "_"): answer.score,
-            "known": known,
-            "probabilities": dict(zip(answer.labels, answer.probabilities)),
-        }
-        print(json.dumps(row), file=stream)
+    with _stream(out, form) as stream:
+        if form == "table":
+            _write_table(rows, stream, score)
+        elif form == "csv":
+            _write_csv(rows, stream, score, top)
+        else:
+            for row in rows:
+                print(json.dumps(row), file=stream)
 
 
-def write_csv(answers: Answers, stream: TextIO, score: str, top: int) -> None:
-    """A header, and a line for each answer."""
-    write = csv.writer(stream, lineterminator="\n").writerow
+@contextmanager
+def _stream(out: Path | None, form: Format) -> Iterator[TextIO]:
+    """Where to write; names of files keep all their bytes."""
+    from ..storage import atomic_path
+
+    text: Any = {"encoding": "utf-8", "errors": "surrogateescape"}
+    if out:
+        with atomic_path(out) as temporary, open(temporary, "w", newline="", **text) as file:
+            yield file
+    else:
+        if form != "table":
+            sys.stdout.reconfigure(**text)  # type: ignore
+        yield sys.stdout
+
+
+def _write_csv(rows: Rows, stream: TextIO, score: str, top: int) -> None:
+    write_line = csv.writer(stream, lineterminator="\n").writerow
     others = [f"{name}_{n}" for n in range(2, top + 1) for name in ("label", "probability")]
-    column = score.lower().replace("-", "_")
-    write(["photo", "label", "probability", column, "known", *others])
-    for answer, known in answers:
-        first, *more = zip(answer.labels, answer.probabilities)
-        verdict = "" if known is None else str(known).lower()
-        write([answer.path, *first, answer.score, verdict, *chain(*more)])
+    write_line(["photo", "label", "probability", score_key(score), "known", *others])
+    for row in rows:
+        *cells, known, probabilities = row.values()
+        _, *more = probabilities.items()
+        write_line([*cells, "" if known is None else str(known).lower(), *chain(*more)])
 
 
-def write_table(answers: Answers, stream: TextIO, score: str, top: int) -> None:
-    """A table, once all answers are there."""
-    right = [Column(name, justify="right") for name in ("probability", score)]
-    table = Table(Column("photo", overflow="fold"), "label", *right, "")
-    for answer, known in answers:
-        path = escape(printable(answer.path))
-        verdict = {None: "", True: "known", False: "unknown"}[known]
-        for label, probability in zip(answer.labels, answer.probabilities):
-            cells = path, escape(printable(label)), f"{probability:.1%}"
-            table.add_row(*cells, f"{answer.score:.5g}" if path else "", verdict)
-            path = verdict = ""
-    (console if stream is sys.stdout else Console(file=stream, width=120)).print(table)
+def _write_table(rows: Rows, stream: TextIO, score: str) -> None:
+    cells = []
+    for row in rows:
+        photo, value = escape(printable(row["photo"])), f"{row[score_key(score)]:.5g}"
+        verdict = {None: "", True: "known", False: "unknown"}[row["known"]]
+        for label, probability in row["probabilities"].items():
+            label = escape(printable(label))
+            cells.append([photo, label, f"{probability:.1%}", value, verdict])
+            photo = value = verdict = ""
+    numbers = ("probability", score)
+    to = console if stream is sys.stdout else Console(file=stream, width=120)
+    show_table(["photo", "label", *numbers, ""], cells, right=numbers, to=to)
 
 
-WRITERS = {Format.table: write_table, Format.csv: write_csv, Format.jsonl: write_json}
+def score_key(score: str) -> str:
+    """The score's name in CSV and JSON."""
+    return score.lower().replace("-", "_")

@@ -203,9 +203,16 @@ def load_backbone(
 
 
 def choose_device(device: str | torch.device = "auto") -> torch.device:
-    """A device of torch; "auto" is the GPU that CUDA finds, or the CPU."""
+    """A device of torch; "auto" is the GPU that CUDA finds, or the CPU.
+
+    :raises ValueError: if this machine can't use it.
+    """
     if device == "auto":
         device = "cuda" if torch.cuda.is_available() else "cpu"
+    try:
+        torch.zeros(1, device=device).item()
+    except (RuntimeError, AssertionError, ImportError):
+        raise ValueError(f"torch can't use the device '{device}' here; try 'cpu'") from None
     return torch.device(device)
 
 

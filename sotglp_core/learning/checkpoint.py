@@ -8,7 +8,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor
@@ -55,8 +55,9 @@ def save(model: SOTGLP, path: str | Path, threshold: OODThreshold | None = None)
 
 def load(
     path: str | Path,
-    backbone: Backbone | None = None,
+    backbone: Backbone | str | None = None,
     *,
+    pretrained: str | None = None,
     device: str | torch.device = "auto",
     precision: str | None = None,
 ) -> SOTGLP:
@@ -64,21 +65,25 @@ def load(
 
     Of a text-free model's backbone only the image tower stays in memory, unless it is given.
 
-    :param backbone: the frozen CLIP to use; None: load the one that the file names, to ``device``
-        and in ``precision``, or in that of training.
+    :param backbone: the frozen CLIP to use, or the name of one to load; None: load the one that the
+        file names, to ``device`` and in ``precision``, or in that of training.
+    :param pretrained: the weights to load, if they are not where the file says.
     :raises ValueError: if the file is missing or damaged, or was trained on another backbone.
     """
     tensors, record = load_tensors(path)
     with _reading(path):
         if record["format"] != FORMAT or not all(x.isfinite().all() for x in tensors.values()):
             raise KeyError(FORMAT)
-        name, pretrained, trained_in, digest = (str(record["backbone"][key]) for key in RECORD)
+        name, weights, trained_in, digest = (str(record["backbone"][key]) for key in RECORD)
         config, text_free = Config().replace(**record["config"]), record.get("text_free", False)
-    precision = precision or trained_in
-    clip = backbone or load_backbone(name, pretrained, device=device, precision=precision)
+    if isinstance(backbone, Backbone):
+        clip = backbone
+    else:
+        options: dict[str, Any] = {"device": device, "precision": precision or trained_in}
+        clip = load_backbone(backbone or name, pretrained or weights, **options)
     if clip.fingerprint != digest:
         raise ValueError(
-            f"{path} was trained on {name}, {pretrained}, {digest}, not on {clip.name}, "
+            f"{path} was trained on {name}, {weights}, {digest}, not on {clip.name}, "
             f"{clip.pretrained}, {clip.fingerprint}; load that backbone, or train again"
         )
     with _reading(path):
@@ -86,7 +91,7 @@ def load(
         model.load_state_dict(tensors)
         found = record.get("threshold")
         model.threshold = OODThreshold(**found) if found else None
-    if text_free and backbone is None:
+    if text_free and clip is not backbone:
         clip.drop_text_tower()
     return model.eval()
 

@@ -90,7 +90,7 @@ class Bench:
 
         :param label: of the row; None: the method.
         """
-        config, sources = settings_for(method, self.dataset, self.backbone, shots, **changes)
+        config, sources = settings_for(method, self.dataset, self.backbone.name, shots, **changes)
         draw = self.draw or draw_for(method, self.dataset)
         return Experiment(label or method, config, shots, draw, sources)
 
@@ -190,17 +190,18 @@ class Bench:
 
 
 def settings_for(
-    method: str, dataset: Dataset | None, backbone: Backbone, shots: int | None, **changes: Any
+    method: str, dataset: Dataset | None, backbone: str, shots: int | None, **changes: Any
 ) -> tuple[Config, dict[str, str]]:
     """The method's recipe with some settings changed, and where each setting is from.
 
     Zero-shot CLIP has the dataset's own template; learned contexts keep "a photo of a", as in CoOp.
 
     :param dataset: a row of the catalogue; None: images of one's own, or the embedded task.
+    :param backbone: the name of the one that the settings are for.
     :param shots: None: all images.
     """
     name = dataset.name if dataset else None
-    suits: dict[str, Any] = {"backbone": backbone.name, "shots": shots or 16, **changes}
+    suits: dict[str, Any] = {"backbone": backbone, "shots": shots or 16, **changes}
     config = recipe(method, name, **suits)
     sources = recipe_sources(method, name, **suits)
     if method == "zeroshot" and dataset and dataset.template and "template" not in changes:

@@ -152,7 +152,6 @@ def test_advice_is_of_options_that_the_command_has(trained, monkeypatch, capsys,
             "epochs is 'many'; it needs an integer",
         ),
         (["train", "--data", "PHOTOS", "--set", "epochs"], "has no '='"),
-        (["train", "--data", "PHOTOS", "--set", "seed=3"], "give --seed instead"),
         (
             ["train", "--data", "PHOTOS", "--set", 'top_k=["a"]'],
             "it needs an integer",
@@ -457,7 +456,7 @@ def test_real_photos(monkeypatch, capsys, tmp_path):
     assert code == 0 and (tmp_path / "h.png").exists()
 
 
-def test_a_user_without_name_and_home(monkeypatch, capsys):
+def test_a_user_without_home(monkeypatch, capsys):
     """As in a container that runs under a bare number."""
 
     def unknown(*_):

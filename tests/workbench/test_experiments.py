@@ -3,7 +3,6 @@
 import hashlib
 import json
 from functools import partial
-from types import SimpleNamespace
 
 import pytest
 import test_catalogue
@@ -175,13 +174,13 @@ def test_a_row_says_what_somebody_else_needs_to_compare(tiny, tmp_path, monkeypa
 
 
 def test_settings_and_draw_are_those_of_the_recipe_unless_they_are_given():
-    real, row = SimpleNamespace(name="ViT-B-16"), CATALOGUE["eurosat"]
-    config, sources = settings_for("sotglp", row, real, 16, lr=0.5)
+    row = CATALOGUE["eurosat"]
+    config, sources = settings_for("sotglp", row, "ViT-B-16", 16, lr=0.5)
     found = (config.epochs, config.batch_size, config.crops, config.lr)
     assert found == (200, 10, "fresh", 0.5)
     assert sources["lr"] == "given" and "SOT-GLP" in sources["batch_size"]
     assert sources["support"] == "preset sotglp" and set(sources) == set(config.to_dict())
-    few, _ = settings_for("coop", row, real, 1)
+    few, _ = settings_for("coop", row, "ViT-B-16", 1)
     assert few.epochs == 50, "CoOp trains for fewer epochs on fewer shots"
     assert [draw_for(name, row) for name in ("coop", "sotglp")] == ["coop", "stratified"]
     assert draw_for("sotglp", None) == "exact"
@@ -193,7 +192,7 @@ def test_settings_and_draw_are_those_of_the_recipe_unless_they_are_given():
     ids=lambda row: row.name,
 )
 def test_zero_shot_uses_the_datasets_template(dataset, tiny, names):
-    config, _ = settings_for("zeroshot", dataset, tiny, None)
+    config, _ = settings_for("zeroshot", dataset, tiny.name, None)
     with torch.no_grad():
         ours = SOTGLP(tiny, names, config).text_features().global_text[:, 0]
     filled = [dataset.template.format(name) for name in names]
