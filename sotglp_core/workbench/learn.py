@@ -25,16 +25,16 @@ def learn(
         task.train,
         progress=progress,
         on_epoch=run.epoch if first else None,
-        checkpoint=run / "checkpoint.safetensors",
+        checkpoint=run.checkpoint,
         accelerator=accelerator,
     )
     source = "val" if len(task.val) else "test"
-    held_out = task.val if len(task.val) else task.test
+    held_out = getattr(task, source)
     threshold = fit_threshold(model, held_out, source=source, progress=first and progress)
     if first:
         save(model, run / "prompts.safetensors", threshold)
-    options = {"progress": progress, "accelerator": accelerator}
-    result = evaluate(model, task.test, task.ood, task.shifts, **options)
+    sets = task.test, task.ood, task.shifts
+    result = evaluate(model, *sets, progress=progress, accelerator=accelerator)
     if first:
         run.write_metrics(history, result.to_dict())
         run.log(f"tested: accuracy {result.accuracy:.4f}")

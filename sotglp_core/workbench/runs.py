@@ -44,6 +44,7 @@ class Run:
 
     def __init__(self, folder: str | Path):
         self.folder = Path(folder)
+        self.checkpoint = self / "checkpoint.safetensors"
 
     def __truediv__(self, name: str) -> Path:
         return self.folder / name
@@ -53,7 +54,7 @@ class Run:
 
     @property
     def finished(self) -> bool:
-        return bool(self.result()) and not (self / "checkpoint.safetensors").exists()
+        return bool(self.result()) and not self.checkpoint.exists()
 
     def result(self) -> dict:
         """The metrics of the test; empty until they are there."""
@@ -64,8 +65,7 @@ class Run:
 
         :raises ValueError: if the checkpoint is damaged.
         """
-        path = self / "checkpoint.safetensors"
-        return read_history(path) if path.exists() else ([], 0)
+        return read_history(self.checkpoint) if self.checkpoint.exists() else ([], 0)
 
     def reached(self) -> str:
         """How far an interrupted run has come, in words; empty if no epoch has ended."""
@@ -99,9 +99,17 @@ class Run:
             have not.
         :raises ValueError: if the folder can't be written to, or another process trains in it.
         """
+        lock = FileLock(self / ".lock", blocking=False)
         with writing(self.folder):
             self.folder.mkdir(parents=True, exist_ok=True)
-            lock = self._lock()
+            try:
+                lock.acquire()
+            except Timeout:
+                raise ValueError(
+                    f"another process is training in {self}; wait for it, or choose another folder"
+                ) from None
+            except OSError:  # a file system without locks
+                pass
             for name in FILES:
                 for litter in self.folder.glob(f".{name}.*.tmp"):  # of a process that was killed
                     litter.unlink()
@@ -112,10 +120,10 @@ class Run:
             self.log(command)
             history, _ = self.history()
             self.write_metrics(history)
-            began = {"command": command, **now, "images": dict(images)}
             if resume:
                 began = self.read_json("environment.json")
             else:
+                began = {"command": command, **now, "images": dict(images)}
                 write_text(self / "environment.json", json.dumps(began, indent=1))
                 write_text(self / "config.json", json.dumps(settings, indent=1))
             changed = differences(began, now, images)
@@ -127,28 +135,19 @@ class Run:
         finally:
             lock.release()
 
-    def _lock(self) -> FileLock:
-        lock = FileLock(self / ".lock", blocking=False)
-        with suppress(OSError):  # a file system without locks
-            try:
-                lock.acquire()
-            except Timeout:
-                raise ValueError(
-                    f"another process is training in {self}; wait for it, or choose another folder"
-                ) from None
-        return lock
+    def _append(self, name: str, line: str) -> None:
+        path = self / name
+        with writing(path), open(path, "a", encoding="utf-8", errors="backslashreplace") as file:
+            file.write(line + "\n")
 
     def log(self, text: str) -> None:
         """A line of log.txt."""
         time = datetime.now().astimezone().isoformat(timespec="seconds")
-        path = self / "log.txt"
-        with writing(path), open(path, "a", encoding="utf-8", errors="backslashreplace") as file:
-            file.write(f"{time} {printable(text)}\n")
+        self._append("log.txt", f"{time} {printable(text)}")
 
     def epoch(self, epoch: Epoch) -> None:
         """A line of metrics.jsonl, and one of log.txt."""
-        with writing(self / "metrics.jsonl"), open(self / "metrics.jsonl", "a") as file:
-            file.write(json.dumps(epoch._asdict()) + "\n")
+        self._append("metrics.jsonl", json.dumps(epoch._asdict()))
         self.log(f"epoch {epoch.epoch}: loss {epoch.loss:.4f}, accuracy {epoch.accuracy:.4f}")
 
     def write_metrics(self, history: Sequence[Epoch], result: dict | None = None) -> None:
@@ -165,15 +164,15 @@ class Run:
 
     def finish(self) -> None:
         """Nothing is left to do."""
-        (self / "checkpoint.safetensors").unlink(missing_ok=True)
+        self.checkpoint.unlink(missing_ok=True)
         self.log("finished")
 
 
 def differences(began: dict, now: dict, images: Mapping[str, str]) -> str:
     """What a run's machine and images have that they had not when it began, in words."""
     digests, said = began.get("images", {}), []
-    other = [name for name, digest in images.items() if digests.get(name) != digest]
-    if digests and other:
+    other = [name for name, digest in images.items() if digests.get(name, digest) != digest]
+    if other:
         said.append(f"these images are others than when it began: {', '.join(other)}")
     changed = [
         f"{key} was {began[key]}, is {value}"
@@ -202,8 +201,8 @@ def environment(device: str) -> dict:
 
 def revision(folder: Path) -> str | None:
     """The git revision that is checked out in a folder; "-dirty" where files were changed."""
-    command = ["git", "-C", str(folder), "describe", "--always", "--dirty"]
+    command = ["git", "describe", "--always", "--dirty", "--abbrev=40", "--exclude=*"]
     with suppress(OSError):  # there is no git
-        found = subprocess.run([*command, "--abbrev=40", "--exclude=*"], capture_output=True)
-        return found.stdout.decode().strip() or None
+        found = subprocess.run(command, cwd=folder, capture_output=True, text=True)
+        return found.stdout.strip() or None
     return None
