@@ -8,6 +8,7 @@ from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from functools import cached_property
+from itertools import chain
 from pathlib import Path
 from typing import Any
 
@@ -53,28 +54,22 @@ class EmbeddedBench(Bench):
         rates, found = chosen_rates(MEASURED) | chosen_rates(self.results.parent), []
         ((each, values),) = TABLES[self.name].get("each", {"": [None]}).items()
         for row, changes in TABLES[self.name]["rows"].items():
-            method = changes.get("preset", row.split(",")[0])
-            settings = {"epochs": PRESETS[method].get("epochs", EPOCHS), **changes}
-            settings.pop("preset", None)
+            settings = dict(changes)
+            method = settings.pop("preset", row.split(",")[0])
+            settings.setdefault("epochs", PRESETS[method].get("epochs", EPOCHS))
             if settings["epochs"] and self.name != "rates":
                 settings["lr"] = rates.get(row, rates[method])
             for value in values:
-                varied = settings | ({each: value} if each else {})
-                label = f"{row}, {value}" if each else row
-                found.append(self.experiment(method, label=label, **varied))
+                label, varied = (f"{row}, {value}", {each: value}) if each else (row, {})
+                found.append(self.experiment(method, label=label, **settings, **varied))
         return found
 
-    def test(self, model: SOTGLP) -> dict[str, Any]:
-        row = self.test_as_it_is(model)
-        longest = model.config.epochs == EPOCHS
-        if self.name == "tradeoff" and longest and model.projection is not None:
-            row["strength"] = self.weaken(model)
-        return row
-
-    def test_as_it_is(self, model: SOTGLP) -> dict[str, Any]:
+    def test(self, model: SOTGLP, *, weaken: bool = True) -> dict[str, Any]:
         row = {"lr": model.config.lr, **super().test(model)}
         if self.task.ood and model.local_prompts is not None:
             row |= self.compare_parts(model)
+        if weaken and self.name == "tradeoff" and model.config.epochs == EPOCHS:
+            row |= self.weaken(model)
         return row
 
     @cached_property
@@ -108,33 +103,34 @@ class EmbeddedBench(Bench):
                 found["NMI"].append(partition.normalised_mutual_information(prompts, parts))
         return {name: float(np.mean(values)) for name, values in found.items()}
 
-    def weaken(self, model: SOTGLP) -> list[dict]:
+    def weaken(self, model: SOTGLP) -> dict[str, list[dict]]:
         """The learned projection W turned down to I + s (W - I), the prompts as they are."""
-        assert model.projection is not None
+        if model.projection is None:
+            return {}
         learned, eye, rows = model.projection.data, torch.eye(len(model.projection)), []
         for strength in STRENGTHS:
             model.projection.data = eye + strength * (learned - eye)
-            rows.append({"strength": strength, **self.test_as_it_is(model)})
-        return rows
+            rows.append({"strength": strength, **self.test(model, weaken=False)})
+        return {"strength": rows}
 
 
 def chosen_rates(folder: Path = MEASURED) -> dict[str, float]:
     """Row -> the learning rate at which most validation images are recognised."""
-    tried = defaultdict(list)
-    for label, runs in read_rows(folder / "rates.jsonl").items():
-        row, _, rate = label.rpartition(", ")
-        tried[row].append((runs[0]["top-1"], -float(rate)))  # of equals the smaller
-    return {row: -max(found)[1] for row, found in tried.items()}
+    tried = [
+        (run["top-1"], -run["lr"], label.rpartition(", ")[0])
+        for label, (run, *_) in read_rows(folder / "rates.jsonl").items()
+    ]
+    return {
+        row: -rate for _, rate, row in sorted(tried)
+    }  # the best comes last, of equals the smaller
 
 
 def tables(name: str, rows: Rows) -> dict[str, list[list[str]]]:
     """View -> heading and rows of what is shown of a table's runs."""
     shown = {}
     for view, spec in TABLES[name]["views"].items():
-        lines, columns = rows, spec.get("columns")
-        if view == "strength":
-            lines = by_strength(rows)
-        if columns:
+        if "columns" in spec:
+            columns, lines = spec["columns"], by_strength(rows) if view == "strength" else rows
             cells = [[label, *(cell(r, c) for c in columns.values())] for label, r in lines.items()]
         else:
             (values,) = TABLES[name]["each"].values()
@@ -151,7 +147,7 @@ def tables(name: str, rows: Rows) -> dict[str, list[list[str]]]:
 def by_strength(rows: Rows) -> Rows:
     """The runs with the projection turned down, as rows of their own."""
     found = defaultdict(list)
-    for run in [run for runs in rows.values() for run in runs]:
+    for run in chain(*rows.values()):
         for weaker in run.get("strength", []):
             found[f"strength {weaker['strength']}"].append(weaker)
     return found

@@ -33,9 +33,9 @@ class Experiment(NamedTuple):
 
     label: str
     config: Config
-    shots: int = 16
-    draw: str = "exact"  # of the training images, see data.sampling
-    sources: Mapping[str, str] = {}  # setting -> where its value is from
+    shots: int
+    draw: str  # of the training images, see data.sampling
+    sources: dict[str, str]  # setting -> where its value is from
 
 
 class Bench:
@@ -101,7 +101,7 @@ class Bench:
             return {
                 "dataset": self.dataset.name if self.dataset else self.task.name,
                 "split": self.split,
-                "sources": dict(experiment.sources),
+                "sources": experiment.sources,
                 "backbone": f"{self.backbone.name} {self.backbone.pretrained}",
                 "environment": environment(str(self.backbone.device)),
                 **self.test(self.learn(experiment, seed)),
