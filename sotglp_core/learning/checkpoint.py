@@ -74,8 +74,9 @@ def load(
             raise KeyError(FORMAT)
         name, pretrained, trained_in, digest = (str(record["backbone"][key]) for key in RECORD)
         config, text_free = Config().replace(**record["config"]), record.get("text_free", False)
-    precision = precision or trained_in
-    clip = backbone or load_backbone(name, pretrained, device=device, precision=precision)
+    clip = backbone or load_backbone(
+        name, pretrained, device=device, precision=precision or trained_in
+    )
     if clip.fingerprint != digest:
         raise ValueError(
             f"{path} was trained on {name}, {pretrained}, {digest}, not on {clip.name}, "
@@ -84,8 +85,8 @@ def load(
     with _reading(path):
         model = SOTGLP(clip, record["class_names"], config, text_free=text_free)
         model.load_state_dict(tensors)
-        found = record.get("threshold")
-        model.threshold = OODThreshold(**found) if found else None
+        threshold = record.get("threshold")
+        model.threshold = threshold and OODThreshold(**threshold)
     if text_free and backbone is None:
         clip.drop_text_tower()
     return model.eval()
@@ -109,10 +110,11 @@ class Checkpoint:
     def training(self) -> dict:
         """What the file belongs to, as JSON gives it back: settings, classes, images, backbone."""
         train, backbone = self.train, self.model.backbone
-        if isinstance(train, Features):
-            images = train.image.cpu().numpy().tobytes()
-        else:
-            images = train.fingerprint().encode()
+        images = (
+            train.image.cpu().numpy().tobytes()
+            if isinstance(train, Features)
+            else train.fingerprint().encode()
+        )
         labels = torch.as_tensor(train.labels).cpu().numpy().tobytes()
         belongs_to = {
             **self.model.config.to_dict(),
@@ -158,30 +160,25 @@ class Checkpoint:
             return []
         tensors, record = content
         with _reading(self.path):
-            self._compare(record["training"])
-            self._restore(tensors)
+            theirs = record["training"]
+            differences = [
+                f"{name} was {reprlib.repr(theirs.get(name))} and is {reprlib.repr(value)}"
+                for name, value in self.training.items()
+                if theirs.get(name) != value
+            ]
+            if differences:
+                raise ValueError(
+                    f"{self.path} belongs to another training: {', '.join(differences)}; "
+                    "give another file, or remove it to start again"
+                )
+            self.model.load_state_dict({name: tensors[name] for name in self.model.state_dict()})
+            for name, parameter in self.model.named_parameters():
+                if f"{name}.momentum" in tensors:
+                    momentum = tensors[f"{name}.momentum"].to(parameter.device)
+                    self.optimizer.state[parameter]["momentum_buffer"] = momentum
+            torch.set_rng_state(tensors["random"])
             self.scaler.load_state_dict(record["scaler"])
             return _history(tensors)
-
-    def _compare(self, theirs: dict) -> None:
-        differences = [
-            f"{name} was {reprlib.repr(theirs.get(name))} and is {reprlib.repr(value)}"
-            for name, value in self.training.items()
-            if theirs.get(name) != value
-        ]
-        if differences:
-            raise ValueError(
-                f"{self.path} belongs to another training: {', '.join(differences)}; "
-                "give another file, or remove it to start again"
-            )
-
-    def _restore(self, tensors: dict[str, Tensor]) -> None:
-        self.model.load_state_dict({name: tensors[name] for name in self.model.state_dict()})
-        for name, parameter in self.model.named_parameters():
-            momentum = tensors.get(f"{name}.momentum")
-            if momentum is not None:
-                self.optimizer.state[parameter]["momentum_buffer"] = momentum.to(parameter.device)
-        torch.set_rng_state(tensors["random"])
 
 
 def read_history(path: str | Path) -> tuple[list[Epoch], int]:
