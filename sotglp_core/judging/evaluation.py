@@ -174,8 +174,8 @@ def labels_of(model: SOTGLP, images: Images | Features) -> Tensor:
     return labels
 
 
-def calibration_error(logits: Tensor, labels: Tensor, *, bins: int = 15) -> float:
-    """sum_i |bin i| / n * |accuracy_i - confidence_i|, bins of equal width by confidence.
+def calibration_error(logits: Tensor, labels: Tensor) -> float:
+    """sum_i |bin i| / n * |accuracy_i - confidence_i|, 15 bins of equal width by confidence.
 
     :param logits: (n, C); the confidence is the largest probability.
     :param labels: (n,) int64.
@@ -184,5 +184,5 @@ def calibration_error(logits: Tensor, labels: Tensor, *, bins: int = 15) -> floa
     """
     confidence, predicted = logits.double().softmax(-1).max(-1)
     gap = confidence - (predicted == labels).double()
-    by_bin, _ = np.histogram(confidence, bins=bins, range=(0, 1), weights=gap)
+    by_bin, _ = np.histogram(confidence, bins=15, range=(0, 1), weights=gap)
     return float(np.abs(by_bin).sum() / len(labels))

@@ -19,7 +19,6 @@ from torch import Tensor
 
 from ..clip.backbone import Backbone
 from ..config import PRESETS
-from ..data.embedded import TEST, species_images
 from ..judging import partition
 from ..method.model import SOTGLP
 from ..pocket.world import SHIFTS
@@ -65,18 +64,26 @@ class EmbeddedBench(Bench):
         return found
 
     def test(self, model: SOTGLP, *, weaken: bool = True) -> dict[str, Any]:
-        row = {"lr": model.config.lr, **super().test(model)}
+        """As of every bench; with the true parts, and in the table tradeoff, after the longest
+        training, with the learned projection W turned down to I + s (W - I), the prompts as they
+        are.
+        """
+        row, projection = {"lr": model.config.lr, **super().test(model)}, model.projection
         if self.task.ood and model.local_prompts is not None:
             row |= self.compare_parts(model)
-        if weaken and self.name == "tradeoff" and model.config.epochs == EPOCHS:
-            row |= self.weaken(model)
+        longest = self.name == "tradeoff" and model.config.epochs == EPOCHS
+        if weaken and longest and projection is not None:
+            learned, eye, row["strength"] = projection.data, torch.eye(len(projection)), []
+            for strength in STRENGTHS:
+                projection.data = eye + strength * (learned - eye)
+                row["strength"].append({"strength": strength, **self.test(model, weaken=False)})
         return row
 
     @cached_property
     def parts(self) -> Tensor:
         """(n, P) part that each patch of the test images shows; 0: none."""
-        test = species_images("test", TEST)
-        return torch.from_numpy(test.part_grids().reshape(len(test), -1)).long()
+        test: Any = self.task.test  # embedded images
+        return torch.from_numpy(test.part_grids()).flatten(1).long()
 
     @torch.no_grad()
     def compare_parts(self, model: SOTGLP) -> dict[str, float]:
@@ -103,16 +110,6 @@ class EmbeddedBench(Bench):
                 found["NMI"].append(partition.normalised_mutual_information(prompts, parts))
         return {name: float(np.mean(values)) for name, values in found.items()}
 
-    def weaken(self, model: SOTGLP) -> dict[str, list[dict]]:
-        """The learned projection W turned down to I + s (W - I), the prompts as they are."""
-        if model.projection is None:
-            return {}
-        learned, eye, rows = model.projection.data, torch.eye(len(model.projection)), []
-        for strength in STRENGTHS:
-            model.projection.data = eye + strength * (learned - eye)
-            rows.append({"strength": strength, **self.test(model, weaken=False)})
-        return {"strength": rows}
-
 
 def chosen_rates(folder: Path = MEASURED) -> dict[str, float]:
     """Row -> the learning rate at which most validation images are recognised."""
@@ -120,9 +117,8 @@ def chosen_rates(folder: Path = MEASURED) -> dict[str, float]:
         (run["top-1"], -run["lr"], label.rpartition(", ")[0])
         for label, (run, *_) in read_rows(folder / "rates.jsonl").items()
     ]
-    return {
-        row: -rate for _, rate, row in sorted(tried)
-    }  # the best comes last, of equals the smaller
+    # the best of a row comes last and stays; of equals, the smaller
+    return {row: -rate for _, rate, row in sorted(tried)}
 
 
 def tables(name: str, rows: Rows) -> dict[str, list[list[str]]]:

@@ -36,8 +36,7 @@ def learn(
     sets = task.test, task.ood, task.shifts
     result = evaluate(model, *sets, progress=progress, accelerator=accelerator)
     if first:
-        run.write_metrics(history, result.to_dict())
-        run.log(f"tested: accuracy {result.accuracy:.4f}")
+        run.tested(result)
         write_report(run / "report.html", model, task, result, history, run.record())
         run.finish()
     return result

@@ -107,8 +107,7 @@ def unrolled(cost: Tensor, *, epsilon: float, iterations: int, **others: Any) ->
         u = -torch.logsumexp(v[..., None, :] - C, -1) - math.log(K)
     plan = (u[..., :, None] + v[..., None, :] - C).exp()
     violation = marginal_violation(plan, C.new_tensor(1 / K), C.new_tensor(1 / N))
-    used = torch.full_like(violation, iterations, dtype=torch.int64)
-    return Transport(plan, violation, used, violation <= VIOLATION)
+    return Transport(plan, violation, torch.tensor(iterations), violation <= VIOLATION)
 
 
 def enough_iterations(cost: Tensor, epsilon: float) -> tuple[int, float]:

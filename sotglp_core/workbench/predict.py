@@ -16,6 +16,8 @@ from ..messages import progress_bar
 from ..method.model import SOTGLP
 from ..transport.sinkhorn import widened
 
+Skipped = Callable[[str], None] | None  # what is told of an image that can't be read
+
 
 class Answer(NamedTuple):
     """What a model says of one image."""
@@ -36,7 +38,7 @@ def predict(
     top: int = 1,
     plans: bool = False,
     batch_size: int = 32,
-    on_unreadable: Callable[[str], None] | None = None,
+    on_unreadable: Skipped = None,
     progress: bool = True,
 ) -> Iterator[Answer]:
     """The ``top`` most probable classes of each image and its score; a stream, in their order.
@@ -55,12 +57,12 @@ def predict(
         seen = model(features._replace(patches=features.patches.half()), text)
         best = widened(seen.logits).softmax(-1).topk(min(top, len(names)))
         drawn: Any = seen.plan_on_grid(seen.logits.argmax(-1)).cpu().numpy() if plans else None
-        values, indices = scores(seen)[score_of(model)].tolist(), best.indices.tolist()
-        rows = zip(files, indices, best.values.tolist(), values)
-        for i, (path, classes, probabilities, score) in enumerate(rows):
-            labels = tuple(names[c] for c in classes)
+        score = scores(seen)[score_of(model)].tolist()
+        for i, path in enumerate(files):
+            labels = tuple(names[c] for c in best.indices[i].tolist())
+            probabilities = tuple(best.values[i].tolist())
             image, plan = (backbone.to_image(pixels[i]), drawn[i]) if plans else (None, None)
-            yield Answer(path, labels, tuple(probabilities), score, image, plan)
+            yield Answer(path, labels, probabilities, score[i], image, plan)
 
 
 @torch.no_grad()
@@ -68,7 +70,7 @@ def embed(
     backbone: Backbone,
     paths: Sequence[Path],
     *,
-    on_unreadable: Callable[[str], None] | None = None,
+    on_unreadable: Skipped = None,
 ) -> tuple[list[Path], Tensor]:
     """CLIP's image features of n files: those that could be read, and (n, D) float32 on the CPU.
 
@@ -90,7 +92,7 @@ def _pixels(
     backbone: Backbone,
     paths: Sequence[Path],
     batch_size: int,
-    on_unreadable: Callable[[str], None] | None,
+    on_unreadable: Skipped,
     progress: bool = True,
 ) -> Iterator[tuple[list[Path], Tensor]]:
     """The files that can be read and their pixels, with a bar that says what is done."""

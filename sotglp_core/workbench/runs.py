@@ -5,7 +5,7 @@ import platform
 import shlex
 import subprocess
 import sys
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
 from datetime import datetime
 from importlib.metadata import version
@@ -15,6 +15,7 @@ import torch
 from filelock import FileLock, Timeout
 
 from .. import __version__
+from ..judging.evaluation import Evaluation
 from ..learning.checkpoint import Epoch, read_history
 from ..messages import printable
 from ..storage import write_text, writing
@@ -119,7 +120,8 @@ class Run:
         try:
             self.log(command)
             history, _ = self.history()
-            self.write_metrics(history)
+            lines = (f"{json.dumps(epoch._asdict())}\n" for epoch in history)
+            write_text(self / "metrics.jsonl", "".join(lines))
             if resume:
                 began = self.read_json("environment.json")
             else:
@@ -138,7 +140,7 @@ class Run:
     def _append(self, name: str, line: str) -> None:
         path = self / name
         with writing(path), open(path, "a", encoding="utf-8", errors="backslashreplace") as file:
-            file.write(line + "\n")
+            file.write(f"{line}\n")
 
     def log(self, text: str) -> None:
         """A line of log.txt."""
@@ -150,10 +152,10 @@ class Run:
         self._append("metrics.jsonl", json.dumps(epoch._asdict()))
         self.log(f"epoch {epoch.epoch}: loss {epoch.loss:.4f}, accuracy {epoch.accuracy:.4f}")
 
-    def write_metrics(self, history: Sequence[Epoch], result: dict | None = None) -> None:
-        """All of metrics.jsonl."""
-        lines = [epoch._asdict() for epoch in history] + ([{"test": result}] if result else [])
-        write_text(self / "metrics.jsonl", "".join(json.dumps(line) + "\n" for line in lines))
+    def tested(self, result: Evaluation) -> None:
+        """The last line of metrics.jsonl, and one of log.txt."""
+        self._append("metrics.jsonl", json.dumps({"test": result.to_dict()}))
+        self.log(f"tested: accuracy {result.accuracy:.4f}")
 
     def record(self) -> dict:
         """Command, settings with their sources, and machine: what a report shows of them."""
