@@ -139,7 +139,7 @@ class Run:
 
     def _append(self, name: str, line: str) -> None:
         path = self / name
-        with writing(path), open(path, "a", encoding="utf-8", errors="backslashreplace") as file:
+        with writing(path), open(path, "a", encoding="utf-8") as file:
             file.write(f"{line}\n")
 
     def log(self, text: str) -> None:
