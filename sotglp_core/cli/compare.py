@@ -59,7 +59,6 @@ def compare(
         data,
         results=out / "results.jsonl",
         draw=draw,
-        progress=not as_json,
         root=root,
         classes=split_names(classes) or None,
         names=names,

@@ -43,7 +43,7 @@ def reproduce(
     drawn, work = table in embedded.TABLES, list[Any]()
     if drawn:
         frozen = frozen_clip("pocket", None, device, precision or "fp64")
-        book = embedded.EmbeddedBench(table, out, frozen, progress=not as_json)
+        book = embedded.EmbeddedBench(table, out, frozen)
         work += [(book, experiment) for experiment in _rows(book, row)]
     else:
         if not here:
@@ -53,8 +53,7 @@ def reproduce(
         datasets = _datasets(table, row, root, plan)
         weights = pretrained if here or not plan else "random"
         frozen = frozen_clip(backbone, weights, device, precision)
-        options: dict[str, Any] = {"root": root, "draw": draw, "progress": not as_json}
-        work += benchmarks.work(table, datasets, methods, frozen, out, **options)
+        work += benchmarks.work(table, datasets, methods, frozen, out, root=root, draw=draw)
     draws = range(1, 2 if table == "rates" else seeds + 1)
     if plan:
         return _show_plan(work, draws, as_json)

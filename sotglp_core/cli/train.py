@@ -89,7 +89,7 @@ def train(
         if changed:
             warn(f"{run} goes on, but {changed}")
         try:
-            result = learn(model, task, run, accelerator, progress=not as_json)
+            result = learn(model, task, run, accelerator)
         except Stopped as stop:
             reached = run.reached()
             when = f"after {reached}" if reached else "before the first epoch ended"

@@ -74,9 +74,8 @@ def load(
             raise KeyError(FORMAT)
         name, pretrained, trained_in, digest = (str(record["backbone"][key]) for key in RECORD)
         config, text_free = Config().replace(**record["config"]), record.get("text_free", False)
-    clip = backbone or load_backbone(
-        name, pretrained, device=device, precision=precision or trained_in
-    )
+    precision = precision or trained_in
+    clip = backbone or load_backbone(name, pretrained, device=device, precision=precision)
     if clip.fingerprint != digest:
         raise ValueError(
             f"{path} was trained on {name}, {pretrained}, {digest}, not on {clip.name}, "
@@ -85,8 +84,8 @@ def load(
     with _reading(path):
         model = SOTGLP(clip, record["class_names"], config, text_free=text_free)
         model.load_state_dict(tensors)
-        threshold = record.get("threshold")
-        model.threshold = threshold and OODThreshold(**threshold)
+        found = record.get("threshold")
+        model.threshold = OODThreshold(**found) if found else None
     if text_free and backbone is None:
         clip.drop_text_tower()
     return model.eval()

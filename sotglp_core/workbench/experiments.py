@@ -56,24 +56,19 @@ class Bench:
         *,
         results: Path,
         draw: str | None = None,
-        progress: bool = True,
         **options: Any,
     ):
-        self.backbone, self.results, self.draw, self.progress = backbone, results, draw, progress
+        self.backbone, self.results, self.draw = backbone, results, draw
         sources = [data, *(options.get("ood") or ())]
         self.places = [known(source, options.get("root")) for source in sources]
         self.dataset, self.folder = self.places[0]
+        self.there = all(folder for row, folder in self.places if row)  # on this machine
         self.load = cache(partial(load_task, data, **options))
-        self.encode = cache(partial(encode, backbone, progress=progress))
+        self.encode = cache(partial(encode, backbone))
 
     @cached_property
     def task(self) -> Task:
         return self.load(shots=1, seed=1)
-
-    @property
-    def there(self) -> bool:
-        """Whether the images are on this machine."""
-        return all(folder for row, folder in self.places if row)
 
     @property
     def size(self) -> tuple[int, int]:
@@ -95,8 +90,8 @@ class Bench:
 
         def measure() -> dict:
             config, names = experiment.config.replace(seed=seed), self.task.class_names
-            model, train = SOTGLP(self.backbone, names, config), self.train(experiment, seed)
-            fit(model, train, progress=self.progress, checkpoint=checkpoint)
+            model = SOTGLP(self.backbone, names, config)
+            fit(model, self.train(experiment, seed), checkpoint=checkpoint)
             return {
                 "dataset": self.dataset.name if self.dataset else self.task.name,
                 "split": self.split,

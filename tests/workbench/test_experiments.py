@@ -131,7 +131,7 @@ def test_a_run_that_was_cut_goes_on_from_its_checkpoint(tiny, tmp_path, monkeypa
     def bench(name):
         monkeypatch.setattr("sotglp_core.data.embedded.TEST", 2)
         monkeypatch.setattr("sotglp_core.data.embedded.OOD", 2)
-        return Bench(tiny, results=tmp_path / name / "runs.jsonl", progress=False)
+        return Bench(tiny, results=tmp_path / name / "runs.jsonl")
 
     first, second = bench("a"), bench("b")
     row = first.experiment("coop", shots=1, epochs=3)
@@ -157,7 +157,7 @@ def test_a_run_that_was_cut_goes_on_from_its_checkpoint(tiny, tmp_path, monkeypa
 
 def test_a_row_says_what_somebody_else_needs_to_compare(tiny, tmp_path, monkeypatch):
     make(CATALOGUE["eurosat"], tmp_path)
-    options = {"root": tmp_path, "progress": False}
+    options = {"root": tmp_path}
     bench = Bench(tiny, "eurosat", results=tmp_path / "runs.jsonl", **options)
     (found,) = bench.runs(bench.experiment("zeroshot", shots=2), (1, 2))
     split = (tmp_path / "eurosat" / CATALOGUE["eurosat"].split).read_bytes()
@@ -204,7 +204,7 @@ def test_zero_shot_uses_the_datasets_template(dataset, tiny, names):
 def test_a_plan_needs_no_data(tiny, tmp_path):
     """Images, steps and disk follow from the catalogue's counts and the recipe."""
     ood = ["textures"]
-    bench = Bench(tiny, "eurosat", results=tmp_path / "runs.jsonl", ood=ood, progress=False)
+    bench = Bench(tiny, "eurosat", results=tmp_path / "runs.jsonl", ood=ood)
     fresh = bench.experiment("sotglp", epochs=7, batch_size=32, crops="fresh")
     cached = fresh._replace(label="cached", config=fresh.config.replace(crops=2))
     zeroshot = bench.experiment("zeroshot")  # by other dense features

@@ -3,7 +3,7 @@
 import base64
 import hashlib
 import json
-from collections import Counter
+from collections import Counter, defaultdict
 from collections.abc import Mapping, Sequence
 from functools import partial
 from pathlib import Path
@@ -17,10 +17,9 @@ from scipy.stats import binomtest
 from sklearn.metrics import confusion_matrix, precision_recall_fscore_support
 
 from ... import figures
-from ...data import Images
 from ...data.task import Task
 from ...figures.base import data_uri
-from ...judging.evaluation import Evaluation, Outputs
+from ...judging.evaluation import Evaluation
 from ...judging.ood import SCORES
 from ...judging.threshold import score_of
 from ...learning.checkpoint import Epoch
@@ -97,8 +96,9 @@ def numbers(task: Task, confidence: np.ndarray, predicted: np.ndarray) -> dict[s
     """
     labels, names = task.test.labels, task.class_names
     correct, classes = predicted == labels, range(len(names))
-    options = {"labels": classes, "zero_division": np.nan}
-    precision, recall, _, tested = precision_recall_fscore_support(labels, predicted, **options)
+    precision, recall, _, tested = precision_recall_fscore_support(
+        labels, predicted, labels=classes, zero_division=np.nan
+    )
     both = zip(labels.tolist(), predicted.tolist())
     mistakes = Counter((i, j) for i, j in both if i != j).most_common()
     rivals = {i: f"{names[j]} ({number})" for (i, j), number in reversed(mistakes)}
@@ -120,7 +120,7 @@ def numbers(task: Task, confidence: np.ndarray, predicted: np.ndarray) -> dict[s
 @torch.no_grad()
 def examples(
     model: SOTGLP, task: Task, result: Evaluation, confidence: np.ndarray, predicted: np.ndarray
-) -> dict[str, list[dict]]:
+) -> dict[str, list[dict[str, Any]]]:
     """The images at the ends of a run, up to four each: the surest that are right and wrong, the
     least in-distribution ones by the score, and OOD ones.
 
@@ -130,9 +130,29 @@ def examples(
         support each prompt holds most of.
     """
     test, text, names = result.outputs, model.text_features(), task.class_names
-    score = score_of(model)
-
-    def example(images: Images, outputs: Outputs, i: int, truth: str) -> dict[str, Any]:
+    score, found = score_of(model), defaultdict(list)
+    surest = np.argsort(-confidence, kind="stable")
+    right = (predicted == task.test.labels)[surest]
+    orders = {
+        "right": surest[right],
+        "wrong": surest[~right],
+        "least": test.scores[score].argsort(stable=True),
+    }
+    chosen = [
+        (kind, task.test, test, i, names[task.test.labels[i]])
+        for kind, order in orders.items()
+        for i in order[:EACH].tolist()
+    ]
+    ranked = sorted(
+        (-value, name, i)
+        for name, outputs in result.ood_outputs.items()
+        for i, value in enumerate(outputs.scores[score].tolist())
+    )
+    chosen += [
+        ("ood", task.ood[name], result.ood_outputs[name], i, f"none of the classes ({name})")
+        for _, name, i in ranked[:EACH]
+    ]
+    for kind, images, outputs, i, truth in chosen:
         pixels = model.backbone.preprocess(images[i])
         probability, best = outputs.logits[i].double().softmax(-1).max(-1)
         shown = {
@@ -148,28 +168,5 @@ def examples(
             plan = model(pixels[None], text).plan_on_grid(best[None])[0].cpu().numpy()
             leaders = plan.argmax(0)[plan.sum(0) > 0]
             shown |= {"plan": plan, "led": np.bincount(leaders, minlength=len(plan)).tolist()}
-        return shown
-
-    surest = np.argsort(-confidence, kind="stable")
-    right = (predicted == task.test.labels)[surest]
-    orders = {
-        "right": surest[right],
-        "wrong": surest[~right],
-        "least": test.scores[score].argsort(stable=True),
-    }
-    found = {
-        kind: [
-            example(task.test, test, i, names[task.test.labels[i]]) for i in order[:EACH].tolist()
-        ]
-        for kind, order in orders.items()
-    }
-    ranked = sorted(
-        (-value, name, i)
-        for name, outputs in result.ood_outputs.items()
-        for i, value in enumerate(outputs.scores[score].tolist())
-    )
-    found["ood"] = [
-        example(task.ood[name], result.ood_outputs[name], i, f"none of the classes ({name})")
-        for _, name, i in ranked[:EACH]
-    ]
-    return {kind: shown for kind, shown in found.items() if shown}
+        found[kind].append(shown)
+    return found
