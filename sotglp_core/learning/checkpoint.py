@@ -159,16 +159,11 @@ class Checkpoint:
             return []
         tensors, record = content
         with _reading(self.path):
-            theirs = record["training"]
-            differences = [
-                f"{name} was {reprlib.repr(theirs.get(name))} and is {reprlib.repr(value)}"
-                for name, value in self.training.items()
-                if theirs.get(name) != value
-            ]
-            if differences:
+            changed = changes(record["training"], self.training)
+            if changed:
                 raise ValueError(
-                    f"{self.path} belongs to another training: {', '.join(differences)}; "
-                    "give another file, or remove it to start again"
+                    f"{self.path} belongs to another training: {changed}; give another file, or "
+                    "remove it to start again"
                 )
             self.model.load_state_dict({name: tensors[name] for name in self.model.state_dict()})
             for name, parameter in self.model.named_parameters():
@@ -178,6 +173,15 @@ class Checkpoint:
             torch.set_rng_state(tensors["random"])
             self.scaler.load_state_dict(record["scaler"])
             return _history(tensors)
+
+
+def changes(began: dict, now: dict) -> str:
+    """What is not as it was, in words; names that ``began`` does not have are left out."""
+    return ", ".join(
+        f"{name} was {reprlib.repr(began[name])} and is {reprlib.repr(value)}"
+        for name, value in now.items()
+        if began.get(name, value) != value
+    )
 
 
 def read_history(path: str | Path) -> tuple[list[Epoch], int]:

@@ -16,7 +16,7 @@ from filelock import FileLock, Timeout
 
 from .. import __version__
 from ..judging.evaluation import Evaluation
-from ..learning.checkpoint import Epoch, read_history
+from ..learning.checkpoint import Epoch, changes, read_history
 from ..messages import printable
 from ..storage import write_text, writing
 
@@ -116,7 +116,8 @@ class Run:
                     litter.unlink()
                 if not resume:
                     (self / name).unlink(missing_ok=True)
-        command, now = shlex.join(["sotglp", *sys.argv[1:]]), environment(device)
+        command = shlex.join(["sotglp", *sys.argv[1:]])
+        now = environment(device) | {f"{name} images": digest for name, digest in images.items()}
         try:
             self.log(command)
             history, _ = self.history()
@@ -125,10 +126,11 @@ class Run:
             if resume:
                 began = self.read_json("environment.json")
             else:
-                began = {"command": command, **now, "images": dict(images)}
+                began = {"command": command, **now}
                 write_text(self / "environment.json", json.dumps(began, indent=1))
                 write_text(self / "config.json", json.dumps(settings, indent=1))
-            changed = differences(began, now, images)
+            changed = changes(began, now)
+            changed = changed and f"its figures may come out differently: {changed}"
             self.log(f"{len(history)} epochs are done; {changed or 'nothing has changed'}")
             yield changed
         except BaseException as error:
@@ -160,7 +162,6 @@ class Run:
     def record(self) -> dict:
         """Command, settings with their sources, and machine: what a report shows of them."""
         machine, settings = self.read_json("environment.json"), self.read_json("config.json")
-        machine.pop("images", None)
         record = {"command": machine.pop("command", ""), "sources": settings.pop("sources", {})}
         return record | {"settings": settings, "environment": machine}
 
@@ -168,22 +169,6 @@ class Run:
         """Nothing is left to do."""
         self.checkpoint.unlink(missing_ok=True)
         self.log("finished")
-
-
-def differences(began: dict, now: dict, images: Mapping[str, str]) -> str:
-    """What a run's machine and images have that they had not when it began, in words."""
-    digests, said = began.get("images", {}), []
-    other = [name for name, digest in images.items() if digests.get(name, digest) != digest]
-    if other:
-        said.append(f"these images are others than when it began: {', '.join(other)}")
-    changed = [
-        f"{key} was {began[key]}, is {value}"
-        for key, value in now.items()
-        if began.get(key, value) != value
-    ]
-    if changed:
-        said.append(f"its last digits may come out differently: {'; '.join(changed)}")
-    return "; ".join(said)
 
 
 def environment(device: str) -> dict:
