@@ -246,9 +246,9 @@ def read_rows(path: Path) -> dict[str, list[dict]]:
 
 def cell(runs: Sequence[Mapping], column: str) -> str:
     """Mean and standard deviation over the runs, in per cent."""
-    values = 100 * np.array([run.get(column, np.nan) for run in runs])
-    if not len(values) or np.isnan(values).any():
+    if not runs or not all(column in run for run in runs):
         return "–"
+    values = 100 * np.array([run[column] for run in runs])
     spread = f"\u00a0±\u00a0{values.std(ddof=1):.1f}" if len(values) > 1 else ""
     return f"{values.mean():.1f}{spread}"
 
