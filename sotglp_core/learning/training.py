@@ -58,8 +58,8 @@ def fit(
     batches = training_batches(model, train, processes, progress)
     model.train()
     model.text_chunk = model.text_chunk or choose_text_chunk(model)
-    optimizer = torch.optim.SGD(
-        model.parameters(), lr=config.lr, momentum=config.momentum, weight_decay=config.weight_decay
+    optimizer = torch.optim.SGD(  # at a rate that each epoch sets
+        model.parameters(), momentum=config.momentum, weight_decay=config.weight_decay
     )
     fp16 = "fp16" in (model.backbone.precision, getattr(accelerator, "mixed_precision", "no"))
     scaler = torch.amp.GradScaler(model.backbone.device.type, init_scale=1024, enabled=fp16)

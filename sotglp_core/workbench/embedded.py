@@ -18,7 +18,6 @@ import yaml
 from torch import Tensor
 
 from ..clip.backbone import Backbone
-from ..config import PRESETS
 from ..judging import partition
 from ..method.model import SOTGLP
 from ..pocket.world import SHIFTS
@@ -53,9 +52,8 @@ class EmbeddedBench(Bench):
         rates, found = chosen_rates(MEASURED) | chosen_rates(self.results.parent), []
         ((each, values),) = TABLES[self.name].get("each", {"": [None]}).items()
         for row, changes in TABLES[self.name]["rows"].items():
-            settings = dict(changes)
+            settings = {"epochs": EPOCHS, **changes}
             method = settings.pop("preset", row.split(",")[0])
-            settings.setdefault("epochs", PRESETS[method].get("epochs", EPOCHS))
             if settings["epochs"] and self.name != "rates":
                 settings["lr"] = rates.get(row, rates[method])
             for value in values:
