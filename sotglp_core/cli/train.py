@@ -122,20 +122,20 @@ def _prepare(options: dict, asked: dict, accelerator: Any) -> tuple[Any, Any, di
     from ..data.catalogue import known
     from ..data.task import load_task
     from ..method.model import SOTGLP
-    from ..workbench.experiments import draw_for, settings_for
+    from ..workbench.experiments import experiment_for
 
-    method, backbone = options["preset"], options["backbone"]
-    dataset, _ = known(options["data"], options["root"])
+    backbone, (dataset, _) = options["backbone"], known(options["data"], options["root"])
     changes = {name: asked[name] for name in kinds(Config) if name in asked and name != "preset"}
-    config, sources = settings_for(method, dataset, backbone, options["shots"], **changes)
-    options["draw"] = options["draw"] or draw_for(method, dataset)
+    changes |= {"shots": options["shots"] or 16, "draw": options["draw"]}
+    chosen = experiment_for(options["preset"], dataset, backbone, **changes)
+    options["draw"] = chosen.draw
     task = load_with(load_task, options)
     device = str(accelerator.device) if accelerator else options["device"]
     frozen = frozen_clip(backbone, options["pretrained"], device, options["precision"])
     options["precision"] = frozen.precision
-    model = SOTGLP(frozen, task.class_names, config, text_chunk=options["text_chunk"])
+    model = SOTGLP(frozen, task.class_names, chosen.config, text_chunk=options["text_chunk"])
     told = {name: options[name] for name in known_settings() if name in options and name != "out"}
-    return model, task, {**told, **config.to_dict(), "sources": sources}
+    return model, task, {**told, **chosen.config.to_dict(), "sources": chosen.sources}
 
 
 def _say_settings(everything: dict) -> None:

@@ -13,7 +13,7 @@ from ..data import Images
 from ..data.features import Features, encode, images_of
 from ..distributed import Processes
 from ..messages import progress_bar
-from ..method.model import SOTGLP, Prediction
+from ..method.model import SOTGLP
 from ..transport.sinkhorn import widened
 from .ood import SCORES, metrics, scores
 from .partition import sharing
@@ -80,21 +80,18 @@ def outputs(
     rows = []
     for start in progress_bar(starts, desc=description, unit="batch", show=progress):
         batch = features.batch(slice(start, start + batch_size), model.backbone.device)
-        rows.append(_row(model(batch, text)))
+        prediction = model(batch, text)
+        row = {"logits": prediction.logits, **scores(prediction)}
+        if prediction.alignment is not None:
+            predicted = prediction.logits.argmax(-1)
+            plan = prediction.alignment.plan[torch.arange(len(predicted)), predicted]  # (B, K, N)
+            row |= sharing(widened(plan))
+        rows.append(row)
     columns = {
         name: processes.gather(torch.cat([row[name] for row in rows]), number).cpu()
         for name in rows[0]
     }
     return Outputs(columns.pop("logits"), {name: columns.pop(name) for name in SCORES}, columns)
-
-
-def _row(prediction: Prediction) -> dict[str, Tensor]:
-    row = {"logits": prediction.logits, **scores(prediction)}
-    if prediction.alignment is not None:
-        predicted = prediction.logits.argmax(-1)
-        plan = prediction.alignment.plan[torch.arange(len(predicted)), predicted]  # (B, K, N)
-        row |= sharing(widened(plan))
-    return row
 
 
 def evaluate(
@@ -174,8 +171,8 @@ def labels_of(model: SOTGLP, images: Images | Features) -> Tensor:
     return labels
 
 
-def calibration_error(logits: Tensor, labels: Tensor, *, bins: int = 15) -> float:
-    """sum_i |bin i| / n * |accuracy_i - confidence_i|, bins of equal width by confidence.
+def calibration_error(logits: Tensor, labels: Tensor) -> float:
+    """sum_i |bin i| / n * |accuracy_i - confidence_i|, 15 bins of equal width by confidence.
 
     :param logits: (n, C); the confidence is the largest probability.
     :param labels: (n,) int64.
@@ -184,5 +181,5 @@ def calibration_error(logits: Tensor, labels: Tensor, *, bins: int = 15) -> floa
     """
     confidence, predicted = logits.double().softmax(-1).max(-1)
     gap = confidence - (predicted == labels).double()
-    by_bin, _ = np.histogram(confidence, bins=bins, range=(0, 1), weights=gap)
+    by_bin, _ = np.histogram(confidence, bins=15, range=(0, 1), weights=gap)
     return float(np.abs(by_bin).sum() / len(labels))

@@ -31,24 +31,25 @@ def mcm(similarity: Tensor, *, tau: float = 1.0) -> Tensor:
     return (widened(similarity) / tau).softmax(-1).amax(-1)
 
 
-def l_mcm(patch_similarity: Tensor, *, tau: float = 1.0) -> Tensor:
-    """max_{p,c} softmax_c(s_p / tau)_c = max_p 1 / sum_c exp((s_pc - max_c' s_pc') / tau).
+def l_mcm(patch_similarity: Tensor) -> Tensor:
+    """max_{p,c} softmax_c(s_p)_c = max_p 1 / sum_c exp(s_pc - max_c' s_pc').
 
     The exponentials have the cosines' dtype, their sum is in float64.
 
-    :param patch_similarity: (B, C, P) cosines of the patches with the classes.
+    :param patch_similarity: (B, C, P) cosines of the patches with the classes; over a temperature,
+        if it is another than the literature's 1.
     :return: (B,) float64.
 
     Source: Miyai et al., GL-MCM (arXiv 2304.04521).
     """
     totals = []
     for cosines in patch_similarity:  # one image at a time, (C, P), to bound the memory
-        below_best = (cosines - cosines.amax(0)) / tau
+        below_best = cosines - cosines.amax(0)
         totals.append(widened(below_best.exp()).sum(0).amin())
     return 1 / torch.stack(totals)
 
 
-def gl_mcm(similarity: Tensor, patch_similarity: Tensor, *, tau: float = 1.0) -> Tensor:
+def gl_mcm(similarity: Tensor, patch_similarity: Tensor) -> Tensor:
     """MCM + L-MCM.
 
     :param similarity: (B, C).
@@ -57,7 +58,7 @@ def gl_mcm(similarity: Tensor, patch_similarity: Tensor, *, tau: float = 1.0) ->
 
     Source: Miyai et al., GL-MCM (arXiv 2304.04521).
     """
-    return mcm(similarity, tau=tau) + l_mcm(patch_similarity, tau=tau)
+    return mcm(similarity) + l_mcm(patch_similarity)
 
 
 def max_logit(logits: Tensor) -> Tensor:
@@ -137,7 +138,7 @@ def _ranked(id_scores: ArrayLike, ood_scores: ArrayLike) -> tuple[np.ndarray, np
     """Truth (1: in-distribution), and ranks in place of scores: infinite ones have a rank, too."""
     both = (x.cpu() if isinstance(x, Tensor) else x for x in (id_scores, ood_scores))
     pair = [np.asarray(x, np.float64) for x in both]
-    sizes, values = [x.size for x in pair], np.concatenate(pair)
+    sizes, values = [*map(len, pair)], np.concatenate(pair)
     if 0 in sizes or np.isnan(values).any():
         raise ValueError(
             "scores are empty or hold a NaN; check the images and the features they come from"

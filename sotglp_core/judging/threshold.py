@@ -25,7 +25,7 @@ class OODThreshold:
         ascending = tuple(sorted(filter(math.isfinite, self.quantiles)))
         object.__setattr__(self, "quantiles", tuple(self.quantiles))  # a list, from a file
         whole = self.quantiles == ascending and len(ascending) == 101
-        if self.score not in SCORES or not whole or not self.images:
+        if not (self.score in SCORES and whole and self.images):
             raise ValueError(
                 "an OOD threshold needs the name of a score and 101 ascending, finite quantiles "
                 "of it; fit it again"

@@ -114,10 +114,11 @@ class Checkpoint:
     def training(self) -> dict:
         """What the file belongs to, as JSON gives it back: settings, classes, images, backbone."""
         train, backbone = self.train, self.model.backbone
-        if isinstance(train, Features):
-            images = train.image.cpu().numpy().tobytes()
-        else:
-            images = train.fingerprint().encode()
+        images = (
+            train.image.cpu().numpy().tobytes()
+            if isinstance(train, Features)
+            else train.fingerprint().encode()
+        )
         labels = torch.as_tensor(train.labels).cpu().numpy().tobytes()
         belongs_to = {
             **self.model.config.to_dict(),
@@ -163,30 +164,29 @@ class Checkpoint:
             return []
         tensors, record = content
         with _reading(self.path):
-            self._compare(record["training"])
-            self._restore(tensors)
+            changed = changes(record["training"], self.training)
+            if changed:
+                raise ValueError(
+                    f"{self.path} belongs to another training: {changed}; give another file, or "
+                    "remove it to start again"
+                )
+            self.model.load_state_dict({name: tensors[name] for name in self.model.state_dict()})
+            for name, parameter in self.model.named_parameters():
+                if f"{name}.momentum" in tensors:
+                    momentum = tensors[f"{name}.momentum"].to(parameter.device)
+                    self.optimizer.state[parameter]["momentum_buffer"] = momentum
+            torch.set_rng_state(tensors["random"])
             self.scaler.load_state_dict(record["scaler"])
             return _history(tensors)
 
-    def _compare(self, theirs: dict) -> None:
-        differences = [
-            f"{name} was {reprlib.repr(theirs.get(name))} and is {reprlib.repr(value)}"
-            for name, value in self.training.items()
-            if theirs.get(name) != value
-        ]
-        if differences:
-            raise ValueError(
-                f"{self.path} belongs to another training: {', '.join(differences)}; "
-                "give another file, or remove it to start again"
-            )
 
-    def _restore(self, tensors: dict[str, Tensor]) -> None:
-        self.model.load_state_dict({name: tensors[name] for name in self.model.state_dict()})
-        for name, parameter in self.model.named_parameters():
-            momentum = tensors.get(f"{name}.momentum")
-            if momentum is not None:
-                self.optimizer.state[parameter]["momentum_buffer"] = momentum.to(parameter.device)
-        torch.set_rng_state(tensors["random"])
+def changes(began: dict, now: dict) -> str:
+    """What is not as it was, in words; names that ``began`` does not have are left out."""
+    return ", ".join(
+        f"{name} was {reprlib.repr(began[name])} and is {reprlib.repr(value)}"
+        for name, value in now.items()
+        if began.get(name, value) != value
+    )
 
 
 def read_history(path: str | Path) -> tuple[list[Epoch], int]:

@@ -21,7 +21,7 @@ from ..method.losses import training_loss
 from ..method.model import SOTGLP, Prediction
 from .checkpoint import Checkpoint, Epoch
 from .memory import choose_text_chunk, with_less_memory
-from .source import Source
+from .source import training_batches
 
 WARMUP_LR = 1e-5
 LIMIT = 1e4  # no entry of a prompt that has learned anything comes near it
@@ -55,13 +55,14 @@ def fit(
     """
     config, processes, train = model.config, Processes(accelerator), images_of(train)
     progress = progress and processes.rank == 0
-    source = Source(model, train, processes, progress)
+    batches = training_batches(model, train, processes, progress)
     model.train()
     model.text_chunk = model.text_chunk or choose_text_chunk(model)
-    optimizer = torch.optim.SGD(
-        model.parameters(), lr=config.lr, momentum=config.momentum, weight_decay=config.weight_decay
+    optimizer = torch.optim.SGD(  # at a rate that each epoch sets
+        model.parameters(), momentum=config.momentum, weight_decay=config.weight_decay
     )
-    scaler = _gradient_scaler(model, accelerator)
+    fp16 = "fp16" in (model.backbone.precision, getattr(accelerator, "mixed_precision", "no"))
+    scaler = torch.amp.GradScaler(model.backbone.device.type, init_scale=1024, enabled=fp16)
     saved = Checkpoint(checkpoint, model, train, optimizer, scaler, processes)
 
     def backward(batch: ImageFeatures, labels: Tensor, mask: Tensor | None) -> Any:
@@ -75,11 +76,12 @@ def fit(
     with torch.random.fork_rng():
         torch.manual_seed(config.seed)
         history = saved.restore()
-        epochs = _progress(config, len(history), progress)
+        left, name = range(len(history) + 1, config.epochs + 1), f"train {config.preset}"
+        epochs = progress_bar(left, desc=name, unit="epoch", show=progress)
         for epoch in epochs:
             optimizer.param_groups[0]["lr"] = lr = learning_rate(config, epoch)
             losses, accuracies = [], []
-            for labels, batch in source.epoch(epoch):
+            for labels, batch in batches(epoch):
                 mask = model.sample_prompt_mask(len(labels))
                 loss, prediction = with_less_memory(model, backward, batch, labels, mask)
                 processes.average_gradients(model.parameters())
@@ -108,24 +110,6 @@ def learning_rate(config: Config, epoch: int) -> float:
     if done < 0:
         return WARMUP_LR
     return config.lr / 2 * (1 + math.cos(math.pi * done / config.epochs))
-
-
-def _gradient_scaler(model: SOTGLP, accelerator: Any) -> torch.amp.GradScaler:
-    """Scales the loss where half precision would round small gradients to zero."""
-    fp16 = "fp16" in (model.backbone.precision, getattr(accelerator, "mixed_precision", "no"))
-    return torch.amp.GradScaler(model.backbone.device.type, init_scale=1024, enabled=fp16)
-
-
-def _progress(config: Config, done: int, show: bool) -> Any:
-    """The epochs that are left, with a bar over all."""
-    return progress_bar(
-        range(done + 1, config.epochs + 1),
-        initial=done,
-        total=config.epochs,
-        desc=f"train {config.preset}",
-        unit="epoch",
-        show=show,
-    )
 
 
 def _check(model: SOTGLP, prediction: Prediction, epoch: int) -> None:

@@ -8,6 +8,7 @@ from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from functools import cached_property
+from itertools import chain
 from pathlib import Path
 from typing import Any
 
@@ -17,8 +18,6 @@ import yaml
 from torch import Tensor
 
 from ..clip.backbone import Backbone
-from ..config import PRESETS
-from ..data.embedded import TEST, species_images
 from ..judging import partition
 from ..method.model import SOTGLP
 from ..pocket.world import SHIFTS
@@ -53,35 +52,36 @@ class EmbeddedBench(Bench):
         rates, found = chosen_rates(MEASURED) | chosen_rates(self.results.parent), []
         ((each, values),) = TABLES[self.name].get("each", {"": [None]}).items()
         for row, changes in TABLES[self.name]["rows"].items():
-            method = changes.get("preset", row.split(",")[0])
-            settings = {"epochs": PRESETS[method].get("epochs", EPOCHS), **changes}
-            settings.pop("preset", None)
+            settings = {"epochs": EPOCHS, **changes}
+            method = settings.pop("preset", row.split(",")[0])
             if settings["epochs"] and self.name != "rates":
                 settings["lr"] = rates.get(row, rates[method])
             for value in values:
-                varied = settings | ({each: value} if each else {})
-                label = f"{row}, {value}" if each else row
-                found.append(self.experiment(method, label=label, **varied))
+                label, varied = (f"{row}, {value}", {each: value}) if each else (row, {})
+                found.append(self.experiment(method, label=label, **settings, **varied))
         return found
 
-    def test(self, model: SOTGLP) -> dict[str, Any]:
-        row = self.test_as_it_is(model)
-        longest = model.config.epochs == EPOCHS
-        if self.name == "tradeoff" and longest and model.projection is not None:
-            row["strength"] = self.weaken(model)
-        return row
-
-    def test_as_it_is(self, model: SOTGLP) -> dict[str, Any]:
-        row = {"lr": model.config.lr, **super().test(model)}
+    def test(self, model: SOTGLP, *, weaken: bool = True) -> dict[str, Any]:
+        """As of every bench; with the true parts, and in the table tradeoff, after the longest
+        training, with the learned projection W turned down to I + s (W - I), the prompts as they
+        are.
+        """
+        row, projection = {"lr": model.config.lr, **super().test(model)}, model.projection
         if self.task.ood and model.local_prompts is not None:
             row |= self.compare_parts(model)
+        longest = self.name == "tradeoff" and model.config.epochs == EPOCHS
+        if weaken and longest and projection is not None:
+            learned, eye, row["strength"] = projection.data, torch.eye(len(projection)), []
+            for strength in STRENGTHS:
+                projection.data = eye + strength * (learned - eye)
+                row["strength"].append({"strength": strength, **self.test(model, weaken=False)})
         return row
 
     @cached_property
     def parts(self) -> Tensor:
         """(n, P) part that each patch of the test images shows; 0: none."""
-        test = species_images("test", TEST)
-        return torch.from_numpy(test.part_grids().reshape(len(test), -1)).long()
+        test: Any = self.task.test  # embedded images
+        return torch.from_numpy(test.part_grids()).flatten(1).long()
 
     @torch.no_grad()
     def compare_parts(self, model: SOTGLP) -> dict[str, float]:
@@ -108,33 +108,23 @@ class EmbeddedBench(Bench):
                 found["NMI"].append(partition.normalised_mutual_information(prompts, parts))
         return {name: float(np.mean(values)) for name, values in found.items()}
 
-    def weaken(self, model: SOTGLP) -> list[dict]:
-        """The learned projection W turned down to I + s (W - I), the prompts as they are."""
-        assert model.projection is not None
-        learned, eye, rows = model.projection.data, torch.eye(len(model.projection)), []
-        for strength in STRENGTHS:
-            model.projection.data = eye + strength * (learned - eye)
-            rows.append({"strength": strength, **self.test_as_it_is(model)})
-        return rows
-
 
 def chosen_rates(folder: Path = MEASURED) -> dict[str, float]:
     """Row -> the learning rate at which most validation images are recognised."""
-    tried = defaultdict(list)
-    for label, runs in read_rows(folder / "rates.jsonl").items():
-        row, _, rate = label.rpartition(", ")
-        tried[row].append((runs[0]["top-1"], -float(rate)))  # of equals the smaller
-    return {row: -max(found)[1] for row, found in tried.items()}
+    tried = [
+        (run["top-1"], -run["lr"], label.rpartition(", ")[0])
+        for label, (run, *_) in read_rows(folder / "rates.jsonl").items()
+    ]
+    # the best of a row comes last and stays; of equals, the smaller
+    return {row: -rate for _, rate, row in sorted(tried)}
 
 
 def tables(name: str, rows: Rows) -> dict[str, list[list[str]]]:
     """View -> heading and rows of what is shown of a table's runs."""
     shown = {}
     for view, spec in TABLES[name]["views"].items():
-        lines, columns = rows, spec.get("columns")
-        if view == "strength":
-            lines = by_strength(rows)
-        if columns:
+        if "columns" in spec:
+            columns, lines = spec["columns"], by_strength(rows) if view == "strength" else rows
             cells = [[label, *(cell(r, c) for c in columns.values())] for label, r in lines.items()]
         else:
             (values,) = TABLES[name]["each"].values()
@@ -151,7 +141,7 @@ def tables(name: str, rows: Rows) -> dict[str, list[list[str]]]:
 def by_strength(rows: Rows) -> Rows:
     """The runs with the projection turned down, as rows of their own."""
     found = defaultdict(list)
-    for run in [run for runs in rows.values() for run in runs]:
+    for run in chain(*rows.values()):
         for weaker in run.get("strength", []):
             found[f"strength {weaker['strength']}"].append(weaker)
     return found

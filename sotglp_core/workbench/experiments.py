@@ -33,9 +33,9 @@ class Experiment(NamedTuple):
 
     label: str
     config: Config
-    shots: int = 16
-    draw: str = "exact"  # of the training images, see data.sampling
-    sources: Mapping[str, str] = {}  # setting -> where its value is from
+    shots: int
+    draw: str  # of the training images, see data.sampling
+    sources: dict[str, str]  # setting -> where its value is from
 
 
 class Bench:
@@ -56,69 +56,66 @@ class Bench:
         *,
         results: Path,
         draw: str | None = None,
-        progress: bool = True,
         **options: Any,
     ):
-        self.backbone, self.results, self.draw, self.progress = backbone, results, draw, progress
+        self.backbone, self.results, self.draw = backbone, results, draw
         sources = [data, *(options.get("ood") or ())]
         self.places = [known(source, options.get("root")) for source in sources]
         self.dataset, self.folder = self.places[0]
+        self.there = all(folder for row, folder in self.places if row)  # on this machine
         self.load = cache(partial(load_task, data, **options))
-        self.encode = cache(partial(encode, backbone, progress=progress))
+        self.encode = cache(partial(encode, backbone))
 
     @cached_property
     def task(self) -> Task:
         return self.load(shots=1, seed=1)
 
     @property
-    def there(self) -> bool:
-        """Whether the images are on this machine."""
-        return all(folder for row, folder in self.places if row)
-
-    @property
     def size(self) -> tuple[int, int]:
         """Classes, and images to test on; of a benchmark that is not here, by the catalogue."""
         if self.dataset and not self.there:
-            ood = sum(sum(row.counts) for row, _ in self.places[1:] if row)
-            return self.dataset.classes, self.dataset.counts[-1] + ood
+            return self.dataset.classes, sum(row.counts[-1] for row, _ in self.places if row)
         return len(self.task.class_names), sum(map(len, self.test_sets.values()))
 
-    def experiment(
-        self, method: str, *, label: str | None = None, shots: int = 16, **changes: Any
-    ) -> Experiment:
-        """The method by its recipe for this dataset, with some settings changed.
-
-        :param label: of the row; None: the method.
-        """
-        config, sources = settings_for(method, self.dataset, self.backbone.name, shots, **changes)
-        draw = self.draw or draw_for(method, self.dataset)
-        return Experiment(label or method, config, shots, draw, sources)
+    def experiment(self, method: str, **options: Any) -> Experiment:
+        """The method by its recipe for this dataset; ``options`` of :func:`experiment_for`."""
+        name = self.backbone.name
+        return experiment_for(method, self.dataset, name, draw=self.draw, **options)
 
     def run(self, experiment: Experiment, seed: int) -> dict:
         """The run of a seed: the one in the file, or else made now and added to it."""
+        key = self.key(experiment, seed)
+        digest = hashlib.sha256(json.dumps(key).encode()).hexdigest()[:16]
+        checkpoint = self.results.with_name(f"{self.results.stem}-{digest}.safetensors")
 
         def measure() -> dict:
+            config, names = experiment.config.replace(seed=seed), self.task.class_names
+            model = SOTGLP(self.backbone, names, config)
+            fit(model, self.train(experiment, seed), checkpoint=checkpoint)
             return {
                 "dataset": self.dataset.name if self.dataset else self.task.name,
                 "split": self.split,
-                "sources": dict(experiment.sources),
+                "sources": experiment.sources,
                 "backbone": f"{self.backbone.name} {self.backbone.pretrained}",
                 "environment": environment(str(self.backbone.device)),
-                **self.test(self.learn(experiment, seed)),
+                **self.test(model),
             }
 
-        row = load_or_run(self.results, self.key(experiment, seed), measure)
-        self.checkpoint(experiment, seed).unlink(missing_ok=True)
+        row = load_or_run(self.results, key, measure)
+        checkpoint.unlink(missing_ok=True)
         return row
 
     def runs(self, experiment: Experiment, seeds: Sequence[int]) -> list[dict]:
-        return [self.run(experiment, seed) for seed in needed(experiment, seeds)]
+        """The runs of all seeds; where nothing is learned, of the first one."""
+        seeds = seeds if experiment.config.epochs else seeds[:1]
+        return [self.run(experiment, seed) for seed in seeds]
 
     def missing(self, experiment: Experiment, seeds: Sequence[int]) -> int:
-        """How many runs are not in the file."""
-        seeds, runs = needed(experiment, seeds), read_runs(self.results)
+        """How many of :meth:`runs` are not in the file."""
+        seeds = seeds if experiment.config.epochs else seeds[:1]
         if not self.there:
             return len(seeds)
+        runs = read_runs(self.results)
         return sum(not find_run(runs, self.key(experiment, seed)) for seed in seeds)
 
     def key(self, experiment: Experiment, seed: int) -> dict:
@@ -138,16 +135,11 @@ class Bench:
         """The training images of a run."""
         return self.load(shots=experiment.shots, seed=seed, draw=experiment.draw).train
 
-    def checkpoint(self, experiment: Experiment, seed: int) -> Path:
-        """Where a run that is cut goes on from; named by all that identifies the run."""
-        digest = hashlib.sha256(json.dumps(self.key(experiment, seed)).encode()).hexdigest()
-        return self.results.with_name(f"{self.results.stem}-{digest[:16]}.safetensors")
-
     @property
     def test_sets(self) -> dict:
         return {"test": self.task.test, **self.task.ood, **self.task.shifts}
 
-    @cached_property
+    @property
     def split(self) -> str | None:
         """Digest of the files that say which images of a benchmark teach and which test."""
         if self.dataset is None or self.folder is None:
@@ -169,13 +161,6 @@ class Bench:
             "tested on": tested_on[:16],
         }
 
-    def learn(self, experiment: Experiment, seed: int) -> SOTGLP:
-        config, names = experiment.config.replace(seed=seed), self.task.class_names
-        model = SOTGLP(self.backbone, names, config)
-        checkpoint = self.checkpoint(experiment, seed)
-        fit(model, self.train(experiment, seed), progress=self.progress, checkpoint=checkpoint)
-        return model
-
     def test(self, model: SOTGLP) -> dict[str, Any]:
         """Accuracy, calibration error, detection of every OOD set, shifts, partition."""
         encoded = partial(self.encode, dense=model.config.dense)
@@ -189,35 +174,34 @@ class Bench:
         return row | result.shifts | result.partition
 
 
-def settings_for(
-    method: str, dataset: Dataset | None, backbone: str, shots: int | None, **changes: Any
-) -> tuple[Config, dict[str, str]]:
-    """The method's recipe with some settings changed, and where each setting is from.
+def experiment_for(
+    method: str,
+    dataset: Dataset | None,
+    backbone: str,
+    *,
+    label: str | None = None,
+    shots: int = 16,
+    draw: str | None = None,
+    **changes: Any,
+) -> Experiment:
+    """The method by its recipe, with some settings changed.
 
     Zero-shot CLIP has the dataset's own template; learned contexts keep "a photo of a", as in CoOp.
 
     :param dataset: a row of the catalogue; None: images of one's own, or the embedded task.
-    :param backbone: the name of the one that the settings are for.
-    :param shots: None: all images.
+    :param backbone: its name.
+    :param label: of the row; None: the method.
+    :param draw: None: on a benchmark the draw of the method's authors, elsewhere our own.
+    :raises ValueError: on an unknown method or setting, with the nearest name.
     """
     name = dataset.name if dataset else None
-    suits: dict[str, Any] = {"backbone": backbone, "shots": shots or 16, **changes}
-    config = recipe(method, name, **suits)
-    sources = recipe_sources(method, name, **suits)
-    if method == "zeroshot" and dataset and dataset.template and "template" not in changes:
+    suits: dict[str, Any] = {"backbone": backbone, "shots": shots, **changes}
+    config, sources = recipe(method, name, **suits), recipe_sources(method, name, **suits)
+    if method == "zeroshot" and dataset and "template" not in changes:
         config = config.replace(template=dataset.template)
         sources["template"] = f"the prompt of {name}"
-    return config, sources
-
-
-def draw_for(method: str, dataset: Dataset | None) -> str:
-    """On a benchmark the draw of the method's authors, elsewhere our own."""
-    return draw_of(method) if dataset else "exact"
-
-
-def needed(experiment: Experiment, seeds: Sequence[int]) -> Sequence[int]:
-    """The seeds; where nothing is learned, the first one is enough."""
-    return seeds if experiment.config.epochs else seeds[:1]
+    draw = draw or (draw_of(method) if dataset else "exact")
+    return Experiment(label or method, config, shots, draw, sources)
 
 
 def load_or_run(path: Path, key: dict, run: Callable[[], dict]) -> dict:
@@ -228,7 +212,7 @@ def load_or_run(path: Path, key: dict, run: Callable[[], dict]) -> dict:
     found = find_run(read_runs(path), key)
     if found is None:
         found = {**key, **run()}
-        lines = [json.dumps(row) + "\n" for row in [*read_runs(path), found]]
+        lines = [f"{json.dumps(row)}\n" for row in [*read_runs(path), found]]
         write_text(path, "".join(lines))
     return found
 
@@ -262,9 +246,9 @@ def read_rows(path: Path) -> dict[str, list[dict]]:
 
 def cell(runs: Sequence[Mapping], column: str) -> str:
     """Mean and standard deviation over the runs, in per cent."""
-    values = 100 * np.array([run.get(column, np.nan) for run in runs])
-    if not len(values) or np.isnan(values).any():
+    if not runs or not all(column in run for run in runs):
         return "–"
+    values = 100 * np.array([run[column] for run in runs])
     spread = f"\u00a0±\u00a0{values.std(ddof=1):.1f}" if len(values) > 1 else ""
     return f"{values.mean():.1f}{spread}"
 
@@ -272,4 +256,4 @@ def cell(runs: Sequence[Mapping], column: str) -> str:
 def markdown(table: Sequence[Sequence[str]]) -> str:
     heading, *rows = table
     lines = [heading, ["---", *["---:"] * (len(heading) - 1)], *rows]
-    return "".join("| " + " | ".join(line) + " |\n" for line in lines)
+    return "".join(f"| {' | '.join(line)} |\n" for line in lines)

@@ -12,32 +12,23 @@ from .report import write_report
 from .runs import Run
 
 
-def learn(
-    model: SOTGLP, task: Task, run: Run, accelerator: Any = None, *, progress: bool = True
-) -> Evaluation:
+def learn(model: SOTGLP, task: Task, run: Run, accelerator: Any = None) -> Evaluation:
     """Train a model and test it; the first process writes.
 
     :param accelerator: as in :func:`~sotglp_core.learning.training.fit`.
     """
     first = accelerator is None or accelerator.is_main_process
+    on_epoch, checkpoint = run.epoch if first else None, run.checkpoint
     history = fit(
-        model,
-        task.train,
-        progress=progress,
-        on_epoch=run.epoch if first else None,
-        checkpoint=run / "checkpoint.safetensors",
-        accelerator=accelerator,
+        model, task.train, on_epoch=on_epoch, checkpoint=checkpoint, accelerator=accelerator
     )
     source = "val" if len(task.val) else "test"
-    held_out = task.val if len(task.val) else task.test
-    threshold = fit_threshold(model, held_out, source=source, progress=first and progress)
+    threshold = fit_threshold(model, getattr(task, source), source=source, progress=first)
     if first:
         save(model, run / "prompts.safetensors", threshold)
-    options = {"progress": progress, "accelerator": accelerator}
-    result = evaluate(model, task.test, task.ood, task.shifts, **options)
+    result = evaluate(model, task.test, task.ood, task.shifts, accelerator=accelerator)
     if first:
-        run.write_metrics(history, result.to_dict())
-        run.log(f"tested: accuracy {result.accuracy:.4f}")
+        run.tested(result)
         write_report(run / "report.html", model, task, result, history, run.record())
         run.finish()
     return result

@@ -1,13 +1,11 @@
 """Image tower and head as one ONNX graph, from pixels to probabilities, checked against torch."""
 
 import importlib.util
-import io
 import json
 import logging
 import math
 import warnings
 from collections.abc import Sequence
-from contextlib import redirect_stdout
 from functools import partial
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -18,12 +16,13 @@ from torch import Tensor, nn
 
 from ..judging.threshold import score_of
 from ..method.fixed import text_free
-from ..method.model import SOTGLP, Prediction
+from ..method.model import SOTGLP
 from ..storage import atomic_path
 from ..transport.sinkhorn import Transport, marginal_violation
 
 OPSET = 18
 LIBRARIES = ("onnx", "onnxscript", "onnxruntime")
+OUTPUTS = ("probabilities", "score", "plan")
 ITERATIONS = (2, 4, 8, 16, 32, 64)  # of Sinkhorn, tried on the images; the graph gets twice as many
 VIOLATION = 1e-5  # of the marginals, that the images may show
 DIFFERENCE = 1e-4  # from torch
@@ -48,38 +47,48 @@ def to_onnx(model: SOTGLP, path: str | Path, images: Sequence[Image.Image]) -> G
     record of the class names, the preprocessing, the score's name, the threshold and the backbone.
 
     :param images: a sample of what the graph will see, to choose the iterations by and to compare
-        with torch on; at least one.
+        with torch on, all at once and the first alone; at least one.
     :raises ValueError: if a library is missing, the backbone is not in float32, epsilon is too
         small for a few iterations, or graph and torch differ by more than 1e-4; then no file is
         written.
     """
-    missing = [name for name in LIBRARIES if importlib.util.find_spec(name) is None]
-    if missing:
-        names = " ".join(missing)
-        raise ValueError(f"an ONNX graph needs more libraries; run: pip install {names}")
-    if model.backbone.dtype != torch.float32:
-        precision = model.backbone.precision
-        raise ValueError(f"the backbone is in {precision}; load the prompts in fp32")
-    free, config = text_free(model).cpu(), model.config
-    pixels = torch.stack([free.backbone.preprocess(image) for image in images])
+    if not all(map(importlib.util.find_spec, LIBRARIES)):
+        raise ValueError(
+            f"an ONNX graph needs more libraries; run: pip install {' '.join(LIBRARIES)}"
+        )
+    backbone, config = model.backbone, model.config
+    if backbone.dtype != torch.float32:
+        raise ValueError(f"the backbone is in {backbone.precision}; load the prompts in fp32")
+    graph = _Graph(text_free(model).cpu())
+    pixels = torch.stack([backbone.preprocess(image) for image in images])
     iterations, violation = 0, 0.0
     with torch.no_grad():
-        prediction = free(pixels)
-        if prediction.alignment is not None and config.allocation == "ot":
-            cost = 1 - prediction.alignment.similarity
+        expected, alignment = graph(pixels), graph.model(pixels).alignment
+        if alignment is not None and config.allocation == "ot":
+            cost = 1 - alignment.similarity
             iterations, violation = enough_iterations(cost, config.epsilon)
-            free.solver = partial(unrolled, iterations=iterations)
-        expected = outputs(prediction)
-        program = _export(_Pixels(free), pixels[:1].repeat(2, 1, 1, 1), list(expected))
-    program.model.metadata_props["sotglp"] = json.dumps(_record(model))
+            graph.model.solver = partial(unrolled, iterations=iterations)
+        program = _export(graph, pixels[:1].repeat(2, 1, 1, 1), OUTPUTS[: len(expected)])
+    difference = max(
+        float((ours - theirs[rows]).abs().max())
+        for rows in (slice(None), slice(1))
+        for ours, theirs in zip(program(pixels[rows]), expected)
+    )
+    if not difference <= DIFFERENCE:
+        raise ValueError(
+            f"the graph differs from torch by {difference:.2g}, more than {DIFFERENCE:g}; "
+            "nothing was written"
+        )
+    record = {
+        "class_names": model.class_names,
+        "score": score_of(model),
+        "threshold": model.threshold and vars(model.threshold),
+        "preprocessing": backbone.model.visual.preprocess_cfg,
+        "backbone": backbone.record,
+    }
+    program.model.metadata_props["sotglp"] = json.dumps(record)
     with atomic_path(path) as temporary:
         program.save(str(temporary), external_data=False)
-        difference = _difference(temporary, pixels, expected)
-        if not difference <= DIFFERENCE:
-            raise ValueError(
-                f"the graph differs from torch by {difference:.2g}, more than {DIFFERENCE:g}; "
-                "nothing was written"
-            )
     return Graph(OPSET, iterations, violation, difference, Path(path).stat().st_size)
 
 
@@ -98,8 +107,7 @@ def unrolled(cost: Tensor, *, epsilon: float, iterations: int, **others: Any) ->
         u = -torch.logsumexp(v[..., None, :] - C, -1) - math.log(K)
     plan = (u[..., :, None] + v[..., None, :] - C).exp()
     violation = marginal_violation(plan, C.new_tensor(1 / K), C.new_tensor(1 / N))
-    used = torch.full_like(violation, iterations, dtype=torch.int64)
-    return Transport(plan, violation, used, violation <= VIOLATION)
+    return Transport(plan, violation, torch.tensor(iterations), violation <= VIOLATION)
 
 
 def enough_iterations(cost: Tensor, epsilon: float) -> tuple[int, float]:
@@ -118,37 +126,30 @@ def enough_iterations(cost: Tensor, epsilon: float) -> tuple[int, float]:
     )
 
 
-class _Pixels(nn.Module):
-    """pixels -> outputs, without a shape or a loop that depends on the data."""
+class _Graph(nn.Module):
+    """pixels -> :data:`OUTPUTS`, without a shape or a loop that depends on the data."""
 
     def __init__(self, model: SOTGLP):
         super().__init__()
         self.model, self.backbone = model, model.backbone  # whose weights are the graph's
 
     def forward(self, pixels: Tensor) -> tuple[Tensor, ...]:
-        return tuple(outputs(self.model(pixels)).values())
+        prediction = self.model(pixels)
+        probabilities = prediction.logits.softmax(-1)
+        score = prediction.similarity.softmax(-1).amax(-1)
+        if prediction.alignment is None:
+            return probabilities, score
+        score = score + prediction.patch_similarity.softmax(-2).amax((-1, -2))
+        plans = prediction.plan_on_grid()  # (B, C, N, h, w); an index by image would fix the batch
+        best = prediction.logits.argmax(-1).view(-1, 1, 1, 1, 1).expand(-1, -1, *plans.shape[2:])
+        return probabilities, score, plans.gather(1, best)[:, 0]
 
 
-def outputs(prediction: Prediction) -> dict[str, Tensor]:
-    """What the graph gives, by name."""
-    probabilities = prediction.logits.softmax(-1)
-    score = prediction.similarity.softmax(-1).amax(-1)
-    if prediction.alignment is None:
-        return {"probabilities": probabilities, "score": score}
-    plans = prediction.plan_on_grid()  # (B, C, N, h, w); an index by image would fix the batch
-    best = prediction.logits.argmax(-1).view(-1, 1, 1, 1, 1).expand(-1, -1, *plans.shape[2:])
-    return {
-        "probabilities": probabilities,
-        "score": score + prediction.patch_similarity.softmax(-2).amax((-1, -2)),
-        "plan": plans.gather(1, best)[:, 0],
-    }
-
-
-def _export(graph: nn.Module, pixels: Tensor, names: list[str]) -> Any:
+def _export(graph: nn.Module, pixels: Tensor, names: Sequence[str]) -> Any:
     level = logging.root.manager.disable
     logging.disable(logging.WARNING)  # the exporter's notes to its own developers
     try:
-        with warnings.catch_warnings(action="ignore"), redirect_stdout(io.StringIO()):
+        with warnings.catch_warnings(action="ignore"):
             return torch.onnx.export(
                 graph,
                 (pixels,),
@@ -161,26 +162,3 @@ def _export(graph: nn.Module, pixels: Tensor, names: list[str]) -> Any:
             )
     finally:
         logging.disable(level)
-
-
-def _difference(path: Path, pixels: Tensor, expected: dict[str, Tensor]) -> float:
-    """The largest, over all images at once and the first alone."""
-    import onnxruntime
-
-    session = onnxruntime.InferenceSession(path.read_bytes(), providers=["CPUExecutionProvider"])
-    differences = []
-    for rows in (slice(None), slice(1)):
-        found = session.run(list(expected), {"pixels": pixels[rows].numpy()})
-        for ours, theirs in zip(found, expected.values()):
-            differences.append(float((torch.from_numpy(ours) - theirs[rows]).abs().max()))
-    return max(differences)
-
-
-def _record(model: SOTGLP) -> dict:
-    return {
-        "class_names": model.class_names,
-        "score": score_of(model),
-        "threshold": model.threshold and vars(model.threshold),
-        "preprocessing": model.backbone.model.visual.preprocess_cfg,
-        "backbone": model.backbone.record,
-    }

@@ -6,7 +6,7 @@ Times are those of a few images, steps and transport problems on noise.
 import math
 import time
 from collections.abc import Callable, Sequence
-from functools import cache
+from functools import cache, partial
 from typing import NamedTuple
 
 import torch
@@ -21,7 +21,8 @@ from ..transport.sinkhorn import sinkhorn
 from .experiments import Bench, Experiment
 
 TIMED = 8  # classes that a step is timed with; its time grows with the classes
-Work = Sequence[tuple[Bench, Experiment]]
+ENCODED = 16  # images that encoding is timed with
+PROBLEMS = 10_000  # that transport is timed with
 
 
 class Cost(NamedTuple):
@@ -33,24 +34,33 @@ class Cost(NamedTuple):
     bytes: int  # of features, kept in the cache
 
 
-def plan(work: Work, seeds: Sequence[int]) -> list[tuple[str, int, Cost]]:
+def plan(
+    work: Sequence[tuple[Bench, Experiment]], seeds: Sequence[int]
+) -> list[tuple[str, int, Cost]]:
     """Label, missing runs and their cost of every row; test images are encoded once for each dense
     feature.
     """
     rows, encoded = [], set()
     for bench, experiment in work:
-        missing, stream = bench.missing(experiment, seeds), (bench, experiment.config.dense)
-        classes, tested = bench.size
-        new = tested if missing and stream not in encoded else 0
-        encoded |= {stream} if missing else set()
-        sizes = {"classes": classes, "images": experiment.shots * classes, "tested": tested}
-        of_row = cost(bench.backbone, experiment.config, **sizes, runs=missing, new=new)
+        of_row, missing = total([]), bench.missing(experiment, seeds)
+        if missing:
+            stream, (classes, tested) = (bench, experiment.config.dense), bench.size
+            of_row = cost(
+                bench.backbone,
+                experiment.config,
+                classes=classes,
+                images=experiment.shots * classes,
+                tested=tested,
+                runs=missing,
+                new=0 if stream in encoded else tested,
+            )
+            encoded.add(stream)
         rows.append((experiment.label, missing, of_row))
     return rows
 
 
 def total(costs: Sequence[Cost]) -> Cost:
-    return Cost(*(sum(column) for column in zip(*costs))) if costs else Cost(0, 0, 0.0, 0)
+    return Cost(*map(sum, zip(Cost(0, 0, 0.0, 0), *costs)))
 
 
 def cost(
@@ -71,27 +81,24 @@ def cost(
     :param images: training images of a run; none are needed where nothing is learned.
     :param tested: images that a run is tested on, of which ``new`` are to be encoded.
     """
-    learned = runs * images if config.epochs else 0
-    kept = new if config.crops == "fresh" else new + learned * (1 + config.crops)
-    encoded = new + learned * config.epochs if config.crops == "fresh" else kept
-    steps, seconds = runs * config.epochs * max(1, images // config.batch_size), 0.0
-    if runs:
-        timed = min(TIMED, classes)
-        once = {"epochs": min(config.epochs, 1), "lr": 1e-9, "warmup": 0, "crops": 0, "seed": 1}
-        step, test = seconds_per_step(backbone, timed, config.replace(**once))
-        seconds += (steps * step + runs * tested * test) * classes / timed
-    if encoded:
-        seconds += encoded * seconds_per_image(backbone)
+    fresh, learned = config.crops == "fresh", runs * images if config.epochs else 0
+    encoded = new + learned * (config.epochs if fresh else 1 + int(config.crops))
+    steps = runs * config.epochs * max(1, images // config.batch_size)
+    timed = min(TIMED, classes)
+    once = config.replace(epochs=min(config.epochs, 1), lr=1e-9, crops=0)
+    step, test = seconds_per_step(backbone, timed, once)
+    seconds = (steps * step + runs * tested * test) * classes / timed
+    seconds += encoded * seconds_per_image(backbone)
     each = 4 * backbone.joint_width + 2 * math.prod(backbone.grid) * backbone.patch_width
-    return Cost(encoded, steps, seconds, kept * each)
+    return Cost(encoded, steps, seconds, each * (new if fresh else encoded))
 
 
 @cache
-def seconds_per_image(backbone: Backbone, number: int = 16) -> float:
+def seconds_per_image(backbone: Backbone) -> float:
     """Of the image tower."""
     height, width = backbone.model.visual.image_size
-    pixels = torch.randn(number, 3, height, width, device=backbone.device)
-    return seconds_of(lambda: backbone.encode_image(pixels)) / number
+    pixels = torch.randn(ENCODED, 3, height, width, device=backbone.device)
+    return seconds_of(partial(backbone.encode_image, pixels)) / ENCODED
 
 
 @cache
@@ -105,23 +112,21 @@ def seconds_per_step(backbone: Backbone, classes: int, config: Config) -> tuple[
         backbone.grid,
     )
     model = SOTGLP(backbone, [f"class {i}" for i in range(classes)], config)
-    step = seconds_of(lambda: fit(model, features, progress=False)) if config.epochs else 0.0
+    step = seconds_of(partial(fit, model, features, progress=False))
     with torch.no_grad():
         text, batch = model.text_features(), features.batch(slice(None), backbone.device)
         test = seconds_of(lambda: model(batch, text).patch_similarity) / number
     return step, test
 
 
-def seconds_of(work: Callable[[], object], repeats: int = 1) -> float:
-    """Of a call, with all that it asks of a GPU: the mean of a few, after one to warm up."""
-    wait = torch.cuda.synchronize if torch.cuda.is_available() else lambda: None
-    work()
-    wait()
-    start = time.perf_counter()
-    for _ in range(repeats):
+def seconds_of(work: Callable[[], object]) -> float:
+    """Of a call, with all that it asks of a GPU, after one to warm up."""
+    for _ in range(2):
+        start = time.perf_counter()
         work()
-    wait()
-    return (time.perf_counter() - start) / repeats
+        if torch.cuda.is_available():
+            torch.cuda.synchronize()
+    return time.perf_counter() - start
 
 
 def speeds(
@@ -130,18 +135,14 @@ def speeds(
     """A figure and its unit: of encoding, of every preset's training with its images, and of
     transport.
     """
-    images = classes * shots
     rows = {"encode, image and patches": (1 / seconds_per_image(backbone), "images/s")}
     for name in progress_bar(PRESETS, desc="bench", unit="preset", show=progress):
         config = preset(name)
-        found = cost(backbone, config, classes=classes, images=images, tested=0)
+        found = cost(backbone, config, classes=classes, images=classes * shots, tested=0)
         unit = f"s for {config.epochs} epochs, {found.steps:,} steps"
         rows[f"train {name}"] = found.seconds, unit if config.epochs else "nothing is learned"
+    costs = 0.75 - 0.015 * torch.randn(PROBLEMS, 10, 4, device=backbone.device)
     for epsilon in (0.1, 0.01):
-        problems = 0.75 - 0.015 * torch.randn(10_000, 10, 4, device=backbone.device)
-        seconds = seconds_of(lambda: sinkhorn(problems, epsilon=epsilon), 3)  # noqa: B023
-        rows[f"Sinkhorn, 10 x 4, epsilon {epsilon}, to 1e-6"] = (
-            len(problems) / seconds,
-            "problems/s",
-        )
+        seconds = seconds_of(partial(sinkhorn, costs, epsilon=epsilon))
+        rows[f"Sinkhorn, 10 x 4, epsilon {epsilon}, to 1e-6"] = PROBLEMS / seconds, "problems/s"
     return rows

@@ -16,6 +16,8 @@ from ..messages import progress_bar
 from ..method.model import SOTGLP
 from ..transport.sinkhorn import widened
 
+Skipped = Callable[[str], None] | None  # what is told of an image that can't be read
+
 
 class Answer(NamedTuple):
     """What a model says of one image."""
@@ -24,8 +26,8 @@ class Answer(NamedTuple):
     labels: tuple[str, ...]  # the most probable classes, the best one first
     probabilities: tuple[float, ...]  # of these
     score: float  # GL-MCM, or MCM without local prompts; higher: more in-distribution
-    image: Any = None  # of Pillow, as the model sees it
-    plan: Any = None  # (N, h, w) array, mass of every local prompt for the best class
+    image: Any  # of Pillow, as the model sees it; None unless plans were asked for
+    plan: Any  # (N, h, w) array, mass of every local prompt for the best class; or None
 
 
 @torch.no_grad()
@@ -36,7 +38,7 @@ def predict(
     top: int = 1,
     plans: bool = False,
     batch_size: int = 32,
-    on_unreadable: Callable[[str], None] | None = None,
+    on_unreadable: Skipped = None,
     progress: bool = True,
 ) -> Iterator[Answer]:
     """The ``top`` most probable classes of each image and its score; a stream, in their order.
@@ -50,20 +52,17 @@ def predict(
     :raises ValueError: naming the image that can't be read; on ``plans`` without local prompts.
     """
     text, backbone, names = model.eval().text_features(), model.backbone, model.class_names
-    shown = "predict" if progress else ""
-    for files, pixels in _pixels(backbone, paths, batch_size, on_unreadable, shown):
+    for files, pixels in _pixels(backbone, paths, batch_size, on_unreadable, progress):
         features = backbone.encode_image(pixels, dense=model.config.dense)
         seen = model(features._replace(patches=features.patches.half()), text)
         best = widened(seen.logits).softmax(-1).topk(min(top, len(names)))
-        drawn = seen.plan_on_grid(seen.logits.argmax(-1)).cpu().numpy() if plans else None
-        values, indices = scores(seen)[score_of(model)].tolist(), best.indices.tolist()
-        rows = zip(files, indices, best.values.tolist(), values)
-        for i, (path, classes, probabilities, score) in enumerate(rows):
-            labels = tuple(names[c] for c in classes)
-            answer = Answer(path, labels, tuple(probabilities), score)
-            if drawn is not None:
-                answer = answer._replace(image=backbone.to_image(pixels[i]), plan=drawn[i])
-            yield answer
+        drawn: Any = seen.plan_on_grid(seen.logits.argmax(-1)).cpu().numpy() if plans else None
+        score = scores(seen)[score_of(model)].tolist()
+        for i, path in enumerate(files):
+            labels = tuple(names[c] for c in best.indices[i].tolist())
+            probabilities = tuple(best.values[i].tolist())
+            image, plan = (backbone.to_image(pixels[i]), drawn[i]) if plans else (None, None)
+            yield Answer(path, labels, probabilities, score[i], image, plan)
 
 
 @torch.no_grad()
@@ -71,8 +70,7 @@ def embed(
     backbone: Backbone,
     paths: Sequence[Path],
     *,
-    batch_size: int = 32,
-    on_unreadable: Callable[[str], None] | None = None,
+    on_unreadable: Skipped = None,
 ) -> tuple[list[Path], Tensor]:
     """CLIP's image features of n files: those that could be read, and (n, D) float32 on the CPU.
 
@@ -82,7 +80,7 @@ def embed(
     :raises ValueError: naming the image that can't be read; if none can.
     """
     read, features = [], []
-    for files, pixels in _pixels(backbone, paths, batch_size, on_unreadable, "embed"):
+    for files, pixels in _pixels(backbone, paths, 32, on_unreadable):
         read += files
         features.append(backbone.encode_image(pixels, dense="plain").image.float().cpu())
     if not read:
@@ -94,15 +92,14 @@ def _pixels(
     backbone: Backbone,
     paths: Sequence[Path],
     batch_size: int,
-    on_unreadable: Callable[[str], None] | None,
-    shown: str,
+    on_unreadable: Skipped,
+    progress: bool = True,
 ) -> Iterator[tuple[list[Path], Tensor]]:
-    """The files that can be read and their pixels, with a bar that says what is done; "": none."""
+    """The files that can be read and their pixels, with a bar that says what is done."""
     images = FolderImages(paths, [-1] * len(paths))
     chunks = torch.arange(len(paths)).split(batch_size)
     stream = pixel_batches(backbone, images, chunks, on_unreadable=on_unreadable)
-    bar = progress_bar(total=len(paths), desc=shown, unit="image", show=bool(shown), delay=2)
-    with bar:
+    with progress_bar(total=len(paths), desc="encode", unit="image", show=progress, delay=2) as bar:
         for indices, pixels in stream:
             yield [paths[i] for i in indices], pixels
             bar.update(len(indices))

@@ -5,7 +5,7 @@ import platform
 import shlex
 import subprocess
 import sys
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
 from datetime import datetime
 from importlib.metadata import version
@@ -15,7 +15,8 @@ import torch
 from filelock import FileLock, Timeout
 
 from .. import __version__
-from ..learning.checkpoint import Epoch, read_history
+from ..judging.evaluation import Evaluation
+from ..learning.checkpoint import Epoch, changes, read_history
 from ..messages import printable
 from ..storage import write_text, writing
 
@@ -44,6 +45,7 @@ class Run:
 
     def __init__(self, folder: str | Path):
         self.folder = Path(folder)
+        self.checkpoint = self / "checkpoint.safetensors"
 
     def __truediv__(self, name: str) -> Path:
         return self.folder / name
@@ -53,7 +55,7 @@ class Run:
 
     @property
     def finished(self) -> bool:
-        return bool(self.result()) and not (self / "checkpoint.safetensors").exists()
+        return bool(self.result()) and not self.checkpoint.exists()
 
     def result(self) -> dict:
         """The metrics of the test; empty until they are there."""
@@ -64,8 +66,7 @@ class Run:
 
         :raises ValueError: if the checkpoint is damaged.
         """
-        path = self / "checkpoint.safetensors"
-        return read_history(path) if path.exists() else ([], 0)
+        return read_history(self.checkpoint) if self.checkpoint.exists() else ([], 0)
 
     def reached(self) -> str:
         """How far an interrupted run has come, in words; empty if no epoch has ended."""
@@ -99,26 +100,37 @@ class Run:
             have not.
         :raises ValueError: if the folder can't be written to, or another process trains in it.
         """
+        lock = FileLock(self / ".lock", blocking=False)
         with writing(self.folder):
             self.folder.mkdir(parents=True, exist_ok=True)
-            lock = self._lock()
+            try:
+                lock.acquire()
+            except Timeout:
+                raise ValueError(
+                    f"another process is training in {self}; wait for it, or choose another folder"
+                ) from None
+            except OSError:  # a file system without locks
+                pass
             for name in FILES:
                 for litter in self.folder.glob(f".{name}.*.tmp"):  # of a process that was killed
                     litter.unlink()
                 if not resume:
                     (self / name).unlink(missing_ok=True)
-        command, now = shlex.join(["sotglp", *sys.argv[1:]]), environment(device)
+        command = shlex.join(["sotglp", *sys.argv[1:]])
+        now = environment(device) | {f"{name} images": digest for name, digest in images.items()}
         try:
             self.log(command)
             history, _ = self.history()
-            self.write_metrics(history)
-            began = {"command": command, **now, "images": dict(images)}
+            lines = (f"{json.dumps(epoch._asdict())}\n" for epoch in history)
+            write_text(self / "metrics.jsonl", "".join(lines))
             if resume:
                 began = self.read_json("environment.json")
             else:
+                began = {"command": command, **now}
                 write_text(self / "environment.json", json.dumps(began, indent=1))
                 write_text(self / "config.json", json.dumps(settings, indent=1))
-            changed = differences(began, now, images)
+            changed = changes(began, now)
+            changed = changed and f"its figures may come out differently: {changed}"
             self.log(f"{len(history)} epochs are done; {changed or 'nothing has changed'}")
             yield changed
         except BaseException as error:
@@ -127,62 +139,36 @@ class Run:
         finally:
             lock.release()
 
-    def _lock(self) -> FileLock:
-        lock = FileLock(self / ".lock", blocking=False)
-        with suppress(OSError):  # a file system without locks
-            try:
-                lock.acquire()
-            except Timeout:
-                raise ValueError(
-                    f"another process is training in {self}; wait for it, or choose another folder"
-                ) from None
-        return lock
+    def _append(self, name: str, line: str) -> None:
+        path = self / name
+        with writing(path), open(path, "a", encoding="utf-8") as file:
+            file.write(f"{line}\n")
 
     def log(self, text: str) -> None:
         """A line of log.txt."""
         time = datetime.now().astimezone().isoformat(timespec="seconds")
-        path = self / "log.txt"
-        with writing(path), open(path, "a", encoding="utf-8", errors="backslashreplace") as file:
-            file.write(f"{time} {printable(text)}\n")
+        self._append("log.txt", f"{time} {printable(text)}")
 
     def epoch(self, epoch: Epoch) -> None:
         """A line of metrics.jsonl, and one of log.txt."""
-        with writing(self / "metrics.jsonl"), open(self / "metrics.jsonl", "a") as file:
-            file.write(json.dumps(epoch._asdict()) + "\n")
+        self._append("metrics.jsonl", json.dumps(epoch._asdict()))
         self.log(f"epoch {epoch.epoch}: loss {epoch.loss:.4f}, accuracy {epoch.accuracy:.4f}")
 
-    def write_metrics(self, history: Sequence[Epoch], result: dict | None = None) -> None:
-        """All of metrics.jsonl."""
-        lines = [epoch._asdict() for epoch in history] + ([{"test": result}] if result else [])
-        write_text(self / "metrics.jsonl", "".join(json.dumps(line) + "\n" for line in lines))
+    def tested(self, result: Evaluation) -> None:
+        """The last line of metrics.jsonl, and one of log.txt."""
+        self._append("metrics.jsonl", json.dumps({"test": result.to_dict()}))
+        self.log(f"tested: accuracy {result.accuracy:.4f}")
 
     def record(self) -> dict:
         """Command, settings with their sources, and machine: what a report shows of them."""
         machine, settings = self.read_json("environment.json"), self.read_json("config.json")
-        machine.pop("images", None)
         record = {"command": machine.pop("command", ""), "sources": settings.pop("sources", {})}
         return record | {"settings": settings, "environment": machine}
 
     def finish(self) -> None:
         """Nothing is left to do."""
-        (self / "checkpoint.safetensors").unlink(missing_ok=True)
+        self.checkpoint.unlink(missing_ok=True)
         self.log("finished")
-
-
-def differences(began: dict, now: dict, images: Mapping[str, str]) -> str:
-    """What a run's machine and images have that they had not when it began, in words."""
-    digests, said = began.get("images", {}), []
-    other = [name for name, digest in images.items() if digests.get(name) != digest]
-    if digests and other:
-        said.append(f"these images are others than when it began: {', '.join(other)}")
-    changed = [
-        f"{key} was {began[key]}, is {value}"
-        for key, value in now.items()
-        if began.get(key, value) != value
-    ]
-    if changed:
-        said.append(f"its last digits may come out differently: {'; '.join(changed)}")
-    return "; ".join(said)
 
 
 def environment(device: str) -> dict:
@@ -202,8 +188,8 @@ def environment(device: str) -> dict:
 
 def revision(folder: Path) -> str | None:
     """The git revision that is checked out in a folder; "-dirty" where files were changed."""
-    command = ["git", "-C", str(folder), "describe", "--always", "--dirty"]
+    command = ["git", "describe", "--always", "--dirty", "--abbrev=40", "--exclude=*"]
     with suppress(OSError):  # there is no git
-        found = subprocess.run([*command, "--abbrev=40", "--exclude=*"], capture_output=True)
-        return found.stdout.decode().strip() or None
+        found = subprocess.run(command, cwd=folder, capture_output=True, text=True)
+        return found.stdout.strip() or None
     return None

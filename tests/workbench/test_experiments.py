@@ -21,11 +21,10 @@ from sotglp_core.workbench import benchmarks, embedded, experiments
 from sotglp_core.workbench.experiments import (
     Bench,
     cell,
-    draw_for,
+    experiment_for,
     load_or_run,
     read_rows,
     read_runs,
-    settings_for,
 )
 from sotglp_core.workbench.plan import plan
 
@@ -54,7 +53,6 @@ def small(monkeypatch, table, rows, **changes):
     """A table of few rows, measured on few images for one epoch."""
     for name in ("VAL", "TEST", "OOD"):
         monkeypatch.setattr(f"sotglp_core.data.embedded.{name}", 2)
-    monkeypatch.setattr(embedded, "TEST", 2)
     monkeypatch.setattr(embedded, "EPOCHS", 1)
     monkeypatch.setitem(embedded.TABLES, table, {**embedded.TABLES[table], "rows": rows, **changes})
 
@@ -133,7 +131,7 @@ def test_a_run_that_was_cut_goes_on_from_its_checkpoint(tiny, tmp_path, monkeypa
     def bench(name):
         monkeypatch.setattr("sotglp_core.data.embedded.TEST", 2)
         monkeypatch.setattr("sotglp_core.data.embedded.OOD", 2)
-        return Bench(tiny, results=tmp_path / name / "runs.jsonl", progress=False)
+        return Bench(tiny, results=tmp_path / name / "runs.jsonl")
 
     first, second = bench("a"), bench("b")
     row = first.experiment("coop", shots=1, epochs=3)
@@ -141,7 +139,8 @@ def test_a_run_that_was_cut_goes_on_from_its_checkpoint(tiny, tmp_path, monkeypa
     with monkeypatch.context() as patch, pytest.raises(Cut):
         patch.setattr(experiments, "fit", partial(fit, on_epoch=cut))
         second.run(row, 1)
-    assert second.checkpoint(row, 1).exists() and not second.results.exists()
+    assert len([*second.results.parent.glob("runs-*.safetensors")]) == 1
+    assert not second.results.exists()
     epochs = []
     monkeypatch.setattr(
         experiments,
@@ -158,7 +157,7 @@ def test_a_run_that_was_cut_goes_on_from_its_checkpoint(tiny, tmp_path, monkeypa
 
 def test_a_row_says_what_somebody_else_needs_to_compare(tiny, tmp_path, monkeypatch):
     make(CATALOGUE["eurosat"], tmp_path)
-    options = {"root": tmp_path, "progress": False}
+    options = {"root": tmp_path}
     bench = Bench(tiny, "eurosat", results=tmp_path / "runs.jsonl", **options)
     (found,) = bench.runs(bench.experiment("zeroshot", shots=2), (1, 2))
     split = (tmp_path / "eurosat" / CATALOGUE["eurosat"].split).read_bytes()
@@ -174,16 +173,18 @@ def test_a_row_says_what_somebody_else_needs_to_compare(tiny, tmp_path, monkeypa
 
 
 def test_settings_and_draw_are_those_of_the_recipe_unless_they_are_given():
-    row = CATALOGUE["eurosat"]
-    config, sources = settings_for("sotglp", row, "ViT-B-16", 16, lr=0.5)
+    real, row = "ViT-B-16", CATALOGUE["eurosat"]
+    _, config, _, _, sources = experiment_for("sotglp", row, real, lr=0.5)
     found = (config.epochs, config.batch_size, config.crops, config.lr)
     assert found == (200, 10, "fresh", 0.5)
     assert sources["lr"] == "given" and "SOT-GLP" in sources["batch_size"]
     assert sources["support"] == "preset sotglp" and set(sources) == set(config.to_dict())
-    few, _ = settings_for("coop", row, "ViT-B-16", 1)
-    assert few.epochs == 50, "CoOp trains for fewer epochs on fewer shots"
-    assert [draw_for(name, row) for name in ("coop", "sotglp")] == ["coop", "stratified"]
-    assert draw_for("sotglp", None) == "exact"
+    few = experiment_for("coop", row, real, shots=1)
+    assert few.config.epochs == 50, "CoOp trains for fewer epochs on fewer shots"
+    draws = [experiment_for(name, row, real).draw for name in ("coop", "sotglp")]
+    assert draws == ["coop", "stratified"]
+    assert experiment_for("sotglp", None, real).draw == "exact"
+    assert experiment_for("coop", row, real, draw="exact").draw == "exact"
 
 
 @pytest.mark.parametrize(
@@ -192,7 +193,7 @@ def test_settings_and_draw_are_those_of_the_recipe_unless_they_are_given():
     ids=lambda row: row.name,
 )
 def test_zero_shot_uses_the_datasets_template(dataset, tiny, names):
-    config, _ = settings_for("zeroshot", dataset, tiny.name, None)
+    config = experiment_for("zeroshot", dataset, tiny.name).config
     with torch.no_grad():
         ours = SOTGLP(tiny, names, config).text_features().global_text[:, 0]
     filled = [dataset.template.format(name) for name in names]
@@ -203,7 +204,7 @@ def test_zero_shot_uses_the_datasets_template(dataset, tiny, names):
 def test_a_plan_needs_no_data(tiny, tmp_path):
     """Images, steps and disk follow from the catalogue's counts and the recipe."""
     ood = ["textures"]
-    bench = Bench(tiny, "eurosat", results=tmp_path / "runs.jsonl", ood=ood, progress=False)
+    bench = Bench(tiny, "eurosat", results=tmp_path / "runs.jsonl", ood=ood)
     fresh = bench.experiment("sotglp", epochs=7, batch_size=32, crops="fresh")
     cached = fresh._replace(label="cached", config=fresh.config.replace(crops=2))
     zeroshot = bench.experiment("zeroshot")  # by other dense features
@@ -326,7 +327,7 @@ def test_a_published_table_is_measured_on_the_data_that_is_there(reproduce, monk
     assert "dtd: dtd not in" in err
     line = next(line for line in out.splitlines() if "coop" in line and "84.93" in line)
     assert code == 0 and "eurosat" in line and "quoted" in out, err
-    monkeypatch.setattr(Bench, "learn", lambda *_: pytest.fail("what was measured is kept"))
+    monkeypatch.setattr(experiments, "fit", lambda *_, **__: pytest.fail("it is kept"))
     code, out, err = reproduce(*asked, "--json")
     found = json.loads(out)
     assert code == 0 and set(found) == {"eurosat, zeroshot", "eurosat, coop"}
