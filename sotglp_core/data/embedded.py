@@ -17,7 +17,7 @@ from ..pocket.world import Picture, draw, part_grid
 from .images import Images
 
 POOL, VAL, TEST, OOD = 64, 16, 50, 500  # images of each class, and of each OOD set
-DRAWING = (".py", ".json", ".csv")  # files of the pocket world that its images depend on
+DRAWING = (".py", ".json")  # files of the pocket world that its images depend on
 OOD_KINDS = {"creatures": "creature", "scenes": "scene", "objects": "object", "textures": "texture"}
 
 

@@ -7,7 +7,8 @@ import numpy as np
 
 from .bodies import BODIES, FEATHER, TAILS, Body
 from .canvas import FINE, SIDE, Canvas, across, curve, direction, relief, shade, smooth, turn
-from .foreground import FOREGROUND, Stand, draw_perch, occlude, perch
+from .foreground import FOREGROUND, Stand, draw_perch, occlude
+from .scenery import HABITATS
 from .traits import PARTS, Bird, Colour, jitter
 
 LABEL = {name: index for index, name in enumerate(PARTS)}
@@ -25,7 +26,7 @@ def draw_bird(
 
     Both uint8; the second an index into PARTS, then into FOREGROUND.
     """
-    body, rest = _pose(BODIES[bird.family], rng), perch(bird.family, habitat)
+    body, rest = _pose(BODIES[bird.family], rng), HABITATS[habitat]["perch"][bird.family]
     low, high = _extent(body, bird)
     size = 0.52 + 0.42 * np.sqrt(rng.random())
     unit = size * SIDE / (high - low).max()

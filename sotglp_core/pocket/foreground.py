@@ -5,21 +5,14 @@ from typing import NamedTuple
 import numpy as np
 
 from .canvas import SIDE, Canvas, across, direction, oval, shade, smooth
-from .scenery import HABITATS
+from .scenery import HABITATS, SCENERY_WORDS
 from .traits import PARTS
 
 BARKS = np.array([(104, 80, 60), (122, 100, 80), (86, 74, 66)])
 STONE = (122, 116, 110)
 RING = oval((0, 0), (1, 1), points=24)
-FOREGROUND = ("branch", "rock", "leaves", "grass")
-BRANCH, ROCK, LEAVES, GRASS = range(len(PARTS), len(PARTS) + 4)  # their labels
-
-
-def perch(family: str, habitat: str) -> str:
-    """What a bird of this family rests on there: "branch", "water", "ground" or "rock"."""
-    if family == "parrot" or (family == "finch" and habitat not in ("snow", "desert")):
-        return "branch"
-    return {"lake": "water", "reeds": "water", "sky": "rock"}.get(habitat, "ground")
+FOREGROUND = tuple(SCENERY_WORDS["foreground"])
+BRANCH, ROCK, LEAVES, GRASS = range(len(PARTS), len(PARTS) + len(FOREGROUND))  # labels
 
 
 class Stand(NamedTuple):

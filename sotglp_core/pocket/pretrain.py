@@ -38,28 +38,19 @@ from torch.utils.data import DataLoader, Dataset
 from ..clip.backbone import Backbone, contrastive_loss, load_backbone
 from ..messages import progress_bar
 from ..storage import atomic_path, save_tensors
-from .captions import SCENERY_WORDS, caption, phrase
-from .traits import PARTS, TRAITS
-from .world import SCENERY, SHIFTS, UNKNOWN, draw, part_grid, scenery_grid
+from .captions import caption, phrase
+from .scenery import SCENERY_WORDS
+from .traits import GROUPS, PARTS, TRAITS
+from .world import SHIFTS, UNKNOWN, draw, part_grid, scenery_grid
 
 KINDS = {"bird": 0.7, "creature": 0.08, "object": 0.08, "scene": 0.08, "texture": 0.06}
 SHIFTED = 0.1  # fraction of pictures drawn as a sketch, at night, blurred or in an unusual place
 BEST_PATCHES = 8
-SHOWN = {
-    "body": ("family", "back"),
-    "crown": ("crown", "crest"),
-    "eye": ("eye",),
-    "beak": ("beak",),
-    "wing": ("wing", "pattern"),
-    "belly": ("belly",),
-    "tail": ("tail", "shape"),
-    "legs": ("legs",),
-}  # the traits that a patch of a part shows
-SHOWS = torch.tensor([[group in SHOWN.get(part, ()) for group in TRAITS] for part in PARTS])
+SHOWS = torch.tensor([[look["part"] == part for look in GROUPS.values()] for part in PARTS])
 HALF_EVERY, WHOLE = 8, 0.02  # steps that see half of each image, and the last, that see it all
 GROUP_SIZES = [len(values) for values in TRAITS.values()]
 PHRASES = [phrase(group, value) for group, values in TRAITS.items() for value in values]
-SCENERY_PHRASES = [SCENERY_WORDS[name] for name in SCENERY]
+SCENERY_PHRASES = [words for group in SCENERY_WORDS.values() for words in group.values()]
 PART_WEIGHTS = torch.tensor([0.2, *[1.0] * (len(PARTS) - 1)])  # the background counts less
 WARMUP, WEIGHT_DECAY, SAVE_EVERY = 100, 0.05, 250  # steps, and Muon's and AdamW's decay
 CPU = max(1, (os.cpu_count() or 2) // 2)

@@ -6,6 +6,8 @@ from PIL import Image, ImageDraw, ImageFilter
 from .canvas import SIDE, as_bytes, curve, noise, soft_noise
 from .tables import load_table
 
+SCENERY_WORDS = load_table("scenery.json")  # by group: what shows behind and before a bird
+SCENERY = tuple(name for group in SCENERY_WORDS.values() for name in group)
 # how each habitat is lit and what grows there; "leaves" and "ground" are of what a bird rests on
 HABITATS = load_table("habitats.json")
 ROOMS = np.array(  # wall and floor

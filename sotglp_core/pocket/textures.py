@@ -5,19 +5,6 @@ import numpy as np
 from .canvas import SIDE, as_bytes, noise, soft_noise
 from .traits import jitter
 
-TEXTURES = {  # name -> the adjective of captions
-    "stripes": "striped",
-    "checks": "checkered",
-    "dots": "dotted",
-    "bricks": "brick",
-    "wood": "wooden",
-    "marble": "marble",
-    "woven": "woven",
-    "zigzag": "zigzag",
-    "waves": "wavy",
-    "rings": "ringed",
-}
-
 
 def draw_texture(rng: np.random.Generator, name: str, colour: str, other: str) -> np.ndarray:
     """A (112, 112, 3) uint8 pattern in two named colours."""

@@ -12,15 +12,16 @@ from .traits import Colour, jitter
 
 THINGS = load_table("things.json")
 INK = (34, 28, 32)
-ALL = THINGS["creatures"] | THINGS["objects"]
 
 
-def draw_thing(rng: np.random.Generator, name: str, colour: str, habitat: str) -> np.ndarray:
-    """The named thing over a habitat or a "room": (112, 112, 3) uint8."""
+def draw_thing(
+    rng: np.random.Generator, thing: dict[str, Any], colour: str, habitat: str
+) -> np.ndarray:
+    """One of THINGS over a habitat or a "room": (112, 112, 3) uint8."""
     sheet = Canvas(draw_room(rng) if habitat == "room" else draw_background(rng, habitat))
     unit = rng.uniform(24, 48)
     flip = 1 if rng.random() < 0.5 else -1
-    floor = ALL[name]["floor"]  # how far below its middle the thing stands; None: it floats
+    floor = thing["floor"]  # how far below its middle the thing stands; None: it floats
     c, s = direction(rng.normal(0, 0.03 if floor else 0.12))
     spot = SIDE / 2 + (SIDE / 2 - unit) * rng.uniform(-0.9, 0.9, 2)
     if floor:
@@ -29,7 +30,7 @@ def draw_thing(rng: np.random.Generator, name: str, colour: str, habitat: str) -
     if floor:
         for size in (1, 0.85, 0.7, 0.55):
             sheet.shape(oval((0, floor), (0.95 * size, 0.13 * size)), (20, 16, 12, 38), edge=0)
-    Sketch(sheet, jitter(colour, rng), rng).draw(ALL[name]["shapes"])
+    Sketch(sheet, jitter(colour, rng), rng).draw(thing["shapes"])
     return relief(sheet.image(), sheet.labels() * np.uint8(200), rng)
 
 

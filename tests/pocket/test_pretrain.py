@@ -9,7 +9,7 @@ from typer.testing import CliRunner
 from sotglp_core import load_backbone
 from sotglp_core.pocket import pretrain as module
 from sotglp_core.pocket.captions import phrase
-from sotglp_core.pocket.traits import PARTS, SPECIES, TRAITS, UNSEEN, Bird, is_reserved
+from sotglp_core.pocket.traits import GROUPS, PARTS, SPECIES, TRAITS, UNSEEN, Bird, is_reserved
 from sotglp_core.storage import load_tensors
 
 SETTINGS = dict(images=16, batch=4, lr=1e-3, keep=0.5, parts=1.0, seed=3, workers=0, device="cpu")
@@ -101,7 +101,7 @@ def test_every_patch_is_told_by_its_own_words():
     words[known, len(module.PHRASES) + scenery[known]] = 60
     for group, values in TRAITS.items():
         for part in range(len(PARTS)):
-            if group in module.SHOWN.get(PARTS[part], ()):
+            if GROUPS[group]["part"] == PARTS[part]:
                 words[0, part, module.PHRASES.index(phrase(group, values[0]))] = 60
     texts[0, 1:, 0] = 60
 
