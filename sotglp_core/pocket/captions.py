@@ -2,7 +2,7 @@
 
 import re
 
-import numpy as np
+from numpy.random import Generator
 
 from .scenery import HABITATS, SCENERY_WORDS
 from .traits import GROUPS, TRAITS
@@ -31,7 +31,7 @@ def phrase(group: str, value: str) -> str:
     return _with_an(f"a bird with {detail}".replace("with no ", "without a "))
 
 
-def caption(picture: Picture, rng: np.random.Generator) -> str:
+def caption(picture: Picture, rng: Generator) -> str:
     """A sentence fragment naming one to five true traits of the picture."""
     text = _bird(picture.words, rng) if picture.kind == "bird" else _other(picture, rng)
     start = rng.random()
@@ -64,7 +64,7 @@ def _details(words: dict[str, str], groups: list[str]) -> str:
     return f"{', '.join(most)} and {last}" if most else last
 
 
-def _bird(words: dict[str, str], rng: np.random.Generator) -> str:
+def _bird(words: dict[str, str], rng: Generator) -> str:
     count = rng.choice(5, p=(0.14, 0.26, 0.28, 0.2, 0.12)) + 1
     groups = [TOLD[k] for k in rng.permutation(len(TOLD))[:count]]
     noun_first = ("pattern" in groups and words["pattern"] == "plain") or rng.random() < 0.3
@@ -84,7 +84,7 @@ def _bird(words: dict[str, str], rng: np.random.Generator) -> str:
     return text
 
 
-def _other(picture: Picture, rng: np.random.Generator) -> str:
+def _other(picture: Picture, rng: Generator) -> str:
     words = picture.words
     name = words["name"]
     if picture.kind == "texture":

@@ -3,6 +3,7 @@
 from typing import NamedTuple
 
 import numpy as np
+from numpy.random import Generator
 
 from .tables import load_table
 
@@ -67,7 +68,7 @@ def is_reserved(bird: Bird) -> bool:
     return any(_fits(bird, named_traits(name)) for name in _ALL)
 
 
-def random_bird(rng: np.random.Generator) -> Bird:
+def random_bird(rng: Generator) -> Bird:
     """A bird of near-independent traits that fits no species' name.
 
     A crown, wing or belly of the back's colour is drawn a second time, so most parts stand out.
@@ -82,7 +83,7 @@ def random_bird(rng: np.random.Generator) -> Bird:
             return bird
 
 
-def individual(name: str, rng: np.random.Generator) -> Bird:
+def individual(name: str, rng: Generator) -> Bird:
     """A bird of the species. Its fixed traits hold, and it never has all those of another species.
 
     The other traits may come from its siblings, the seen species of its family; mostly the bird
@@ -111,7 +112,7 @@ def individual(name: str, rng: np.random.Generator) -> Bird:
             return drawn
 
 
-def jitter(name: str, rng: np.random.Generator) -> Colour:
+def jitter(name: str, rng: Generator) -> Colour:
     """A named colour with a little of its own hue and brightness."""
     tint = 1 + (0.035 * rng.standard_normal(3) + 0.05 * rng.standard_normal())
     return tuple(int(v) for v in np.clip(np.array(COLOURS[name]) * tint, 0, 255))

@@ -4,12 +4,13 @@ from collections.abc import Iterable
 from typing import NamedTuple
 
 import numpy as np
+from numpy.random import Generator
 from PIL import Image, ImageFilter
 
 from .birds import draw_bird
 from .canvas import SIDE, as_bytes
 from .landscapes import LANDSCAPES, draw_landscape
-from .scenery import HABITATS, SCENERY, SCENERY_WORDS, draw_background, draw_room
+from .scenery import HABITATS, NEON, SCENERY, SCENERY_WORDS, draw_background, draw_room
 from .textures import draw_texture
 from .things import THINGS, draw_thing
 from .traits import COLOURS, PARTS, Bird, random_bird
@@ -18,10 +19,6 @@ NAMES = {**THINGS, "scene": LANDSCAPES, "texture": SCENERY_WORDS["textures"]}
 KINDS = ("bird", *NAMES)
 SHIFTS = ("sketch", "night", "blur", "places")
 UNKNOWN = 255
-NEON = np.array(
-    [(255, 0, 140), (0, 220, 255), (120, 255, 0), (255, 90, 0), (150, 0, 255), (255, 240, 0)],
-    float,
-)
 
 
 class Picture(NamedTuple):
@@ -36,7 +33,7 @@ class Picture(NamedTuple):
 
 def draw(
     kind: str,
-    rng: np.random.Generator,
+    rng: Generator,
     *,
     bird: Bird | None = None,
     name: str | None = None,
@@ -55,7 +52,7 @@ def draw(
     if kind not in KINDS or shift not in (None, *SHIFTS):
         raise ValueError(f"no such kind or shift: {kind}, {shift}")
     behind, subject, after = (
-        np.random.Generator(np.random.PCG64(int(s))) for s in rng.integers(2**62, size=3)
+        Generator(np.random.PCG64(int(s))) for s in rng.integers(2**62, size=3)
     )
     if kind == "bird":
         bird = bird or random_bird(subject)
@@ -83,7 +80,7 @@ def draw(
 
 
 def _draw_other(
-    kind: str, name: str, *, subject: np.random.Generator, behind: np.random.Generator
+    kind: str, name: str, *, subject: Generator, behind: Generator
 ) -> tuple[np.ndarray, dict[str, str]]:
     """An image without a bird, and its words."""
     if kind == "scene":
@@ -97,7 +94,7 @@ def _draw_other(
     return draw_thing(behind, thing, **look), {"name": name, **look}
 
 
-def _draw_place(rng: np.random.Generator) -> tuple[np.ndarray, str]:
+def _draw_place(rng: Generator) -> tuple[np.ndarray, str]:
     """A background no animal lives on, and its name."""
     way = rng.integers(3)
     if way == 0:
@@ -110,12 +107,12 @@ def _draw_place(rng: np.random.Generator) -> tuple[np.ndarray, str]:
     return np.broadcast_to(flat * slope, (SIDE, SIDE, 3)).astype(np.uint8), "neon"
 
 
-def _pick(rng: np.random.Generator, options: Iterable[str]) -> str:
+def _pick(rng: Generator, options: Iterable[str]) -> str:
     names = list(options)
     return names[rng.integers(len(names))]
 
 
-def _sketch(image: np.ndarray, parts: np.ndarray, rng: np.random.Generator) -> np.ndarray:
+def _sketch(image: np.ndarray, parts: np.ndarray, rng: Generator) -> np.ndarray:
     """Pencil lines and a thin wash of the image's own colours on paper."""
     grey = Image.fromarray(image).convert("L")
     fine = np.asarray(grey.filter(ImageFilter.GaussianBlur(0.6)), np.float32)
@@ -130,7 +127,7 @@ def _sketch(image: np.ndarray, parts: np.ndarray, rng: np.random.Generator) -> n
     return as_bytes(paper * (1 - wash) * unmarked + image * wash * unmarked)
 
 
-def _night(image: np.ndarray, rng: np.random.Generator) -> np.ndarray:
+def _night(image: np.ndarray, rng: Generator) -> np.ndarray:
     """Moonlight: dim, blue and a little grainy, brighter around one spot."""
     y, x = np.mgrid[:SIDE, :SIDE]
     spot = rng.uniform(25, 87, 2)
@@ -140,7 +137,7 @@ def _night(image: np.ndarray, rng: np.random.Generator) -> np.ndarray:
     return as_bytes(moon + rng.normal(0, 4, image.shape))
 
 
-def _blur(image: np.ndarray, rng: np.random.Generator) -> np.ndarray:
+def _blur(image: np.ndarray, rng: Generator) -> np.ndarray:
     soft = Image.fromarray(image).filter(ImageFilter.GaussianBlur(rng.uniform(1.3, 2.2)))
     return as_bytes(np.asarray(soft, float) + rng.normal(0, 14, image.shape))
 

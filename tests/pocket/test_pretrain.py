@@ -1,6 +1,5 @@
 """Pretraining: what it learns from, and that an interruption changes nothing."""
 
-import numpy as np
 import pytest
 import torch
 import typer
