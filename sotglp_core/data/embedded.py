@@ -93,6 +93,6 @@ def _spec(split: str, kinds: Sequence[str], k: int, i: int, shift: str | None = 
 def _drawing() -> str:
     """A digest of the code and data that draw."""
     folder = Path(__file__).parents[1] / "pocket"
-    drawing = (".py", ".json", ".csv")
-    sources = sorted(p for p in folder.iterdir() if p.suffix in drawing and p.stem != "pretrain")
+    files = sorted(p for p in folder.iterdir() if p.suffix in (".py", ".json"))
+    sources = [path for path in files if path.stem != "pretrain"]
     return hashlib.sha256(b"".join(path.read_bytes() for path in sources)).hexdigest()

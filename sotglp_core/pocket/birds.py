@@ -1,31 +1,50 @@
-"""Birds drawn from a body and its traits."""
+"""Birds drawn from a body and its traits.
 
-from dataclasses import replace
-from typing import Any
+``bodies.json`` has a body for each family, in profile facing right, y down, about one unit high:
+
+- outline: points from the upper base of the beak over crown, back, vent and breast to the lower;
+- crown, belly: from which to which point of the outline they reach; cap, flank: their inner edges;
+- neck: the points of the outline, on back and breast, where head and body meet;
+- beak, eye, eye_radius; upper, lower: the edges of the wing, from shoulder to tip;
+- tail: its root, then its angle, length and width; hips: far and near; ground: where feet stand;
+- leg: its width; webbed: whether the feet are; lean: the angle of the crest.
+"""
+
+from types import SimpleNamespace
 
 import numpy as np
+from numpy.random import Generator
 
-from .bodies import BODIES, FEATHER, TAILS, Body
 from .canvas import FINE, SIDE, Canvas, across, curve, direction, relief, shade, smooth, turn
-from .foreground import FOREGROUND, Stand, draw_perch, occlude, perch
+from .foreground import FOREGROUND, Stand, draw_perch, occlude
+from .scenery import HABITATS
+from .tables import load_table
 from .traits import PARTS, Bird, Colour, jitter
 
 LABEL = {name: index for index, name in enumerate(PARTS)}
 HEIGHT = np.array([0, 205, 218, 218, 185, 235, 205, 160, 120, *[0] * len(FOREGROUND)], np.uint8)
 BARS_AT = np.linspace(0.03, 0.97, 8)  # points across a wing
-CREST = ((0.95, 0.40), (0.80, 0.54), (0.62, 0.58), (0.44, 0.46))  # places and sizes of feathers
-COLOURED = ("crown", "beak", "wing", "belly", "tail", "legs", "back")
-Tones = dict[str, Colour]
+COLOURED = ("crown", "beak", "wing", "belly", "tail", "legs", "back", "eye")
+
+
+Body = SimpleNamespace  # one of bodies.json
+_TABLE = load_table("bodies.json")
+BODIES = {
+    family: Body(**{name: np.array(value) for name, value in body.items()})
+    for family, body in _TABLE["families"].items()
+}
+TAILS = {shape: np.array(points) for shape, points in _TABLE["tails"].items()}
+CREST, FEATHER = _TABLE["crest"], np.array(_TABLE["feather"])  # places and sizes; outline
 
 
 def draw_bird(
-    bird: Bird, rng: np.random.Generator, background: np.ndarray, habitat: str
+    bird: Bird, rng: Generator, background: np.ndarray, habitat: str
 ) -> tuple[np.ndarray, np.ndarray]:
     """The bird over a (112, 112, 3) background: its image and what each pixel shows (112, 112).
 
     Both uint8; the second an index into PARTS, then into FOREGROUND.
     """
-    body, rest = _pose(BODIES[bird.family], rng), perch(bird.family, habitat)
+    body, rest = _pose(BODIES[bird.family], rng), HABITATS[habitat]["perch"][bird.family]
     low, high = _extent(body, bird)
     size = 0.52 + 0.42 * np.sqrt(rng.random())
     unit = size * SIDE / (high - low).max()
@@ -43,13 +62,10 @@ def draw_bird(
     sheet = Canvas(background)
     draw_perch(sheet, stand, rng)
     sheet.place(matrix, offset)
-    tones = {part: jitter(getattr(bird, part), rng) for part in COLOURED}
-    if bird.eye != "none":
-        tones["eye"] = jitter(bird.eye, rng)
+    named = {part: getattr(bird, part) for part in COLOURED}
+    tones = {part: jitter(colour, rng) for part, colour in named.items() if colour != "none"}
     painter = Painter(sheet, body, tones)
-    (x_far, _), (x_near, _) = body.hips
-    painter.draw_leg(0, x_far + rng.uniform(-0.06, 0.06) + 0.02, shade(tones["legs"], -0.18))
-    painter.draw_leg(1, x_near + rng.uniform(-0.06, 0.06) + 0.06, tones["legs"])
+    painter.draw_legs(rng)
     painter.draw_tail(bird.shape)
     painter.draw_trunk(rng)
     painter.draw_wing(bird.pattern)
@@ -60,7 +76,7 @@ def draw_bird(
     return relief(sheet.image(), HEIGHT[labels], rng), labels
 
 
-def _pose(body: Body, rng: np.random.Generator) -> Body:
+def _pose(body: Body, rng: Generator) -> Body:
     """The body tilted, its head turned and its wing lifted."""
     tilt, nod, lift = rng.normal(0, 0.09), rng.normal(0, 0.13), max(0.0, rng.normal(0, 0.14))
     back, breast = body.neck
@@ -80,8 +96,9 @@ def _pose(body: Body, rng: np.random.Generator) -> Body:
         "tail": body.tail,
     }
     hip = body.hips.mean(0)
-    tilted: dict[str, Any] = {name: turn(points, tilt, hip) for name, points in moved.items()}
-    return replace(body, **tilted, tail_angle=body.tail_angle + tilt + rng.normal(0, 0.06))
+    tilted = {name: turn(points, tilt, hip) for name, points in moved.items()}
+    tail_angle = body.tail_angle + tilt + rng.normal(0, 0.06)
+    return Body(**vars(body) | tilted | {"tail_angle": tail_angle})
 
 
 def _extent(body: Body, bird: Bird) -> tuple[np.ndarray, np.ndarray]:
@@ -98,24 +115,28 @@ def _extent(body: Body, bird: Bird) -> tuple[np.ndarray, np.ndarray]:
 class Painter:
     """Draws a posed body in the colours of its parts, from back to front."""
 
-    def __init__(self, sheet: Canvas, body: Body, tones: Tones):
+    def __init__(self, sheet: Canvas, body: Body, tones: dict[str, Colour]):
         self.sheet, self.body, self.tones = sheet, body, tones
         self.wing = curve(body.upper), curve(body.lower)
 
-    def draw_leg(self, side: int, x: float, colour: Colour) -> None:
-        """The far (0) or near (1) leg, to a foot at x."""
+    def _fill(self, part: str, points, **style) -> None:
+        self.sheet.shape(points, self.tones[part], label=LABEL[part], **style)
+
+    def draw_legs(self, rng: Generator) -> None:
+        """The far leg, then the near one."""
         body, sheet, label = self.body, self.sheet, LABEL["legs"]
-        hip, foot = body.hips[side], np.array([x, body.ground])
-        knee = (hip + foot) / 2 + (-0.07 * (body.ground - hip[1]), 0)
-        toes = foot + ((0.20, 0.03), (0.10, 0.07), (-0.13, 0.03))
-        edge = (body.leg + 0.035, shade(colour, -0.45), label)
-        for width, tone, mark in (edge, (body.leg, colour, None)):
-            sheet.stroke([hip, knee, foot], width, tone, label=mark)
-            for toe in toes:
-                sheet.stroke([foot - (0, 0.01), toe], width * 0.72, tone, label=mark)
-        if body.webbed:
-            web = foot + ((-0.05, -0.08), (0.30, 0.08), (0.04, 0.12), (-0.16, 0.08))
-            sheet.shape(web, colour, label=label)
+        for hip, ahead, tone in zip(body.hips, (0.02, 0.06), (-0.18, 0)):
+            colour = shade(self.tones["legs"], tone)
+            foot = np.array([hip[0] + rng.uniform(-0.06, 0.06) + ahead, body.ground])
+            knee = (hip + foot) / 2 + (-0.07 * (body.ground - hip[1]), 0)
+            edge = (body.leg + 0.035, shade(colour, -0.45), label)
+            for width, ink, mark in (edge, (body.leg, colour, 0)):
+                sheet.stroke([hip, knee, foot], width, ink, label=mark)
+                for toe in foot + ((0.20, 0.03), (0.10, 0.07), (-0.13, 0.03)):
+                    sheet.stroke([foot - (0, 0.01), toe], width * 0.72, ink, label=mark)
+            if body.webbed:
+                web = foot + ((-0.05, -0.08), (0.30, 0.08), (0.04, 0.12), (-0.16, 0.08))
+                sheet.shape(web, colour, label=label)
 
     def draw_tail(self, shape: str) -> None:
         body, colour = self.body, self.tones["tail"]
@@ -123,19 +144,20 @@ class Painter:
         template = TAILS[shape] * (body.tail_length, body.tail_width)
         points = body.tail + template[:, :1] * along + template[:, 1:] * across(along)
         rim = smooth(points) if shape == "rounded" else points
-        self.sheet.shape(rim, colour, label=LABEL["tail"])
+        self._fill("tail", rim)
         root, line = body.tail[0], _contrast(colour, -0.3)
         for k in range(1, len(points) // 2):
             for p in (points[k], points[-1 - k]):
                 self.sheet.stroke([root, root + 0.9 * (p - root)], 0.018, line)
 
-    def draw_trunk(self, rng: np.random.Generator) -> None:
+    def draw_trunk(self, rng: Generator) -> None:
         """Body and belly, with flecks on the belly of large birds."""
-        rim, flank = smooth(self.body.outline), curve(self.body.flank)
+        body = self.body
+        rim, flank = smooth(body.outline), curve(body.flank)
         self.sheet.shape(rim, self.tones["back"], label=LABEL["body"], width=3)
-        first, last = self.body.belly
+        first, last = body.belly
         belly = np.concatenate([rim[first * 6 : last * 6 + 1], flank])
-        self.sheet.shape(belly, self.tones["belly"], label=LABEL["belly"], edge=-0.22)
+        self._fill("belly", belly, edge=-0.22)
         if self.sheet.unit < 18 * FINE:
             return
         outer, inner = rim[first * 6 + 4 : last * 6 - 3], flank[::-1]
@@ -148,7 +170,7 @@ class Painter:
         sheet, colour = self.sheet, self.tones["wing"]
         rim = np.concatenate([self.wing[0], self.wing[1][::-1]])
         sheet.shape(rim + (0, 0.06), (20, 16, 24, 70), edge=0)
-        sheet.shape(rim, colour, label=LABEL["wing"], edge=-0.5, width=3)
+        self._fill("wing", rim, edge=-0.5, width=3)
         line, bow = (*_contrast(colour, -0.45, 0.3), 150), np.sin(np.pi * BARS_AT)
         for v in (0.25, 0.5, 0.75):
             sheet.stroke(self._on_wing((0.55, 0.7, 0.85, 0.98), v), 0.022, line)
@@ -163,9 +185,8 @@ class Painter:
                     along = np.linspace(start, stop, 4) + 0.03 * (k % 2)
                     sheet.stroke(self._on_wing(along, v), 0.048, mark)
         elif pattern == "spotted":
-            for k, u in enumerate((0.13, 0.27, 0.41, 0.55, 0.69)):
-                for v in (0.28, 0.72) if k % 2 else (0.14, 0.5, 0.86):
-                    sheet.dot(self._on_wing(u, v), 0.055, mark)
+            for u, v in _TABLE["spots"]:
+                sheet.dot(self._on_wing(u, v), 0.055, mark)
 
     def _on_wing(self, u, v) -> np.ndarray:
         """Points u of the way from shoulder to tip and v of the way across."""
@@ -178,29 +199,26 @@ class Painter:
         return (1 - v) * upper + v * lower
 
     def draw_head(self, crested: bool) -> None:
-        body, colour, label = self.body, self.tones["crown"], LABEL["crown"]
+        body = self.body
         first, last = body.crown
         arc = smooth(body.outline)[first * 6 + 2 : last * 6 + 1]
         if crested:
             bent = FEATHER[:, 1:] + 0.14 * FEATHER[:, :1] ** 2
             for k, (place, size) in enumerate(CREST):
-                root, way = (
-                    arc[round(place * (len(arc) - 1))],
-                    direction(body.lean + 0.27 * (k - 3)),
-                )
+                root = arc[round(place * (len(arc) - 1))]
+                way = direction(body.lean + 0.27 * (k - 3))
                 feather = root + FEATHER[:, :1] * size * way - bent * across(way)
-                self.sheet.shape(feather, colour, label=label, edge=-0.35)
-        crown = np.concatenate([arc, curve(body.cap)])
-        self.sheet.shape(crown, colour, label=label, edge=-0.4)
+                self._fill("crown", feather, edge=-0.35)
+        self._fill("crown", np.concatenate([arc, curve(body.cap)]), edge=-0.4)
         self._draw_beak()
         self._draw_eye()
 
     def _draw_beak(self) -> None:
-        beak, colour = self.body.beak, self.tones["beak"]
-        self.sheet.shape(smooth(beak), colour, label=LABEL["beak"], edge=-0.55)
+        beak = self.body.beak
+        self._fill("beak", smooth(beak), edge=-0.55)
         root, tip = (beak[0] + beak[-1]) / 2 + (0.04, 0.02), beak[len(beak) // 2]
         line = [root, tip * 0.75 + beak.mean(0) * 0.25]
-        self.sheet.stroke(line, 0.022, _contrast(colour, -0.5))
+        self.sheet.stroke(line, 0.022, _contrast(self.tones["beak"], -0.5))
 
     def _draw_eye(self) -> None:
         """An eye, with a coloured ring around it if there is one."""

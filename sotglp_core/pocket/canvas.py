@@ -3,6 +3,7 @@
 from functools import cache
 
 import numpy as np
+from numpy.random import Generator
 from PIL import Image, ImageDraw, ImageFilter
 
 SIDE, FINE = 112, 3
@@ -74,31 +75,22 @@ class Canvas:
         self.matrix, self.offset = matrix * FINE, offset * FINE
         self.unit = float(np.sqrt(abs(np.linalg.det(self.matrix))))
 
-    def shape(
-        self, points, colour, *, label: int | None = None, edge: float = -0.45, width: int = 2
-    ) -> None:
+    def shape(self, points, colour, *, label: int = 0, edge: float = -0.45, width: int = 2) -> None:
         """A filled polygon with a thin edge of its own darker colour."""
         at = self._at(points)
-        self._brush(colour).polygon(at, fill=colour)
+        self._draw("polygon", at, colour, label)
         if edge:
             self._solid.line(at + at[:4], fill=shade(colour, edge), width=width)
-        if label is not None:
-            self._marks.polygon(at, fill=label)
 
-    def stroke(self, points, width: float, colour, *, label: int | None = None) -> None:
+    def stroke(self, points, width: float, colour, *, label: int = 0) -> None:
         """A line of a width given in drawing units."""
-        at, thick = self._at(points), max(1, round(width * self.unit))
-        self._brush(colour).line(at, fill=colour, width=thick)
-        if label is not None:
-            self._marks.line(at, fill=label, width=thick)
+        thick = max(1, round(width * self.unit))
+        self._draw("line", self._at(points), colour, label, width=thick)
 
-    def dot(self, centre, radius: float, colour, *, label: int | None = None) -> None:
+    def dot(self, centre, radius: float, colour, *, label: int = 0) -> None:
         x, y = self._at(centre)
         r = radius * self.unit
-        box = (x - r, y - r, x + r, y + r)
-        self._brush(colour).ellipse(box, fill=colour)
-        if label is not None:
-            self._marks.ellipse(box, fill=label)
+        self._draw("ellipse", [x - r, y - r, x + r, y + r], colour, label)
 
     def image(self) -> np.ndarray:
         """(112, 112, 3) uint8."""
@@ -108,8 +100,12 @@ class Canvas:
         """(112, 112) uint8: the label at the centre of each pixel."""
         return np.ascontiguousarray(np.asarray(self.marks)[FINE // 2 :: FINE, FINE // 2 :: FINE])
 
-    def _brush(self, colour) -> ImageDraw.ImageDraw:
-        return self._glaze if len(colour) == 4 else self._solid
+    def _draw(self, form: str, at: list[float], colour, label: int, **style) -> None:
+        """A form of Pillow's, in its colour on the paint and, if it has a label, on the marks."""
+        brush = self._glaze if len(colour) == 4 else self._solid
+        getattr(brush, form)(at, fill=colour, **style)
+        if label:
+            getattr(self._marks, form)(at, fill=label, **style)
 
     def _at(self, points) -> list[float]:
         return (np.asarray(points, float) @ self.matrix + self.offset).ravel().tolist()
@@ -121,7 +117,7 @@ def as_bytes(image: np.ndarray) -> np.ndarray:
 
 
 @cache
-def _fields(*octaves: int) -> list[np.ndarray]:
+def _fields(octaves: tuple[int, ...]) -> list[np.ndarray]:
     """Twelve (224, 224) fields of noise, each a sum of grids of so many cells."""
     fields = []
     for rng in map(np.random.default_rng, range(12)):
@@ -133,31 +129,28 @@ def _fields(*octaves: int) -> list[np.ndarray]:
     return fields
 
 
-def noise(rng: np.random.Generator) -> np.ndarray:
+def noise(rng: Generator, octaves: tuple[int, ...] = (112, 56, 28)) -> np.ndarray:
     """A (112, 112) window of fine noise of unit variance."""
-    return _window(rng, _fields(112, 56, 28))
-
-
-def soft_noise(rng: np.random.Generator) -> np.ndarray:
-    """As :func:`noise`, but smooth."""
-    return _window(rng, _fields(10, 5))
-
-
-def _window(rng: np.random.Generator, fields: list[np.ndarray]) -> np.ndarray:
     pick, y, x = rng.integers((12, SIDE, SIDE))
-    return fields[pick][y : y + SIDE, x : x + SIDE]
+    return _fields(octaves)[pick][y : y + SIDE, x : x + SIDE]
 
 
-def relief(image: np.ndarray, heights: np.ndarray, rng: np.random.Generator) -> np.ndarray:
+def soft_noise(rng: Generator) -> np.ndarray:
+    """As :func:`noise`, but smooth."""
+    return noise(rng, (10, 5))
+
+
+def relief(image: np.ndarray, heights: np.ndarray, rng: Generator) -> np.ndarray:
     """Light an image (112, 112, 3) as if ``heights`` (112, 112) uint8 rose softly from the page.
 
     The lamp's direction and a fine grain are random.
     """
     light, grain = direction(rng.uniform(-2.4, -0.7)), noise(rng)
-    rows, columns = np.flatnonzero(heights.any(1)), np.flatnonzero(heights.any(0))
-    if not len(rows):
+    box = Image.fromarray(heights).getbbox()
+    if not box:
         return image
-    window = np.s_[max(rows[0] - 9, 0) : rows[-1] + 10, max(columns[0] - 9, 0) : columns[-1] + 10]
+    left, top, right, bottom = box
+    window = np.s_[max(top - 9, 0) : bottom + 9, max(left - 9, 0) : right + 9]
     inner = heights[window]
     sheet = Image.fromarray(inner)
     near = sheet.filter(ImageFilter.GaussianBlur(1.6))

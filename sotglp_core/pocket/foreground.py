@@ -3,23 +3,17 @@
 from typing import NamedTuple
 
 import numpy as np
+from numpy.random import Generator
 
 from .canvas import SIDE, Canvas, across, direction, oval, shade, smooth
-from .scenery import HABITATS
+from .scenery import HABITATS, SCENERY_WORDS
 from .traits import PARTS
 
 BARKS = np.array([(104, 80, 60), (122, 100, 80), (86, 74, 66)])
 STONE = (122, 116, 110)
 RING = oval((0, 0), (1, 1), points=24)
-FOREGROUND = ("branch", "rock", "leaves", "grass")
-BRANCH, ROCK, LEAVES, GRASS = range(len(PARTS), len(PARTS) + 4)  # their labels
-
-
-def perch(family: str, habitat: str) -> str:
-    """What a bird of this family rests on there: "branch", "water", "ground" or "rock"."""
-    if family == "parrot" or (family == "finch" and habitat not in ("snow", "desert")):
-        return "branch"
-    return {"lake": "water", "reeds": "water", "sky": "rock"}.get(habitat, "ground")
+FOREGROUND = tuple(SCENERY_WORDS["foreground"])
+BRANCH, ROCK, LEAVES, GRASS = range(len(PARTS), len(PARTS) + len(FOREGROUND))  # labels
 
 
 class Stand(NamedTuple):
@@ -33,7 +27,7 @@ class Stand(NamedTuple):
     span: np.ndarray  # (2,) its width and height
 
 
-def draw_perch(sheet: Canvas, stand: Stand, rng: np.random.Generator) -> None:
+def draw_perch(sheet: Canvas, stand: Stand, rng: Generator) -> None:
     """Draw what the foot stands on."""
     if stand.rest == "branch":
         _draw_branch(sheet, stand, rng)
@@ -51,7 +45,7 @@ def draw_perch(sheet: Canvas, stand: Stand, rng: np.random.Generator) -> None:
             sheet.shape(RING * (size, size * 0.17) + stand.foot, shadow, edge=0)
 
 
-def _draw_branch(sheet: Canvas, stand: Stand, rng: np.random.Generator) -> None:
+def _draw_branch(sheet: Canvas, stand: Stand, rng: Generator) -> None:
     foot, leaves = stand.foot, HABITATS[stand.habitat]["leaves"]
     slope, bend = rng.normal(0, 0.07), rng.normal(0, 0.0012)
     x = np.linspace(-6, SIDE + 6, 15) - foot[0]
@@ -81,7 +75,7 @@ def _draw_leaf(sheet: Canvas, root: np.ndarray, leaf: np.ndarray, *, colour) -> 
     sheet.stroke([root, root + leaf * 0.85], 0.5, shade(colour, -0.25))
 
 
-def _draw_rock(sheet: Canvas, stand: Stand, rng: np.random.Generator) -> None:
+def _draw_rock(sheet: Canvas, stand: Stand, rng: Generator) -> None:
     """A boulder under the foot, with moss on it."""
     x, y = stand.foot
     jagged = RING * (1 + 0.05 * rng.standard_normal((24, 1)))
@@ -94,7 +88,7 @@ def _draw_rock(sheet: Canvas, stand: Stand, rng: np.random.Generator) -> None:
         sheet.shape(moss, (126, 138, 84, 120), edge=0)
 
 
-def occlude(sheet: Canvas, stand: Stand, rng: np.random.Generator) -> None:
+def occlude(sheet: Canvas, stand: Stand, rng: Generator) -> None:
     """Sometimes put grass, reeds or a leafy twig in front of the bird."""
     grassy = stand.rest in ("ground", "water") and stand.habitat not in ("snow", "desert")
     chance = rng.random()
@@ -112,7 +106,7 @@ def occlude(sheet: Canvas, stand: Stand, rng: np.random.Generator) -> None:
         _draw_twig(sheet, stand, rng)
 
 
-def _draw_twig(sheet: Canvas, stand: Stand, rng: np.random.Generator) -> None:
+def _draw_twig(sheet: Canvas, stand: Stand, rng: Generator) -> None:
     side = rng.choice([-1, 1])
     start = stand.spot + stand.span * (side * 0.75, rng.uniform(-0.1, 0.6))
     x_end = stand.spot[0] + side * stand.span[0] * rng.uniform(0.05, 0.25)
@@ -124,6 +118,6 @@ def _draw_twig(sheet: Canvas, stand: Stand, rng: np.random.Generator) -> None:
         _draw_leaf(sheet, start + (end - start) * step, leaf, colour=colour)
 
 
-def _leaf_colour(stand: Stand, rng: np.random.Generator, shades: tuple[float, float]):
+def _leaf_colour(stand: Stand, rng: Generator, shades: tuple[float, float]):
     tones = HABITATS[stand.habitat]["leaves"]
     return shade(tones[rng.integers(2)], rng.uniform(*shades))

@@ -1,24 +1,21 @@
 """Landscapes with no animal and nothing man-made in them."""
 
-from typing import Any
-
 import numpy as np
+from numpy.random import Generator
 
 from .canvas import SIDE, Canvas, as_bytes, curve, noise, shade, soft_noise
 from .scenery import gradient
 from .tables import load_table
 
+_TABLE = load_table("landscapes.json")
 # three plains from far to near, the first two under water where there is some
-LANDSCAPES = load_table("landscapes.json")
-CLEAR = [(0, (86, 140, 198)), (0.6, (214, 228, 232))]
-WARM = [(0, (104, 98, 150)), (0.35, (232, 148, 110)), (0.6, (250, 214, 150))]
-FLOWERS = ((226, 60, 66), (250, 206, 70), (168, 96, 190), (250, 246, 240))
+LANDSCAPES, SKIES, FLOWERS = _TABLE["landscapes"], _TABLE["skies"], _TABLE["flowers"]
 
 
-def draw_landscape(rng: np.random.Generator, name: str) -> np.ndarray:
+def draw_landscape(rng: Generator, name: str) -> np.ndarray:
     """A (112, 112, 3) uint8 landscape, far to near."""
     look = LANDSCAPES[name]
-    sky = WARM if look["sky"] == "warm" or rng.random() < 0.25 else CLEAR
+    sky = SKIES["warm" if look["sky"] == "warm" or rng.random() < 0.25 else "clear"]
     air = np.array(sky[-1][1], float)
     cloud = soft_noise(rng).repeat(2, 1)[:, :SIDE] * 0.45 + 0.08 * noise(rng)
     cloud = np.clip(cloud, 0, 0.85)[..., None]
@@ -30,12 +27,20 @@ def draw_landscape(rng: np.random.Generator, name: str) -> np.ndarray:
         for far, base in ((0.55, 44), (0.25, 56)):
             _draw_peaks(sheet, rng, air, far=far, base=base)
     for k, base in enumerate((62, 76, 92)):
-        _draw_plain(sheet, rng, air, look=look, k=k, base=base)
+        if look["water"] and k < 2:
+            _draw_water(sheet, rng, base, colour=_haze(look["water"], air, 0.3 - 0.2 * k))
+            continue
+        land = _haze(shade(look["land"], look["land_shades"][k]), air, 0.42 - 0.2 * k)
+        sheet.shape(_ridge(rng, base, look["rough"]), land, edge=-0.12)
+        for x in rng.uniform(0, SIDE, look["pines"]):
+            foot = (x, base + rng.uniform(3, 10))
+            tall = rng.uniform(14, 24) * (1 + 0.45 * k) * look["pine_size"]
+            _draw_pine(sheet, foot, tall, colour=_haze((40, 84, 58), air, 0.35 - 0.15 * k))
     if name == "waterfall":
         _draw_waterfall(sheet, rng)
-    flowers = rng.uniform((0, 66, 0), (SIDE, SIDE, len(FLOWERS)), (look["flowers"], 3)).tolist()
-    for x, y, k in sorted(flowers, key=lambda flower: flower[1]):
-        sheet.dot((x, y), 0.7 + (y - 60) * 0.05, FLOWERS[int(k)])
+    flowers = rng.uniform((0, 66, 0), (SIDE, SIDE, len(FLOWERS)), (look["flowers"], 3))
+    for x, y, k in flowers[flowers[:, 1].argsort()]:
+        sheet.dot((x, y), 0.7 + (y - 60) * 0.05, tuple(FLOWERS[int(k)]))
     return sheet.image()
 
 
@@ -44,9 +49,7 @@ def _haze(colour, air: np.ndarray, far: float) -> tuple[int, ...]:
     return tuple(int(v) for v in np.array(colour) * (1 - far) + air * far)
 
 
-def _draw_peaks(
-    sheet: Canvas, rng: np.random.Generator, air: np.ndarray, *, far: float, base: float
-) -> None:
+def _draw_peaks(sheet: Canvas, rng: Generator, air: np.ndarray, *, far: float, base: float) -> None:
     """A range of mountains with snow on its tops."""
     x = np.linspace(-8, SIDE + 8, 8)
     y = base + rng.uniform(-24, 6, 8) * np.where(np.arange(8) % 2, 1, -0.25)
@@ -56,31 +59,13 @@ def _draw_peaks(
         sheet.shape(top + ((0, 0), (5, 9), (1, 7), (-4, 9)), snow, edge=0)
 
 
-def _draw_plain(
-    sheet: Canvas,
-    rng: np.random.Generator,
-    air: np.ndarray,
-    *,
-    look: dict[str, Any],
-    k: int,
-    base: float,
-) -> None:
-    """The k-th of three plains, from far to near: water, or land with pines."""
-    if look["water"] and k < 2:
-        water = _haze(look["water"], air, 0.3 - 0.2 * k)
-        sheet.shape([(0, base), (SIDE, base), (SIDE, SIDE), (0, SIDE)], water, edge=0)
-        for x, y, w in rng.uniform((0, base + 1, 4), (SIDE, 90, 22), (12, 3)):
-            sheet.stroke([(x, y), (x + w, y)], 0.8, (255, 250, 236, 110))
-        return
-    land = _haze(shade(look["land"], look["land_shades"][k]), air, 0.42 - 0.2 * k)
-    sheet.shape(_ridge(rng, base, look["rough"]), land, edge=-0.12)
-    for x in rng.uniform(0, SIDE, look["pines"]):
-        y = base + rng.uniform(3, 10)
-        tall = rng.uniform(14, 24) * (1 + 0.45 * k) * look["pine_size"]
-        _draw_pine(sheet, (x, y), tall, colour=_haze((40, 84, 58), air, 0.35 - 0.15 * k))
+def _draw_water(sheet: Canvas, rng: Generator, base: float, *, colour) -> None:
+    sheet.shape([(0, base), (SIDE, base), (SIDE, SIDE), (0, SIDE)], colour, edge=0)
+    for x, y, w in rng.uniform((0, base + 1, 4), (SIDE, 90, 22), (12, 3)):
+        sheet.stroke([(x, y), (x + w, y)], 0.8, (255, 250, 236, 110))
 
 
-def _ridge(rng: np.random.Generator, base: float, rough: float) -> np.ndarray:
+def _ridge(rng: Generator, base: float, rough: float) -> np.ndarray:
     x = np.linspace(-4, SIDE + 4, 6)
     line = curve(np.stack([x, base + rough * rng.standard_normal(6)], 1))
     return np.concatenate([line, [(SIDE + 4, SIDE + 4), (-4, SIDE + 4)]])
@@ -95,7 +80,7 @@ def _draw_pine(sheet: Canvas, foot: tuple[float, float], tall: float, *, colour)
         sheet.shape(tier, shade(colour, -0.1 + 0.06 * k), edge=-0.2, width=1)
 
 
-def _draw_waterfall(sheet: Canvas, rng: np.random.Generator) -> None:
+def _draw_waterfall(sheet: Canvas, rng: Generator) -> None:
     x = rng.uniform(35, 77)
     fall = [(x - 6, 44), (x + 6, 44), (x + 11, 94), (x - 11, 94)]
     sheet.shape(fall, (224, 238, 246), edge=-0.15)

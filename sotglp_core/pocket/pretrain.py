@@ -25,7 +25,7 @@ import math
 import os
 import time
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated
 
 import numpy as np
 import torch
@@ -35,61 +35,50 @@ from torch.nn.attention import SDPBackend, sdpa_kernel
 from torch.nn.functional import cross_entropy, normalize
 from torch.utils.data import DataLoader, Dataset
 
-from ..clip.backbone import Backbone, contrastive_loss, load_backbone
+from ..clip.backbone import contrastive_loss, load_backbone
+from ..clip.dense import recorded
 from ..messages import progress_bar
 from ..storage import atomic_path, save_tensors
-from .captions import SCENERY_WORDS, caption, phrase
-from .traits import PARTS, TRAITS
-from .world import SCENERY, SHIFTS, UNKNOWN, draw, part_grid, scenery_grid
+from .captions import caption, phrase
+from .scenery import SCENERY_WORDS
+from .traits import GROUPS, PARTS, TRAITS
+from .world import SHIFTS, UNKNOWN, draw, part_grid, scenery_grid
 
 KINDS = {"bird": 0.7, "creature": 0.08, "object": 0.08, "scene": 0.08, "texture": 0.06}
 SHIFTED = 0.1  # fraction of pictures drawn as a sketch, at night, blurred or in an unusual place
 BEST_PATCHES = 8
-SHOWN = {
-    "body": ("family", "back"),
-    "crown": ("crown", "crest"),
-    "eye": ("eye",),
-    "beak": ("beak",),
-    "wing": ("wing", "pattern"),
-    "belly": ("belly",),
-    "tail": ("tail", "shape"),
-    "legs": ("legs",),
-}  # the traits that a patch of a part shows
-SHOWS = torch.tensor([[group in SHOWN.get(part, ()) for group in TRAITS] for part in PARTS])
+SHOWS = torch.tensor([[look["part"] == part for look in GROUPS.values()] for part in PARTS])
 HALF_EVERY, WHOLE = 8, 0.02  # steps that see half of each image, and the last, that see it all
 GROUP_SIZES = [len(values) for values in TRAITS.values()]
 PHRASES = [phrase(group, value) for group, values in TRAITS.items() for value in values]
-SCENERY_PHRASES = [SCENERY_WORDS[name] for name in SCENERY]
+SCENERY_PHRASES = [words for group in SCENERY_WORDS.values() for words in group.values()]
 PART_WEIGHTS = torch.tensor([0.2, *[1.0] * (len(PARTS) - 1)])  # the background counts less
 WARMUP, WEIGHT_DECAY, SAVE_EVERY = 100, 0.05, 250  # steps, and Muon's and AdamW's decay
 CPU = max(1, (os.cpu_count() or 2) // 2)
 
 
 class Stream(Dataset):
-    """Pictures start, start + 1, ... of an endless stream; picture i depends on (seed, i) alone."""
+    """An endless stream of pictures; picture i depends on (seed, i) alone."""
 
-    def __init__(self, seed: int, start: int, stop: int):
-        self.seed, self.start, self.stop = seed, start, stop
-
-    def __len__(self) -> int:
-        return self.stop - self.start
+    def __init__(self, seed: int):
+        self.seed = seed
 
     def __getitem__(self, i: int) -> tuple[np.ndarray, str, np.ndarray, np.ndarray, np.ndarray]:
         """Image (112, 112, 3), caption, traits (groups,), and parts and scenery of patches (196,).
 
         Traits and scenery are -1 where unknown, scenery also where a patch shows a part.
         """
-        rng = np.random.default_rng([self.seed, self.start + i])
+        rng = np.random.default_rng([self.seed, i])
         kind = str(rng.choice(list(KINDS), p=list(KINDS.values())))
         shift = str(rng.choice(SHIFTS)) if rng.random() < SHIFTED else None
         picture = draw(kind, rng, shift=shift)
         traits = np.full(len(TRAITS), -1)
         if kind == "bird":
             traits[:] = [values.index(picture.words[group]) for group, values in TRAITS.items()]
-        grid = part_grid(picture.parts).reshape(-1).astype(np.int64)
-        scenery = scenery_grid(picture).reshape(-1).astype(np.int64)
+        parts = part_grid(picture.parts).ravel().astype(np.int64)
+        scenery = scenery_grid(picture).ravel().astype(np.int64)
         scenery[scenery == UNKNOWN] = -1
-        return np.array(picture.image), caption(picture, rng), traits, grid, scenery
+        return np.array(picture.image), caption(picture, rng), traits, parts, scenery
 
 
 class PatchDropout(nn.Module):
@@ -104,10 +93,10 @@ class PatchDropout(nn.Module):
         return torch.cat([x[:, :1], x.gather(1, index)], 1)
 
 
-def choose(grid: Tensor, keep: float, favour: bool) -> Tensor:
-    """(B, round(keep P)) random patches, an animal's parts first if ``favour``; grid is (B, P)."""
-    order = torch.rand(grid.shape) + 0.5 * (grid > 0) * favour
-    return order.topk(round(keep * grid.shape[1]), dim=1).indices
+def choose(parts: Tensor, keep: float, favour: bool) -> Tensor:
+    """(B, round(keep P)) random patches, an animal's parts first if ``favour``; parts is (B, P)."""
+    order = torch.rand(parts.shape) + 0.5 * (parts > 0) * favour
+    return order.topk(round(keep * parts.shape[1]), dim=1).indices
 
 
 def tell(logits: Tensor, traits: Tensor) -> tuple[Tensor, Tensor]:
@@ -123,78 +112,8 @@ def tell(logits: Tensor, traits: Tensor) -> tuple[Tensor, Tensor]:
     return torch.stack(losses).mean(), right / (traits >= 0).sum()
 
 
-class Heads(nn.Module):
-    """Linear readings of the image feature and of the last block's patch tokens."""
-
-    def __init__(self, visual: Any, width: int, joint: int):
-        super().__init__()
-        self.norm = nn.LayerNorm(width)
-        self.part = nn.Linear(width, len(PARTS))
-        self.shown = nn.Linear(width, len(PHRASES))
-        self.traits = nn.Linear(joint, len(PHRASES))
-        visual.transformer.resblocks[-1].register_forward_hook(self._note)
-
-    def _note(self, block: nn.Module, args: tuple, tokens: Tensor) -> None:
-        self.tokens = tokens[:, 1:]
-
-    def read_parts(self, grid: Tensor, traits: Tensor) -> tuple[Tensor, Tensor]:
-        """Cross-entropy of each patch's part, plus that of the traits it shows; fraction right.
-
-        :param grid: (B, L) part of each visible patch.
-        :param traits: (B, groups).
-        """
-        tokens = self.norm(self.tokens)
-        visible = torch.where(SHOWS.to(grid.device)[grid], traits[:, None], -1)
-        shown, right = tell(self.shown(tokens), visible)
-        parts = cross_entropy(self.part(tokens).float().mT, grid, PART_WEIGHTS.to(grid.device))
-        return parts + shown, right
-
-
-def losses(
-    backbone: Backbone,
-    heads: Heads,
-    images: Tensor,
-    *,
-    captions: Tensor,
-    phrases: Tensor,
-    traits: Tensor,
-    grid: Tensor,
-    scenery: Tensor,
-) -> dict[str, Tensor]:
-    """The losses of a batch but that of the heads on parts, and the fractions named right.
-
-    :param images: (B, 3, H, W).
-    :param captions: (B, L) token ids.
-    :param phrases: (sum of group sizes, L') token ids.
-    :param traits: (B, groups), -1 unknown.
-    :param grid: (B, L) part of each visible patch.
-    :param scenery: (B, L) of each visible patch, -1 unknown or a part.
-    """
-    seen = backbone.encode_image(images)
-    image = normalize(seen.image, dim=-1)
-    patches = normalize(backbone.project(seen.patches), dim=-1)
-    text, words = (
-        normalize(backbone.encode_sequences(backbone.embed(t), t.argmax(-1)), dim=-1)
-        for t in (captions, phrases)
-    )
-    scale = backbone.model.logit_scale.exp().clamp_max(100)
-    similarity = scale * patches @ words.T
-    named = {
-        "image": scale * image @ words[: len(PHRASES)].T,
-        "patch": similarity[..., : len(PHRASES)].topk(BEST_PATCHES, dim=1).values.mean(1),
-        "traits": heads.traits(seen.image),
-    }
-    out = {"contrastive": contrastive_loss(image, text, scale)}
-    for name, logits in named.items():
-        out[name], out[f"{name}_right"] = tell(logits, traits)
-    out["words"], out["scenery_right"] = read_words(
-        similarity, scale * patches @ text.T, grid, traits=traits, scenery=scenery
-    )
-    return out
-
-
 def read_words(
-    words: Tensor, texts: Tensor, grid: Tensor, *, traits: Tensor, scenery: Tensor
+    words: Tensor, texts: Tensor, *, traits: Tensor, shown: Tensor, scenery: Tensor
 ) -> tuple[Tensor, Tensor]:
     """Cross-entropy of what each patch shows, in words; fraction of the scenery named right.
 
@@ -203,22 +122,21 @@ def read_words(
 
     :param words: (B, L, W) logits of PHRASES, then SCENERY_PHRASES.
     :param texts: (B, L, B) logits of the captions.
-    :param grid: (B, L) part of each patch.
     :param traits: (B, groups), -1 unknown.
+    :param shown: (B, L, groups) the traits that each patch shows, -1 none.
     :param scenery: (B, L) index into SCENERY_PHRASES, -1 unknown or a part.
     """
-    words, texts, birds = words.float(), texts.float(), traits[:, 0] >= 0
+    words, texts = words.float(), texts.float()
     phrases, places = words.split([len(PHRASES), len(SCENERY_PHRASES)], -1)
     behind = torch.where(scenery >= 0, scenery + len(PHRASES), -1)
     own = texts.diagonal(dim1=0, dim2=2).mT[..., None]
-    visible = torch.where(SHOWS.to(grid.device)[grid], traits[:, None], -1)
 
     def told(logits: Tensor, true: Tensor, others: Tensor = places) -> Tensor:
         return cross_entropy(torch.cat([logits, others], -1).mT, true, ignore_index=-1)
 
-    scenery_loss = told(words, behind, texts.masked_fill(~birds, -torch.inf))
-    caption_loss = told(own, torch.where(grid > 0, 0, -1))
-    groups = zip(phrases.split(GROUP_SIZES, -1), visible.unbind(-1))
+    scenery_loss = told(words, behind, texts.masked_fill(traits[:, 0] < 0, -torch.inf))
+    caption_loss = told(own, torch.where((shown >= 0).any(-1), 0, -1))
+    groups = zip(phrases.split(GROUP_SIZES, -1), shown.unbind(-1))
     trait_loss = torch.stack([told(logits, true) for logits, true in groups]).mean()
     right = (words.detach().argmax(-1) == behind).sum() / (behind >= 0).sum()
     return scenery_loss + caption_loss + trait_loss, right
@@ -229,17 +147,24 @@ class Pretraining:
 
     def __init__(self, lr: float, seed: int, device: str):
         torch.manual_seed(seed)
+        self.lr, self.seed, self.device = lr, seed, device
         self.backbone = load_backbone("pocket", "random")
         self.model = self.backbone.model.requires_grad_(True).train()
         self.model.visual.patch_dropout = self.dropout = PatchDropout()
-        self.heads = Heads(
-            self.model.visual, self.backbone.patch_width, self.backbone.joint_width
-        ).to(device)
-        self.learned = nn.ModuleDict({"model": self.model, "heads": self.heads})
         with torch.no_grad():
             self.model.logit_scale.fill_(math.log(1 / 0.07))
+        width = self.backbone.patch_width
+        self.heads = nn.ModuleDict(  # linear readings of patch tokens and of the image feature
+            {
+                "norm": nn.LayerNorm(width),
+                "part": nn.Linear(width, len(PARTS)),
+                "shown": nn.Linear(width, len(PHRASES)),
+                "traits": nn.Linear(self.backbone.joint_width, len(PHRASES)),
+            }
+        )
+        self.learned = nn.ModuleDict({"model": self.model, "heads": self.heads})
         self.backbone.to(device)
-        self.lr, self.seed, self.device = lr, seed, device
+        self.learned.to(device)
         self.optimizers = self._optimizers()
         self.phrases = self.backbone.tokenize(PHRASES + SCENERY_PHRASES)
         self.used = torch.zeros(self.model.vocab_size, dtype=torch.bool)  # words met so far
@@ -250,14 +175,12 @@ class Pretraining:
 
     def _optimizers(self) -> list[torch.optim.Optimizer]:
         """Muon for the transformers' matrices, AdamW for the rest."""
-        hidden: list[nn.Parameter] = []
-        rest: list[nn.Parameter] = []
-        for name, parameter in self.learned.named_parameters():
-            matrix = parameter.ndim == 2 and "resblocks" in name
-            (hidden if matrix else rest).append(parameter)
+        rest = dict(self.learned.named_parameters())
+        matrices = [name for name, p in rest.items() if p.ndim == 2 and "resblocks" in name]
+        hidden = [rest.pop(name) for name in matrices]
         groups = [
-            {"params": [p for p in rest if p.ndim >= 2], "weight_decay": WEIGHT_DECAY},
-            {"params": [p for p in rest if p.ndim < 2], "weight_decay": 0.0},
+            {"params": [p for p in rest.values() if p.ndim >= 2], "weight_decay": WEIGHT_DECAY},
+            {"params": [p for p in rest.values() if p.ndim < 2], "weight_decay": 0.0},
         ]
         muon = torch.optim.Muon(
             hidden, lr=self.lr, weight_decay=WEIGHT_DECAY, adjust_lr_fn="match_rms_adamw"
@@ -284,13 +207,52 @@ class Pretraining:
         self.used = state["used"].cpu()
         return state["step"]
 
+    def losses(
+        self, images: Tensor, captions: Tensor, *, traits: Tensor, parts: Tensor, scenery: Tensor
+    ) -> dict[str, Tensor]:
+        """The losses of a batch, and the fractions named right.
+
+        :param images: (B, 3, H, W).
+        :param captions: (B, L) token ids.
+        :param traits: (B, groups), -1 unknown.
+        :param parts: (B, L) part of each visible patch.
+        :param scenery: (B, L) of each visible patch, -1 unknown or a part.
+        """
+        backbone, heads = self.backbone, self.heads
+        with recorded(self.model.visual.transformer) as steps:
+            seen = backbone.encode_image(images)
+        image = normalize(seen.image, dim=-1)
+        patches = normalize(backbone.project(seen.patches), dim=-1)
+        text, words = (
+            normalize(backbone.encode_sequences(backbone.embed(t), t.argmax(-1)), dim=-1)
+            for t in (captions, self.phrases)
+        )
+        scale = self.model.logit_scale.exp().clamp_max(100)
+        similarity = scale * patches @ words.T
+        named = {
+            "image": scale * image @ words[: len(PHRASES)].T,
+            "patch": similarity[..., : len(PHRASES)].topk(BEST_PATCHES, dim=1).values.mean(1),
+            "traits": heads["traits"](seen.image),
+        }
+        out = {"contrastive": contrastive_loss(image, text, scale)}
+        for name, logits in named.items():
+            out[name], out[f"{name}_right"] = tell(logits, traits)
+        shown = torch.where(SHOWS.to(parts.device)[parts], traits[:, None], -1)
+        out["words"], out["scenery_right"] = read_words(
+            similarity, scale * patches @ text.T, traits=traits, shown=shown, scenery=scenery
+        )
+        tokens = heads["norm"](steps[-1].after[:, 1:])
+        told, right = tell(heads["shown"](tokens), shown)
+        part_logits = heads["part"](tokens).float().mT
+        part_loss = cross_entropy(part_logits, parts, PART_WEIGHTS.to(parts.device))
+        return {**out, "parts": part_loss + told, "parts_right": right}
+
     def step(
         self, step: int, steps: int, batch: list, *, keep: float, parts: float
     ) -> dict[str, Tensor]:
         """One step, of so many; its losses, of which ``parts`` weighs those that need masks."""
         torch.manual_seed(self.seed + step)
         pictures, captions, traits, grid, scenery = batch
-        traits = traits.to(self.device)
         self.dropout.visible = None
         if step < (1 - WHOLE) * steps:
             half = step % HALF_EVERY == 0
@@ -301,15 +263,13 @@ class Pretraining:
         pixels = self.backbone.preprocess.transforms[-1](pixels)
         tokens = self.backbone.tokenize(captions)
         self.used[tokens.cpu().unique()] = True
-        with sdpa_kernel(self.attention):
-            with torch.autocast(torch.device(self.device).type, torch.bfloat16):
-                texts = {"captions": tokens, "phrases": self.phrases}
-                seen = {"grid": grid.to(self.device), "scenery": scenery.to(self.device)}
-                loss = losses(self.backbone, self.heads, pixels, traits=traits, **seen, **texts)
-                told = self.heads.read_parts(grid.to(self.device), traits)
-                loss["parts"], loss["parts_right"] = told
-            whole = loss["contrastive"] + loss["image"] + loss["patch"] + loss["traits"]
-            (whole + parts * (loss["parts"] + loss["words"])).backward()
+        true = {"traits": traits, "parts": grid, "scenery": scenery}
+        true = {name: values.to(self.device) for name, values in true.items()}
+        precision = torch.autocast(torch.device(self.device).type, torch.bfloat16)
+        with sdpa_kernel(self.attention), precision:
+            loss = self.losses(pixels, tokens, **true)
+        whole = loss["contrastive"] + loss["image"] + loss["patch"] + loss["traits"]
+        (whole + parts * (loss["parts"] + loss["words"])).backward()
         torch.nn.utils.clip_grad_norm_(self.learned.parameters(), 1.0)
         rate = min((step + 1) / WARMUP, 0.5 + 0.5 * math.cos(math.pi * step / steps))
         for optimizer in self.optimizers:
@@ -328,15 +288,11 @@ class Pretraining:
 
 
 def pretrain(
-    folder: Annotated[
-        Path, typer.Argument(help="For weights.safetensors, log.jsonl and state.pt.")
-    ],
+    folder: Annotated[Path, typer.Argument(help="For weights.safetensors, log.jsonl, state.pt.")],
     images: int = 128_000,
     batch: int = 64,
     lr: float = 2e-3,
-    keep: Annotated[
-        float, typer.Option(help="Fraction of its patches that an image shows.")
-    ] = 0.25,
+    keep: Annotated[float, typer.Option(help="Fraction of patches that an image shows.")] = 0.25,
     parts: Annotated[float, typer.Option(help="Weight of the two losses that use masks.")] = 1.0,
     seed: int = 0,
     workers: Annotated[int, typer.Option(help="Processes that draw.")] = CPU,
@@ -345,18 +301,15 @@ def pretrain(
     """Train a small CLIP on the embedded world; run it again to resume where it was stopped."""
     training, steps = Pretraining(lr, seed, device), images // batch
     folder.mkdir(parents=True, exist_ok=True)
-    state, started = folder / "state.pt", time.time()
+    state, weights, started = folder / "state.pt", folder / "weights.safetensors", time.time()
     first = training.load(state) if state.exists() else 0
-    stream = Stream(seed, first * batch, steps * batch)
-    loader = DataLoader(stream, batch, num_workers=workers, persistent_workers=workers > 0)
+    pictures = range(first * batch, steps * batch)
+    loader = DataLoader(Stream(seed), batch, sampler=pictures, num_workers=workers)
     torch.backends.cuda.allow_fp16_bf16_reduction_math_sdp(True)
-    with (
-        open(folder / "log.jsonl", "a") as log,
-        progress_bar(total=steps, initial=first, unit="step") as bar,
-    ):
-        for step, rows in enumerate(loader, first):
+    bar = progress_bar(loader, total=steps, initial=first, unit="step")
+    with open(folder / "log.jsonl", "a") as log, bar:
+        for step, rows in enumerate(bar, first):
             loss = training.step(step, steps, rows, keep=keep, parts=parts)
-            bar.update()
             if step % 20 == 0:
                 row = {
                     "step": step,
@@ -370,9 +323,8 @@ def pretrain(
             if (step + 1) % SAVE_EVERY == 0 or step + 1 == steps:
                 training.save(state, step + 1)
     record = {"images": steps * batch, "batch": batch, "lr": lr}
-    record |= {"keep": keep, "parts": parts, "seed": seed}
-    training.export(folder / "weights.safetensors", record)
-    return folder / "weights.safetensors"
+    training.export(weights, {**record, "keep": keep, "parts": parts, "seed": seed})
+    return weights
 
 
 if __name__ == "__main__":

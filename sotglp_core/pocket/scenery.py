@@ -1,22 +1,18 @@
 """Backgrounds out of focus: the habitats of birds, and rooms."""
 
 import numpy as np
+from numpy.random import Generator
 from PIL import Image, ImageDraw, ImageFilter
 
 from .canvas import SIDE, as_bytes, curve, noise, soft_noise
 from .tables import load_table
 
+SCENERY_WORDS = load_table("scenery.json")  # by group: what shows behind and before a bird
+SCENERY = tuple(name for group in SCENERY_WORDS.values() for name in group)
+_TABLE = load_table("backgrounds.json")
 # how each habitat is lit and what grows there; "leaves" and "ground" are of what a bird rests on
-HABITATS = load_table("habitats.json")
-ROOMS = np.array(  # wall and floor
-    [
-        ((214, 206, 190), (150, 110, 76)),
-        ((178, 196, 198), (196, 170, 136)),
-        ((226, 214, 208), (120, 100, 92)),
-        ((196, 178, 158), (98, 76, 62)),
-    ],
-    float,
-)
+HABITATS = _TABLE["habitats"]
+ROOMS, NEON = np.array(_TABLE["rooms"], float), np.array(_TABLE["neon"], float)
 Pen = ImageDraw.ImageDraw
 
 
@@ -28,7 +24,7 @@ def gradient(stops) -> np.ndarray:
     return np.stack(channels, 1)[:, None].astype(np.float32)
 
 
-def draw_background(rng: np.random.Generator, habitat: str) -> np.ndarray:
+def draw_background(rng: Generator, habitat: str) -> np.ndarray:
     """A (112, 112, 3) uint8 habitat out of focus."""
     look = HABITATS[habitat]
     light = look["lights"][rng.integers(len(look["lights"]))]
@@ -42,7 +38,7 @@ def draw_background(rng: np.random.Generator, habitat: str) -> np.ndarray:
     return np.asarray(page.filter(ImageFilter.SMOOTH) if look["smooth"] else page)
 
 
-def _draw_far(pen: Pen, rng: np.random.Generator, habitat: str) -> None:
+def _draw_far(pen: Pen, rng: Generator, habitat: str) -> None:
     """What the blur will make soft: trunks, ridges, stems, and blobs of foliage."""
     look = HABITATS[habitat]
     tones = look["foliage"]
@@ -66,31 +62,25 @@ def _draw_far(pen: Pen, rng: np.random.Generator, habitat: str) -> None:
     low, high = (0, look["blobs_from"], 3, 0), (SIDE, SIDE, 15, 1)
     for x, y, r, _ in rng.uniform(low, high, (look["blobs"], 4)):
         tone = tones[rng.integers(len(tones))]
-        _blob(pen, (x, y), (r / flat**0.5, r * flat), fill=(*tone, 80))
+        wide, tall = r / flat**0.5, r * flat
+        pen.ellipse([x - wide, y - tall, x + wide, y + tall], fill=(*tone, 80))
 
 
-def _draw_near(pen: Pen, rng: np.random.Generator, habitat: str) -> None:
-    """What stays sharp: spots of light, grass, ripples, snowflakes."""
+def _draw_near(pen: Pen, rng: Generator, habitat: str) -> None:
+    """What stays sharp: spots of light or snowflakes, grass, ripples."""
     look = HABITATS[habitat]
-    for x, y, r in rng.uniform((0, 0, 2), (SIDE, 70, 6), (look["light_spots"], 3)):
-        _blob(pen, (x, y), (r, r), fill=(255, 250, 214, 46))
+    for spot in look["spots"]:
+        for x, y, r in rng.uniform(spot["from"], spot["to"], (spot["number"], 3)):
+            pen.ellipse([x - r, y - r, x + r, y + r], fill=tuple(spot["colour"]))
     if habitat == "meadow":
         for x, tall, sway, k in rng.uniform((0, 6, -5, 0), (SIDE, 22, 5, 2), (22, 4)):
             pen.line([x, SIDE, x + sway, SIDE - tall], fill=(*look["foliage"][int(k)], 200))
     if habitat == "lake":
         for x, y, w in rng.uniform((0, 58, 6), (SIDE, SIDE, 30), (9, 3)):
             pen.line([x - w / 2, y, x + w / 2, y], fill=(240, 246, 250, 60))
-    if habitat == "snow":
-        for x, y, r in rng.uniform((0, 0, 0.4), (SIDE, SIDE, 1.6), (16, 3)):
-            _blob(pen, (x, y), (r, r), fill=(255, 255, 255, 190))
 
 
-def _blob(pen: Pen, centre, axes, *, fill) -> None:
-    (x, y), (a, b) = centre, axes
-    pen.ellipse([x - a, y - b, x + a, y + b], fill=fill)
-
-
-def draw_room(rng: np.random.Generator) -> np.ndarray:
+def draw_room(rng: Generator) -> np.ndarray:
     """A plain indoor background (112, 112, 3): a wall above a table or floor."""
     wall, floor = ROOMS[rng.integers(len(ROOMS))]
     level = rng.uniform(0.58, 0.78)

@@ -1,25 +1,13 @@
 """Flat patterns in two colours."""
 
 import numpy as np
+from numpy.random import Generator
 
 from .canvas import SIDE, as_bytes, noise, soft_noise
 from .traits import jitter
 
-TEXTURES = {  # name -> the adjective of captions
-    "stripes": "striped",
-    "checks": "checkered",
-    "dots": "dotted",
-    "bricks": "brick",
-    "wood": "wooden",
-    "marble": "marble",
-    "woven": "woven",
-    "zigzag": "zigzag",
-    "waves": "wavy",
-    "rings": "ringed",
-}
 
-
-def draw_texture(rng: np.random.Generator, name: str, colour: str, other: str) -> np.ndarray:
+def draw_texture(rng: Generator, name: str, colour: str, other: str) -> np.ndarray:
     """A (112, 112, 3) uint8 pattern in two named colours."""
     y, x = np.mgrid[:SIDE, :SIDE].astype(np.float32)
     angle, cell = rng.uniform(0, np.pi), rng.uniform(9, 20)
@@ -38,7 +26,7 @@ def draw_texture(rng: np.random.Generator, name: str, colour: str, other: str) -
 
 
 def _mix(
-    name: str, u: np.ndarray, v: np.ndarray, *, soft: np.ndarray, rng: np.random.Generator
+    name: str, u: np.ndarray, v: np.ndarray, *, soft: np.ndarray, rng: Generator
 ) -> np.ndarray:
     """How much of the first colour each pixel has, 0 to 1; u and v count cells across and down."""
     match name:

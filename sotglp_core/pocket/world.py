@@ -1,34 +1,24 @@
 """Pictures of the embedded world, with the part of every pixel."""
 
-from collections.abc import Sequence
+from collections.abc import Iterable
 from typing import NamedTuple
 
 import numpy as np
+from numpy.random import Generator
 from PIL import Image, ImageFilter
 
 from .birds import draw_bird
 from .canvas import SIDE, as_bytes
-from .foreground import FOREGROUND
 from .landscapes import LANDSCAPES, draw_landscape
-from .scenery import HABITATS, draw_background, draw_room
-from .textures import TEXTURES, draw_texture
+from .scenery import HABITATS, NEON, SCENERY, SCENERY_WORDS, draw_background, draw_room
+from .textures import draw_texture
 from .things import THINGS, draw_thing
 from .traits import COLOURS, PARTS, Bird, random_bird
 
-KINDS = ("bird", "creature", "object", "scene", "texture")
+NAMES = {**THINGS, "scene": LANDSCAPES, "texture": SCENERY_WORDS["textures"]}
+KINDS = ("bird", *NAMES)
 SHIFTS = ("sketch", "night", "blur", "places")
-NAMES = {
-    "creature": tuple(THINGS["creatures"]),
-    "object": tuple(THINGS["objects"]),
-    "scene": tuple(LANDSCAPES),
-    "texture": tuple(TEXTURES),
-}
-SCENERY = (*FOREGROUND, *HABITATS, "room", *LANDSCAPES, *TEXTURES, "neon")
 UNKNOWN = 255
-NEON = np.array(
-    [(255, 0, 140), (0, 220, 255), (120, 255, 0), (255, 90, 0), (150, 0, 255), (255, 240, 0)],
-    float,
-)
 
 
 class Picture(NamedTuple):
@@ -43,7 +33,7 @@ class Picture(NamedTuple):
 
 def draw(
     kind: str,
-    rng: np.random.Generator,
+    rng: Generator,
     *,
     bird: Bird | None = None,
     name: str | None = None,
@@ -62,11 +52,11 @@ def draw(
     if kind not in KINDS or shift not in (None, *SHIFTS):
         raise ValueError(f"no such kind or shift: {kind}, {shift}")
     behind, subject, after = (
-        np.random.Generator(np.random.PCG64(int(s))) for s in rng.integers(2**62, size=3)
+        Generator(np.random.PCG64(int(s))) for s in rng.integers(2**62, size=3)
     )
     if kind == "bird":
         bird = bird or random_bird(subject)
-        habitat = place = _pick(subject, tuple(HABITATS))
+        habitat = place = _pick(subject, HABITATS)
         if shift == "places":
             background, place = _draw_place(behind)
         else:
@@ -74,9 +64,9 @@ def draw(
         image, labels = draw_bird(bird, subject, background, habitat=habitat)
         words = {**bird.traits(), "habitat": place}
     else:
-        name = name or _pick(subject, NAMES[kind])
-        image, words = _draw_other(kind, name, subject=subject, behind=behind)
-        labels, place = np.zeros((SIDE, SIDE), np.uint8), name
+        place = name or _pick(subject, NAMES[kind])
+        image, words = _draw_other(kind, place, subject=subject, behind=behind)
+        labels = np.zeros((SIDE, SIDE), np.uint8)
     parts = np.where(labels < len(PARTS), labels, 0).astype(np.uint8)
     backdrop = SCENERY.index(place) if place in SCENERY else UNKNOWN
     scenery = np.where(labels < len(PARTS), backdrop, labels - len(PARTS)).astype(np.uint8)
@@ -90,22 +80,21 @@ def draw(
 
 
 def _draw_other(
-    kind: str, name: str, *, subject: np.random.Generator, behind: np.random.Generator
+    kind: str, name: str, *, subject: Generator, behind: Generator
 ) -> tuple[np.ndarray, dict[str, str]]:
     """An image without a bird, and its words."""
-    if kind == "texture":
-        colour, other = subject.permutation(list(COLOURS))[:2].tolist()
-        words = {"name": name, "colour": colour, "other": other}
-        return draw_texture(behind, name, colour=colour, other=other), words
     if kind == "scene":
         return draw_landscape(behind, name), {"name": name}
-    colour = _pick(subject, tuple(COLOURS))
-    habitat = _pick(subject, THINGS[f"{kind}s"][name]["habitats"])
-    words = {"name": name, "colour": colour, "habitat": habitat}
-    return draw_thing(behind, name, colour=colour, habitat=habitat), words
+    if kind == "texture":
+        colour, other = subject.permutation(list(COLOURS))[:2].tolist()
+        look = {"colour": colour, "other": other}
+        return draw_texture(behind, name, **look), {"name": name, **look}
+    thing = THINGS[kind][name]
+    look = {"colour": _pick(subject, COLOURS), "habitat": _pick(subject, thing["habitats"])}
+    return draw_thing(behind, thing, **look), {"name": name, **look}
 
 
-def _draw_place(rng: np.random.Generator) -> tuple[np.ndarray, str]:
+def _draw_place(rng: Generator) -> tuple[np.ndarray, str]:
     """A background no animal lives on, and its name."""
     way = rng.integers(3)
     if way == 0:
@@ -118,11 +107,12 @@ def _draw_place(rng: np.random.Generator) -> tuple[np.ndarray, str]:
     return np.broadcast_to(flat * slope, (SIDE, SIDE, 3)).astype(np.uint8), "neon"
 
 
-def _pick(rng: np.random.Generator, options: Sequence[str]) -> str:
-    return options[int(rng.integers(len(options)))]
+def _pick(rng: Generator, options: Iterable[str]) -> str:
+    names = list(options)
+    return names[rng.integers(len(names))]
 
 
-def _sketch(image: np.ndarray, parts: np.ndarray, rng: np.random.Generator) -> np.ndarray:
+def _sketch(image: np.ndarray, parts: np.ndarray, rng: Generator) -> np.ndarray:
     """Pencil lines and a thin wash of the image's own colours on paper."""
     grey = Image.fromarray(image).convert("L")
     fine = np.asarray(grey.filter(ImageFilter.GaussianBlur(0.6)), np.float32)
@@ -137,7 +127,7 @@ def _sketch(image: np.ndarray, parts: np.ndarray, rng: np.random.Generator) -> n
     return as_bytes(paper * (1 - wash) * unmarked + image * wash * unmarked)
 
 
-def _night(image: np.ndarray, rng: np.random.Generator) -> np.ndarray:
+def _night(image: np.ndarray, rng: Generator) -> np.ndarray:
     """Moonlight: dim, blue and a little grainy, brighter around one spot."""
     y, x = np.mgrid[:SIDE, :SIDE]
     spot = rng.uniform(25, 87, 2)
@@ -147,15 +137,14 @@ def _night(image: np.ndarray, rng: np.random.Generator) -> np.ndarray:
     return as_bytes(moon + rng.normal(0, 4, image.shape))
 
 
-def _blur(image: np.ndarray, rng: np.random.Generator) -> np.ndarray:
+def _blur(image: np.ndarray, rng: Generator) -> np.ndarray:
     soft = Image.fromarray(image).filter(ImageFilter.GaussianBlur(rng.uniform(1.3, 2.2)))
     return as_bytes(np.asarray(soft, float) + rng.normal(0, 14, image.shape))
 
 
 def part_grid(parts: np.ndarray) -> np.ndarray:
     """(14, 14) uint8: each patch's commonest part where parts cover 40 % of it, else 0."""
-    cells = parts.reshape(14, 8, 14, 8).swapaxes(1, 2).reshape(14, 14, 64)
-    counts = (cells[..., None] == np.arange(len(PARTS))).sum(2)[..., 1:]
+    counts = _count(parts, len(PARTS))[..., 1:]
     covered = counts.sum(-1) >= 0.4 * 64
     return np.where(covered, counts.argmax(-1) + 1, 0).astype(np.uint8)
 
@@ -163,7 +152,12 @@ def part_grid(parts: np.ndarray) -> np.ndarray:
 def scenery_grid(picture: Picture) -> np.ndarray:
     """(14, 14) uint8: the commonest scenery of each patch that shows no part, else UNKNOWN."""
     shown = np.where(picture.parts > 0, UNKNOWN, picture.scenery)
-    cells = shown.reshape(14, 8, 14, 8).swapaxes(1, 2).reshape(14, 14, 64)
-    counts = (cells[..., None] == np.arange(len(SCENERY))).sum(2)
+    counts = _count(shown, len(SCENERY))
     known = (part_grid(picture.parts) == 0) & counts.any(-1)
     return np.where(known, counts.argmax(-1), UNKNOWN).astype(np.uint8)
+
+
+def _count(shown: np.ndarray, number: int) -> np.ndarray:
+    """(14, 14, number): the pixels of each patch that show each index."""
+    cells = shown.reshape(14, 8, 14, 8).swapaxes(1, 2).reshape(14, 14, 64)
+    return (cells[..., None] == np.arange(number)).sum(2)

@@ -8,7 +8,7 @@ import pytest
 from sotglp_core.pocket import captions, traits, world
 from sotglp_core.pocket.canvas import relief
 from sotglp_core.pocket.foreground import FOREGROUND
-from sotglp_core.pocket.scenery import HABITATS
+from sotglp_core.pocket.scenery import HABITATS, SCENERY, SCENERY_WORDS
 from sotglp_core.pocket.traits import (
     PARTS,
     SPECIES,
@@ -72,14 +72,13 @@ def test_a_shift_changes_the_image_and_not_the_mask(shift):
 
 def test_species_are_well_named_and_distinct():
     assert len(SPECIES) == 24 and len(UNSEEN) == 12 and len(ALL) == 36
-    words = {traits.adjective(g, v) for g, values in TRAITS.items() for v in values}
+    words = {captions.adjective(g, v) for g, values in TRAITS.items() for v in values}
     for name, bird in ALL.items():
         assert len(name.split()) == 3 and set(name.split()) <= words
         assert all(value in TRAITS[group] for group, value in bird.traits().items())
         stated = named_traits(name)
-        assert len(stated) == 3 and name == " ".join(
-            traits.adjective(g, v) for g, v in [*list(stated.items())[1:], ("family", bird.family)]
-        )
+        spoken = [captions.adjective(g, v) for g, v in stated.items() if g != "family"]
+        assert len(stated) == 3 and name == " ".join([*spoken, bird.family])
         for other, rival in ALL.items():
             if other != name:
                 assert any(getattr(rival, g) != v for g, v in stated.items())
@@ -191,19 +190,19 @@ def test_scenery_is_what_shows_beside_the_bird():
     seen = set()
     for i in range(60):
         picture = draw("bird", rng(i))
-        behind = world.SCENERY.index(picture.words["habitat"])
+        behind = SCENERY.index(picture.words["habitat"])
         before = picture.scenery != behind
         assert set(picture.scenery[before]) <= set(range(len(FOREGROUND)))
         assert not (before & (picture.parts > 0)).any()
         grid, parts = world.scenery_grid(picture), world.part_grid(picture.parts)
         assert ((grid == world.UNKNOWN) == (parts > 0)).all()
         seen |= set(grid[parts == 0])
-    assert seen == set(range(len(FOREGROUND))) | {world.SCENERY.index(h) for h in HABITATS}
+    assert seen == set(range(len(FOREGROUND))) | {SCENERY.index(h) for h in HABITATS}
     lake = draw("scene", rng(0), name="lakeside")
-    assert (world.scenery_grid(lake) == world.SCENERY.index("lakeside")).all()
+    assert (world.scenery_grid(lake) == SCENERY.index("lakeside")).all()
     assert (draw("object", rng(0)).scenery == world.UNKNOWN).all()
-    assert set(captions.SCENERY_WORDS) == set(world.SCENERY)
-    assert len(set(captions.SCENERY_WORDS.values())) == len(world.SCENERY)
+    words = [w for group in SCENERY_WORDS.values() for w in group.values()]
+    assert len(set(words)) == len(set(SCENERY)) == len(SCENERY)
 
 
 def test_a_bird_can_be_asked_for():
