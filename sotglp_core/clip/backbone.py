@@ -188,12 +188,10 @@ def load_backbone(
     pretrained = pretrained or EMBEDDED
     if tag:
         _check_activation(name, bool(tag.get("quick_gelu")), f"the weights {pretrained!r}")
-    with torch.random.fork_rng(devices=[]):
-        torch.manual_seed(0)
-        own = _is_elsewhere(name) and pretrained == EMBEDDED
-        model = _create(name, pretrained if tag else None, own=own)
+    model = _create(name, pretrained if tag or _has_own(name, pretrained) else None)
     if path is not None:
-        _load_file(model, path, name)
+        if put_weights(model, read_weights(path), path, name):
+            _check_activation(name, True, f"{path.name} is in OpenAI's own format: its weights")
         pretrained = pretrained if path.parent == POCKET else str(path.resolve())
     backbone = Backbone(model, name, pretrained, precision)
     if precision != "fp32":
@@ -244,8 +242,10 @@ def _find(name: str, pretrained: str | None) -> tuple[dict, Path | None]:
     library = _open_clip()
     _check_supported(name)
     tags = ", ".join(library.list_pretrained_tags_by_model(name)) or "none"
-    if pretrained in (None, EMBEDDED) and (name == "pocket" or _is_elsewhere(name)):
-        return {}, POCKET / "weights.safetensors" if name == "pocket" else None
+    if name == "pocket" and pretrained in (None, EMBEDDED):
+        return {}, POCKET / "weights.safetensors"
+    if _has_own(name, pretrained):
+        return {}, None
     if pretrained is None:
         raise ValueError(
             f"{name} needs weights: give as pretrained one of open_clip's tags ({tags}), "
@@ -311,37 +311,33 @@ def _convert(model: Any, precision: str) -> None:
     _open_clip().convert_weights_to_lp(model, dtype)
 
 
-def _is_elsewhere(name: str) -> bool:
-    """Whether the model is a repository or a folder with weights of its own."""
-    return ":" in name
-
-
 def _first_line(error: Exception) -> str:
     return (str(error).splitlines() or [type(error).__name__])[0][:120]
 
 
-def _create(name: str, tag: str | None, *, own: bool) -> Any:
+def _has_own(name: str, pretrained: str | None) -> bool:
+    """Whether the weights are those that come with a model of a repository or folder."""
+    return ":" in name and pretrained in (None, EMBEDDED)
+
+
+def _create(name: str, pretrained: str | None) -> Any:
+    """A model of open_clip's with its weights, or with random ones, always the same."""
     level = logging.root.manager.disable
     logging.disable(logging.ERROR)  # open_clip warns of random weights that are replaced later
+    load = pretrained is not None
     try:
-        options = {"load_weights": own or tag is not None, "require_pretrained": own}
-        return _open_clip().create_model(name, pretrained=tag, device="cpu", **options)
+        with torch.random.fork_rng(devices=[]):
+            torch.manual_seed(0)
+            return _open_clip().create_model(
+                name, pretrained, load_weights=load, require_pretrained=load
+            )
     except (RuntimeError, OSError) as error:
-        if tag is None and not own:
-            raise
         raise ValueError(
-            f"the weights {tag or ''} of {name} could not be downloaded ({_first_line(error)}); "
+            f"the weights {pretrained} of {name} could not be downloaded ({_first_line(error)}); "
             "go online, or give a checkpoint file as pretrained"
         ) from None
     finally:
         logging.disable(level)
-
-
-def _load_file(model: Any, path: Path, name: str) -> None:
-    weights = read_weights(path, model.vocab_size)
-    if weights.openai:
-        _check_activation(name, True, f"{path.name} is in OpenAI's own format: its weights")
-    put_weights(model, weights.state, path, name)
 
 
 def _check_activation(name: str, quick: bool, whose: str) -> None:

@@ -2,7 +2,7 @@
 
 from .base import DIVERGING, HEATMAP, PALETTE, STYLE, style
 from .charts import curves, dots, history, tradeoff
-from .metrics import confusion, reliability, roc, score_histograms
+from .metrics import confusion, reliability, roc
 from .patches import (
     beyond_even,
     contact_sheet,
@@ -31,7 +31,6 @@ __all__ = [
     "partitions",
     "reliability",
     "roc",
-    "score_histograms",
     "shares",
     "show",
     "style",

@@ -2,7 +2,6 @@
 
 import base64
 import io
-import textwrap
 import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -23,12 +22,10 @@ HEATMAP, DIVERGING = "magma", "RdBu_r"
 
 def style() -> None:
     """Draw in the book's style from now on; notebooks then show figures as crisp PNGs."""
+    from IPython import get_ipython
+    from matplotlib_inline.backend_inline import set_matplotlib_formats
+
     rcParams.update(STYLE)
-    try:
-        from IPython import get_ipython
-        from matplotlib_inline.backend_inline import set_matplotlib_formats
-    except ImportError:
-        return
     if get_ipython() is not None:
         set_matplotlib_formats("png", dpi=130, bbox_inches=None)
 
@@ -48,16 +45,10 @@ def canvas(
 
 def data_uri(image: Image.Image | Figure) -> str:
     """An image as JPEG, a figure as PNG, for a page without other files."""
-    buffer = io.BytesIO()
+    buffer, kind = io.BytesIO(), "png" if isinstance(image, Figure) else "jpeg"
     if isinstance(image, Figure):
         with warnings.catch_warnings(action="ignore"):  # of letters that the font does not have
-            image.savefig(buffer, format="png", dpi=144)
+            image.savefig(buffer, dpi=144)
     else:
-        image.save(buffer, format="jpeg", quality=88)
-    kind = "png" if isinstance(image, Figure) else "jpeg"
+        image.save(buffer, kind, quality=88)
     return f"data:image/{kind};base64,{base64.b64encode(buffer.getvalue()).decode()}"
-
-
-def wrapped(text: str, width: int = 22) -> str:
-    """The text in lines of at most ``width`` characters, where its words allow it."""
-    return textwrap.fill(text, width, break_long_words=False, break_on_hyphens=False)

@@ -1,11 +1,11 @@
 """Methods compared: by epoch, by setting, by set of images, accuracy against OOD detection."""
 
 from collections.abc import Mapping, Sequence
+from itertools import cycle
 from typing import Any
 
 import numpy as np
 import seaborn as sns
-from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from .base import canvas
@@ -18,17 +18,16 @@ def history(histories: Mapping[str, Sequence]) -> Figure:
 
     :param histories: name -> the epochs that ``fit`` returns.
     """
-    rows = [
-        (name, epoch.epoch, epoch.loss, 100 * epoch.accuracy)
-        for name, epochs in histories.items()
-        for epoch in epochs
-    ]
     with canvas(1, 2, (7, 2.7)) as (figure, ((left, right),)):
-        columns = ("run", "epoch", "training loss", "training accuracy, %")
-        for ax, y in zip((left, right), columns[2:]):
-            _lines(ax, rows, columns, y=y, legend=ax is right)
+        for mark, (name, epochs) in zip(cycle(MARKS), histories.items()):
+            number, loss, accuracy, _ = zip(*epochs)
+            left.plot(number, loss, marker=mark)
+            right.plot(number, 100 * np.array(accuracy), marker=mark, label=name)
+        left.set(xlabel="epoch", ylabel="training loss")
+        right.set(xlabel="epoch", ylabel="training accuracy, %")
+        right.legend()
+        for ax in (left, right):
             ax.locator_params(axis="x", integer=True)
-        sns.move_legend(right, "best", title=None)
     return figure
 
 
@@ -39,28 +38,15 @@ def curves(
 
     :param lines: name -> (seeds, len(x)), as fractions.
     """
-    rows = [
-        (name, at, 100 * value)
-        for name, seeds in lines.items()
-        for values in seeds
-        for at, value in zip(x, values)
-    ]
     with canvas(1, 1, (5.6, 3.8)) as (figure, ((ax,),)):
-        columns = ("method", xlabel, ylabel)
-        _lines(ax, rows, columns, y=ylabel, errorbar="sd", err_style="bars")
+        for mark, (name, seeds) in zip(cycle(MARKS), lines.items()):
+            mean, deviation = _over_seeds(seeds)
+            ax.errorbar(x, mean, yerr=deviation, marker=mark, label=name)
         ax.set_xscale("log", base=2)
         ax.set_xticks(x, [str(value) for value in x])
-        sns.move_legend(ax, "best", title=None)
+        ax.set(xlabel=xlabel, ylabel=ylabel)
+        ax.legend()
     return figure
-
-
-def _lines(
-    ax: Axes, rows: Sequence[Sequence], columns: Sequence[str], *, y: str, **settings: Any
-) -> None:
-    """One line for each value of the first column, over the second."""
-    name, x, *_ = columns
-    styles: dict = {"hue": name, "style": name, "markers": True, "dashes": False}
-    sns.lineplot(dict(zip(columns, zip(*rows))), x=x, y=y, ax=ax, **styles, **settings)
 
 
 def dots(
@@ -105,12 +91,17 @@ def tradeoff(
     :param points: name -> (accuracies, AUROCs), one entry a seed, as fractions.
     """
     with canvas(1, 1, (5.2, 3.8)) as (figure, ((ax,),)):
-        for i, (name, measured) in enumerate(points.items()):
-            x, y = 100 * np.asarray(measured)
-            spread = {"xerr": x.std(ddof=1), "yerr": y.std(ddof=1)} if len(x) > 1 else {}
-            mark = MARKS[i % len(MARKS)]
-            ax.errorbar(x.mean(), y.mean(), **spread, fmt=mark, markersize=7, capsize=2, label=name)
+        for mark, (name, measured) in zip(cycle(MARKS), points.items()):
+            (x, across), (y, along) = map(_over_seeds, measured)
+            bars = {"xerr": across, "yerr": along, "capsize": 2}
+            ax.errorbar(x, y, **bars, fmt=mark, markersize=7, label=name)
         ylabel = f"AUROC of {score}, mean over OOD sets, %"
         ax.set(xlabel="top-1 accuracy, %", ylabel=ylabel)
         ax.legend()
     return figure
+
+
+def _over_seeds(fractions: Sequence | np.ndarray) -> tuple[Any, Any]:
+    """Mean and standard deviation over the first axis, in per cent; None for one seed's."""
+    values = 100 * np.asarray(fractions)
+    return values.mean(0), values.std(0, ddof=1) if len(values) > 1 else None

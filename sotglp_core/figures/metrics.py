@@ -1,9 +1,8 @@
-"""A model's answers: confusion, calibration, and OOD scores."""
+"""A model's answers: confusion, calibration, and OOD detection."""
 
 from collections.abc import Mapping, Sequence
 
 import numpy as np
-import seaborn as sns
 from matplotlib.figure import Figure
 from sklearn.calibration import calibration_curve
 from sklearn.metrics import ConfusionMatrixDisplay, roc_curve
@@ -56,34 +55,6 @@ def reliability(confidence: np.ndarray, correct: np.ndarray, *, bins: int = 15) 
         top.legend()
         bottom.stairs(number, 100 * edges, fill=True, color="0.6")
         bottom.set(xlabel="probability of the predicted class, %", ylabel="images", xlim=(0, 100))
-    return figure
-
-
-def score_histograms(
-    inside: np.ndarray,
-    outside: Mapping[str, np.ndarray],
-    *,
-    score: str = "GL-MCM",
-    threshold: float | None = None,
-) -> Figure:
-    """Density of an OOD score over in-distribution images and over each OOD set.
-
-    :param threshold: a score to mark by a vertical line.
-    """
-    with canvas(1, 1, (6.5, 3)) as (figure, ((ax,),)):
-        sns.kdeplot(
-            {"in-distribution": inside, **outside},
-            common_norm=False,
-            fill=True,
-            alpha=0.25,
-            cut=0,
-            palette=["0.5", *(PALETTE[i % len(PALETTE)] for i in range(len(outside)))],
-            ax=ax,
-        )
-        if threshold is not None:
-            ax.axvline(threshold, color="black", linewidth=1.2)
-            ax.text(threshold, 0.97, " accepted →", transform=ax.get_xaxis_transform(), va="top")
-        ax.set(xlabel=score, ylabel="density")
     return figure
 
 

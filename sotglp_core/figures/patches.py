@@ -1,5 +1,6 @@
 """Images, and what lies over their patches: which prompt leads, and by how much."""
 
+import textwrap
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -11,7 +12,7 @@ from matplotlib.figure import Figure
 from matplotlib.patches import Patch
 from PIL import Image, ImageDraw, ImageFont
 
-from .base import DIVERGING, PALETTE, canvas, wrapped
+from .base import DIVERGING, PALETTE, canvas
 
 EVEN = "#737373"  # the colour of a patch that all prompts hold alike
 
@@ -95,7 +96,7 @@ def partition(image: np.ndarray | Image.Image, plan: np.ndarray, *, title: str =
         for ax in axes.flat:
             ax.set_axis_off()
         show(first, image)
-        first.set_title(wrapped(title, 30))
+        first.set_title(textwrap.fill(title, 30))
         show(second, image)
         show(second, shares(plan), alpha=0.8)
         second.set_title("leading prompt")
@@ -110,42 +111,30 @@ def partition(image: np.ndarray | Image.Image, plan: np.ndarray, *, title: str =
 def partitions(
     images: Sequence[np.ndarray],
     plans: Mapping[str, np.ndarray],
-    parts: np.ndarray | None = None,
+    parts: np.ndarray,
     *,
     size: float = 1.1,
 ) -> Figure:
     """One row an image, one column a method: the :func:`shares` of the patches.
-
-    The methods of one image alone are drawn three in a row.
 
     :param images: (H, W, 3) each.
     :param plans: method -> (images, N, h, w) mass of each prompt on each patch.
     :param parts: (images, H, W) part masks; the outline of what is not 0 is drawn over every panel.
     """
     prompts = max(plan.shape[1] for plan in plans.values())
-    alone = len(images) == 1
-    rows, columns = (-(-len(plans) // 3), 3) if alone else (len(images), len(plans) + 1)
-    with canvas(rows, columns, (size * columns, (size + 0.2 * alone) * rows + 0.7)) as (
-        figure,
-        axes,
-    ):
-        grid = axes.reshape(1, -1) if alone else axes[:, 1:]
-        for ax in axes.flat:
-            ax.set_axis_off()
-        for row, panels in enumerate(grid):
-            if not alone:
-                show(axes[row, 0], images[row])
+    rows, columns = len(images), len(plans) + 1
+    with canvas(rows, columns, (size * columns, size * rows + 0.7)) as (figure, axes):
+        for row, (first, *panels) in enumerate(axes):
+            show(first, images[row])
             for ax, plan in zip(panels, plans.values()):
                 show(ax, images[row], alpha=0.45)
                 show(ax, shares(plan[row]))
-                if parts is not None:
-                    outline(ax, parts[row] > 0)
-        for ax, name in zip(axes.flat, plans if alone else ("image", *plans)):
-            ax.set_title(wrapped(name, int(10 * size)), fontsize=9)
-        handles = [
-            Patch(color=PALETTE[n % len(PALETTE)], label=f"prompt {n + 1}") for n in range(prompts)
-        ]
-        handles.append(Patch(color=EVEN, label="divided evenly"))
+                outline(ax, parts[row] > 0)
+        for ax, name in zip(axes[0], ("image", *plans)):
+            ax.set_title(textwrap.fill(name, int(10 * size)), fontsize=9)
+        colours = {f"prompt {n + 1}": PALETTE[n % len(PALETTE)] for n in range(prompts)}
+        colours["divided evenly"] = EVEN
+        handles = [Patch(color=colour, label=label) for label, colour in colours.items()]
         width = min(len(handles), int(figure.get_figwidth() / 1.2))
         figure.legend(handles=handles, loc="outside lower center", ncols=width, fontsize=9)
     return figure
@@ -167,7 +156,7 @@ def contact_sheet(
         for ax, image in zip(axes.flat, images):
             show(ax, image)
         for ax, title in zip(axes.flat, titles):
-            ax.set_title(wrapped(title), fontsize=7)
+            ax.set_title(textwrap.fill(title, 22), fontsize=7)
     return figure
 
 

@@ -34,7 +34,6 @@ def sheet():
         lambda: figures.partitions([IMAGE] * 2, {"a": np.stack([PLAN] * 2)}, PARTS),
         lambda: figures.partitions([IMAGE], {"a": PLAN[None]}, 0 * PARTS[:1]),
         lambda: figures.partitions([IMAGE], {"a": PLAN[None]}, 0 * PARTS[:1] + 1),
-        lambda: figures.partitions([IMAGE], {"a": PLAN[None]}),
     ],
     ids=[
         "contact_sheet",
@@ -44,7 +43,6 @@ def sheet():
         "partitions",
         "no part",
         "parts everywhere",
-        "no masks",
     ],
 )
 def test_draws(draw, tmp_path):
@@ -124,10 +122,3 @@ def test_contact_sheet_titles_what_it_shows():
     axes = sheet().axes
     assert [bool(ax.images) for ax in axes] == [True] * 6 + [False] * 2
     assert axes[5].get_title() == "a long species name 5"
-
-
-def test_methods_of_one_image_are_three_in_a_row():
-    figure = figures.partitions([IMAGE], {str(i): PLAN[None] for i in range(7)}, PARTS[:1])
-    assert len(figure.axes) == 9
-    assert [ax.get_title() for ax in figure.axes] == [*"0123456", "", ""]
-    assert [len(ax.images) for ax in figure.axes] == [2] * 7 + [0, 0]
