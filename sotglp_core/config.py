@@ -9,16 +9,16 @@ from dataclasses import asdict, dataclass, replace
 from functools import cache
 from numbers import Integral, Real
 from pathlib import Path
-from types import NoneType, UnionType
+from types import UnionType
 from typing import Any, Literal, Union, get_args, get_origin, get_type_hints
 
 from .messages import did_you_mean
 
-KINDS: dict[type, tuple[str, float]] = {  # in words, and the largest
-    int: ("an integer from 0 to 999,999,999", 999_999_999),
-    float: ("a number from 0 to 3.4e38", 3.4e38),
-    bool: ("true or false", True),
-    str: ("a string", 0),
+KINDS: dict[type, tuple[type, str, float]] = {  # what is taken, in words, and the largest
+    int: (Integral, "an integer from 0 to 999,999,999", 999_999_999),
+    float: (Real, "a number from 0 to 3.4e38", 3.4e38),
+    bool: (bool, "true or false", 1),
+    str: (str, "a string", 0),
 }
 POSITIVE = ("epsilon", "lr", "batch_size")
 Allocation = Literal["ot", "uniform", "topk", "max"]  # names of method.alignment.ALLOCATIONS
@@ -133,8 +133,8 @@ def checked(name: str, value: Any, kind: Any) -> Any:
         raise ValueError(f"{name} is {reprlib.repr(value)}; it is one of {', '.join(inner)}{near}")
     if get_origin(kind) in (Union, UnionType):
         first, other = inner
-        choices = get_args(other)
-        if (value is None and other is NoneType) or value in choices:
+        choices = get_args(other) or (None,)
+        if value in choices:
             return value
         try:
             return checked(name, value, first)
@@ -143,9 +143,9 @@ def checked(name: str, value: Any, kind: Any) -> Any:
     if inner:
         items = value if isinstance(value, list | tuple) else [value]
         return kind.__origin__(checked(name, item, inner[0]) for item in items)
-    number, (words, largest) = {int: Integral, float: Real}.get(kind), KINDS[kind]
-    fits = isinstance(value, number or kind) and isinstance(value, bool) == (kind is bool)
-    if not fits or (number and not 0 <= value <= largest):
+    taken, words, largest = KINDS[kind]
+    fits = isinstance(value, taken) and isinstance(value, bool) == (kind is bool)
+    if not fits or (largest and not 0 <= value <= largest):
         raise ValueError(f"{name} is {reprlib.repr(value)}; it needs {words}")
     return kind(value)
 

@@ -121,13 +121,13 @@ class Backbone(nn.Module):
         :raises ValueError: on a text longer than the context window.
         """
         window = len(self.text.positional_embedding)
-        for text in texts:
-            slow = len(text) > 64 * window  # the tokenizer would take long
-            if slow or len(self.tokenizer.encode(text)) + 2 > window:
+        # one token more than is read, of no more letters than so many can have
+        tokens = self.tokenizer([text[: 64 * window] for text in texts], window + 1)
+        for text, beyond in zip(texts, tokens[:, window]):
+            if beyond:
                 raise ValueError(
                     f"the text {text[:60]!r}... has more than {window - 2} tokens; shorten it"
                 )
-        tokens = self.tokenizer(texts)
         return tokens[:, : int(tokens.argmax(-1).max()) + 1].to(self.device)
 
     def embed(self, tokens: Tensor) -> Tensor:
@@ -184,15 +184,13 @@ def load_backbone(
     """
     device = choose_device(device)
     precision = _choose_precision(precision, name, device)
-    tag, path = _find(name, pretrained)
+    found = _find(name, pretrained)
+    model = _create(name, found if isinstance(found, str) else None)
     pretrained = pretrained or EMBEDDED
-    if tag:
-        _check_activation(name, bool(tag.get("quick_gelu")), f"the weights {pretrained!r}")
-    model = _create(name, pretrained if tag or _has_own(name, pretrained) else None)
-    if path is not None:
-        if put_weights(model, read_weights(path), path, name):
-            _check_activation(name, True, f"{path.name} is in OpenAI's own format: its weights")
-        pretrained = pretrained if path.parent == POCKET else str(path.resolve())
+    if isinstance(found, Path):
+        if put_weights(model, read_weights(found), found, name):
+            _check_activation(name, True, f"{found.name} is in OpenAI's own format: its weights")
+        pretrained = pretrained if found.parent == POCKET else str(found.resolve())
     backbone = Backbone(model, name, pretrained, precision)
     if precision != "fp32":
         backbone.fingerprint  # noqa: B018, of the weights as they came
@@ -214,13 +212,14 @@ def weights_here(name: str, pretrained: str | None = None) -> bool:
     """
     from huggingface_hub import try_to_load_from_cache
 
-    tag, _ = _find(name, pretrained)
-    if name.startswith(HUB):
-        tag = {"hf_hub": name.removeprefix(HUB) + "/"}
-    repository, _, file = tag.get("hf_hub", "").rpartition("/")
-    stem = file.rpartition(".")[0] or "open_clip_model"
+    found = _find(name, pretrained)
+    if not isinstance(found, str) or name.startswith("local-dir:"):
+        return True
+    tag = _open_clip().get_pretrained_cfg(name, found)
+    repository, _, file = tag.get("hf_hub", name.removeprefix(HUB) + "/").rpartition("/")
+    stem = Path(file or "open_clip_model").stem
     files = (file or "open_clip_pytorch_model.bin", f"{stem}.safetensors")
-    return not tag or any(isinstance(try_to_load_from_cache(repository, x), str) for x in files)
+    return any(isinstance(try_to_load_from_cache(repository, x), str) for x in files)
 
 
 def contrastive_loss(image: Tensor, text: Tensor, scale: Tensor) -> Tensor:
@@ -237,26 +236,30 @@ def _open_clip() -> Any:
     return open_clip
 
 
-def _find(name: str, pretrained: str | None) -> tuple[dict, Path | None]:
-    """open_clip's entry, if ``pretrained`` is a tag; the file, if it is one or the embedded one."""
+def _find(name: str, pretrained: str | None) -> Path | str | None:
+    """A file; what open_clip loads, a tag or EMBEDDED for a model's own weights; None: random."""
     library = _open_clip()
     _check_supported(name)
+    if pretrained in (None, EMBEDDED):
+        if name == "pocket":
+            return POCKET / "weights.safetensors"
+        if ":" in name:  # a repository or a folder
+            return EMBEDDED
     tags = ", ".join(library.list_pretrained_tags_by_model(name)) or "none"
-    if name == "pocket" and pretrained in (None, EMBEDDED):
-        return {}, POCKET / "weights.safetensors"
-    if _has_own(name, pretrained):
-        return {}, None
     if pretrained is None:
         raise ValueError(
             f"{name} needs weights: give as pretrained one of open_clip's tags ({tags}), "
             "a checkpoint file, or 'random'"
         )
+    if pretrained == "random":
+        return None
     tag = library.get_pretrained_cfg(name, pretrained)
-    if tag or pretrained == "random":
-        return tag, None
+    if tag:
+        _check_activation(name, bool(tag.get("quick_gelu")), f"the weights {pretrained!r}")
+        return pretrained
     if not Path(pretrained).is_file():
         raise ValueError(f"{pretrained!r} is neither a tag of {name} ({tags}) nor a file")
-    return {}, Path(pretrained)
+    return Path(pretrained)
 
 
 def _check_supported(name: str) -> None:
@@ -307,17 +310,11 @@ def _convert(model: Any, precision: str) -> None:
     for module in model.modules():
         if isinstance(module, norms.LayerNorm):
             module.__class__ = norms.LayerNormFp32
-    dtype = torch.bfloat16 if precision == "bf16" else torch.float16
-    _open_clip().convert_weights_to_lp(model, dtype)
+    _open_clip().convert_weights_to_lp(model, _open_clip().get_cast_dtype(precision))
 
 
 def _first_line(error: Exception) -> str:
     return (str(error).splitlines() or [type(error).__name__])[0][:120]
-
-
-def _has_own(name: str, pretrained: str | None) -> bool:
-    """Whether the weights are those that come with a model of a repository or folder."""
-    return ":" in name and pretrained in (None, EMBEDDED)
 
 
 def _create(name: str, pretrained: str | None) -> Any:

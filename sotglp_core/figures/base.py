@@ -8,7 +8,6 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 from matplotlib import rc_context, rc_params_from_file, rcParams
 from matplotlib.figure import Figure
 from PIL import Image
@@ -32,23 +31,25 @@ def style() -> None:
 
 @contextmanager
 def canvas(
-    rows: int, columns: int, size: tuple[float, float], **settings: Any
-) -> Iterator[tuple[Figure, np.ndarray]]:
-    """A figure of this size in inches and its axes (rows, columns), to draw on in the book's style.
+    size: tuple[float, float], rows: int = 1, columns: int = 1, **settings: Any
+) -> Iterator[tuple[Figure, Any]]:
+    """A figure of this size in inches and its axes, one or several, to draw on in the book's style.
 
     A name with two dollar signs is no mathematics.
     """
     with rc_context(STYLE | {"text.parse_math": False}):
         figure = Figure(figsize=size, layout="constrained")
-        yield figure, figure.subplots(rows, columns, squeeze=False, **settings)
+        yield figure, figure.subplots(rows, columns, **settings)
 
 
 def data_uri(image: Image.Image | Figure) -> str:
     """An image as JPEG, a figure as PNG, for a page without other files."""
-    buffer, kind = io.BytesIO(), "png" if isinstance(image, Figure) else "jpeg"
+    buffer = io.BytesIO()
     if isinstance(image, Figure):
+        kind = "png"
         with warnings.catch_warnings(action="ignore"):  # of letters that the font does not have
             image.savefig(buffer, dpi=144)
     else:
+        kind = "jpeg"
         image.save(buffer, kind, quality=88)
     return f"data:image/{kind};base64,{base64.b64encode(buffer.getvalue()).decode()}"
