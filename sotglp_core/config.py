@@ -20,7 +20,7 @@ KINDS: dict[type, tuple[type, str, float]] = {  # what is taken, in words, and t
     bool: (bool, "true or false", 1),
     str: (str, "a string", 0),
 }
-POSITIVE = ("epsilon", "lr", "batch_size")
+POSITIVE = ("epsilon", "lr", "batch_size", "entropy_rank", "support")  # or None
 Allocation = Literal["ot", "uniform", "topk", "max"]  # names of method.alignment.ALLOCATIONS
 Dense = Literal["vv", "vv-shared", "value", "plain"]  # names of clip.dense.DENSE
 Start = Literal["template", "perturbed", "normal", "xavier"]  # laws of method.prompts.START
@@ -72,10 +72,8 @@ class Config:
         if self.global_prompts + self.local_prompts == 0:
             raise ValueError("global_prompts and local_prompts are both 0; give at least one")
         rules = [
-            *((name, getattr(self, name), "must be positive") for name in POSITIVE),
+            *((name, getattr(self, name) != 0, "must be positive") for name in POSITIVE),
             ("global_dropout", self.global_dropout < 1, "must be less than 1"),
-            ("entropy_rank", self.entropy_rank != 0, "must be positive, or None for a fifth"),
-            ("support", self.support != 0, "must be positive, or None for all patches"),
             ("top_k", min(self.top_k, default=0), "needs positive integers"),
             ("template", self.template.count("{}") == 1, "needs one {} for the class name"),
         ]

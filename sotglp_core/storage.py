@@ -30,7 +30,8 @@ def writing(path: str | Path) -> Iterator[None]:
     try:
         yield
     except OSError as error:
-        raise WriteError(f"can't write {path}: {error.strerror}; choose another folder") from None
+        reason = error.strerror or error
+        raise WriteError(f"can't write {path}: {reason}; choose another folder") from None
 
 
 @contextmanager
@@ -38,7 +39,7 @@ def atomic_path(path: str | Path) -> Iterator[Path]:
     """A temporary name beside ``path``; it replaces ``path`` when the block ends well and vanishes
     when it does not.
 
-    :raises WriteError: if the folder can't be written to.
+    :raises WriteError: if the folder can't be written to, or the block raises an OSError.
     """
     path = Path(path)
     temporary = path.with_name(f".{path.name}.{token_hex(4)}.tmp")
@@ -47,14 +48,13 @@ def atomic_path(path: str | Path) -> Iterator[Path]:
             raise WriteError(f"can't write {path}: it is a folder, a pipe or a device; name a file")
         path.parent.mkdir(parents=True, exist_ok=True)
         temporary.touch(exist_ok=False)
-    try:
-        yield temporary
-        with writing(path):
+        try:
+            yield temporary
             with open(temporary, "rb+") as written:
                 os.fsync(written.fileno())
             os.replace(temporary, path)
-    finally:
-        temporary.unlink(missing_ok=True)
+        finally:
+            temporary.unlink(missing_ok=True)
 
 
 def write_text(path: str | Path, text: str) -> None:
@@ -62,7 +62,7 @@ def write_text(path: str | Path, text: str) -> None:
 
     :raises WriteError: if the folder can't be written to or has no room.
     """
-    with atomic_path(path) as temporary, writing(path):
+    with atomic_path(path) as temporary:
         temporary.write_text(text, encoding="utf-8")
 
 
@@ -114,7 +114,7 @@ def save_rows(path: str | Path, row: np.dtype, number: int, batches: Iterable[np
     )
     header = buffer.getvalue()
     crc = zlib.crc32(header)
-    with writing(path), atomic_path(path) as temporary, open(temporary, "wb") as file:
+    with atomic_path(path) as temporary, open(temporary, "wb") as file:
         if hasattr(os, "posix_fallocate"):  # learn of a full disk before the work, not after
             os.posix_fallocate(file.fileno(), 0, len(header) + number * row.itemsize + 4)
         file.write(header)

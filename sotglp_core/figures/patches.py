@@ -64,7 +64,7 @@ def overlay(image: Image.Image, plan: np.ndarray, prompt: int | None = None) -> 
     if prompt is None:
         dx, dy = image.width / w, image.height / h
         font, pen = ImageFont.load_default(max(8, min(dx, dy) * 0.6)), ImageDraw.Draw(drawn)
-        for row, column in zip(*np.nonzero(plan.sum(0))):
+        for row, column in np.argwhere(plan.sum(0)):
             centre = ((column + 0.5) * dx, (row + 0.5) * dy)
             number = str(plan[:, row, column].argmax() + 1)
             pen.text(
