@@ -23,7 +23,7 @@ KINDS: dict[type, tuple[type, str, float]] = {  # what is taken, in words, and t
 POSITIVE = ("epsilon", "lr", "batch_size", "entropy_rank", "support")  # or None
 Allocation = Literal["ot", "uniform", "topk", "max"]  # names of method.alignment.ALLOCATIONS
 Dense = Literal["vv", "vv-shared", "value", "plain"]  # names of clip.dense.DENSE
-Start = Literal["template", "perturbed", "normal", "xavier"]  # ways of method.prompts.initial_context
+Start = Literal["template", "perturbed", "normal", "xavier"]  # of method.prompts.initial_context
 
 
 @dataclass(frozen=True)

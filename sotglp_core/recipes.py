@@ -34,7 +34,7 @@ def recipe(
     :raises ValueError: on an unknown method or setting, with the nearest name.
     """
     suited, _ = _suited(method, dataset, backbone, shots)
-    return preset(method, **{**suited, **changes})
+    return preset(method, **suited | changes)
 
 
 def recipe_sources(

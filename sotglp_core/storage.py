@@ -12,8 +12,8 @@ from pathlib import Path
 from secrets import token_hex
 
 import numpy as np
-from safetensors import SafetensorError, safe_open
-from safetensors.torch import save_file
+from safetensors import safe_open
+from safetensors.torch import save
 from torch import Tensor
 
 
@@ -71,15 +71,10 @@ def save_tensors(path: str | Path, tensors: dict[str, Tensor], record: dict) -> 
 
     :raises WriteError: if the folder can't be written to or has no room.
     """
+    on_cpu = {name: x.detach().cpu().contiguous() for name, x in tensors.items()}
+    content = save(on_cpu, {"record": json.dumps(record)})
     with atomic_path(path) as temporary:
-        try:
-            save_file(
-                {k: v.detach().cpu().contiguous() for k, v in tensors.items()},
-                temporary,
-                {"record": json.dumps(record)},
-            )
-        except SafetensorError as error:
-            raise WriteError(f"can't write {path}: {str(error).split('I/O error: ')[-1]}") from None
+        temporary.write_bytes(content)
 
 
 def load_tensors(path: str | Path) -> tuple[dict[str, Tensor], dict]:

@@ -19,7 +19,7 @@ def die(*args, **kwargs):
 
 save_tensors(sys.argv[1], {"x": torch.zeros(3)}, {"i": 1})
 storage = sys.modules["sotglp_core.storage"]
-steps = {"tensors": (storage, "save_file"), "sync": (os, "fsync"), "rename": (os, "replace")}
+steps = {"tensors": (storage, "save"), "sync": (os, "fsync"), "rename": (os, "replace")}
 setattr(*steps[sys.argv[2]], die)
 save_tensors(sys.argv[1], {"x": torch.ones(3)}, {"i": 2})
 """

@@ -155,7 +155,7 @@ class Backbone(nn.Module):
     def drop_text_tower(self) -> None:
         """Free the text tower's weights; the fingerprint stays that of all weights."""
         self.fingerprint  # noqa: B018, computed while all weights are there, then kept
-        for name in [*dict(self.text.named_children()), *self.text._parameters]:
+        for name in [*self.text._modules, *self.text._parameters]:
             if name not in ("visual", "logit_scale", "logit_bias"):
                 delattr(self.text, name)
 

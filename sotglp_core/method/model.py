@@ -172,9 +172,8 @@ class SOTGLP(nn.Module):
 
     def _apply(self, function: Callable, recurse: bool = True) -> SOTGLP:
         """Takes the backbone along, for ``model.to(device)``: a copy, as others may share it."""
-        before = self.backbone.model.logit_scale.detach()
-        after = function(before)
-        if (after.device, after.dtype) != (before.device, before.dtype):
+        scale = self.backbone.model.logit_scale.detach()
+        if function(scale) is not scale:  # of another device or type
             self._held = (copy.deepcopy(self.backbone)._apply(function),)
         return super()._apply(function, recurse)
 
