@@ -9,21 +9,21 @@ from dataclasses import asdict, dataclass, replace
 from functools import cache
 from numbers import Integral, Real
 from pathlib import Path
-from types import NoneType, UnionType
+from types import UnionType
 from typing import Any, Literal, Union, get_args, get_origin, get_type_hints
 
 from .messages import did_you_mean
 
-KINDS: dict[type, tuple[str, float]] = {  # in words, and the largest
-    int: ("an integer from 0 to 999,999,999", 999_999_999),
-    float: ("a number from 0 to 3.4e38", 3.4e38),
-    bool: ("true or false", True),
-    str: ("a string", 0),
+KINDS: dict[type, tuple[type, str, float]] = {  # what is taken, in words, and the largest
+    int: (Integral, "an integer from 0 to 999,999,999", 999_999_999),
+    float: (Real, "a number from 0 to 3.4e38", 3.4e38),
+    bool: (bool, "true or false", 1),
+    str: (str, "a string", 0),
 }
-POSITIVE = ("epsilon", "lr", "batch_size")
+POSITIVE = ("epsilon", "lr", "batch_size", "entropy_rank", "support")  # or None
 Allocation = Literal["ot", "uniform", "topk", "max"]  # names of method.alignment.ALLOCATIONS
 Dense = Literal["vv", "vv-shared", "value", "plain"]  # names of clip.dense.DENSE
-Start = Literal["template", "perturbed", "normal", "xavier"]  # laws of method.prompts.START
+Start = Literal["template", "perturbed", "normal", "xavier"]  # of method.prompts.initial_context
 
 
 @dataclass(frozen=True)
@@ -72,10 +72,8 @@ class Config:
         if self.global_prompts + self.local_prompts == 0:
             raise ValueError("global_prompts and local_prompts are both 0; give at least one")
         rules = [
-            *((name, getattr(self, name), "must be positive") for name in POSITIVE),
+            *((name, getattr(self, name) != 0, "must be positive") for name in POSITIVE),
             ("global_dropout", self.global_dropout < 1, "must be less than 1"),
-            ("entropy_rank", self.entropy_rank != 0, "must be positive, or None for a fifth"),
-            ("support", self.support != 0, "must be positive, or None for all patches"),
             ("top_k", min(self.top_k, default=0), "needs positive integers"),
             ("template", self.template.count("{}") == 1, "needs one {} for the class name"),
         ]
@@ -133,8 +131,8 @@ def checked(name: str, value: Any, kind: Any) -> Any:
         raise ValueError(f"{name} is {reprlib.repr(value)}; it is one of {', '.join(inner)}{near}")
     if get_origin(kind) in (Union, UnionType):
         first, other = inner
-        choices = get_args(other)
-        if (value is None and other is NoneType) or value in choices:
+        choices = get_args(other) or (None,)
+        if value in choices:
             return value
         try:
             return checked(name, value, first)
@@ -143,9 +141,9 @@ def checked(name: str, value: Any, kind: Any) -> Any:
     if inner:
         items = value if isinstance(value, list | tuple) else [value]
         return kind.__origin__(checked(name, item, inner[0]) for item in items)
-    number, (words, largest) = {int: Integral, float: Real}.get(kind), KINDS[kind]
-    fits = isinstance(value, number or kind) and isinstance(value, bool) == (kind is bool)
-    if not fits or (number and not 0 <= value <= largest):
+    taken, words, largest = KINDS[kind]
+    fits = isinstance(value, taken) and isinstance(value, bool) == (kind is bool)
+    if not fits or (largest and not 0 <= value <= largest):
         raise ValueError(f"{name} is {reprlib.repr(value)}; it needs {words}")
     return kind(value)
 

@@ -6,17 +6,7 @@ from typing import Any
 
 from .config import Config, preset
 
-# Of the embedded backbone, chosen on its validation images: 16 shots, 20 epochs.
-EMBEDDED_BATCH = 64
-EMBEDDED_LR = {
-    "sotglp": 2.0,
-    "sotglp-proj": 0.5,
-    "reference": 0.5,
-    "gallop": 0.5,
-    "plot": 0.01,
-    "coop": 0.01,
-    "locoop": 0.003,
-}
+# By method; "pocket": of the embedded backbone, chosen for 16 shots and 20 epochs.
 RECIPES: dict[str, dict] = json.loads(
     (Path(__file__).parent / "recipes.json").read_text(encoding="utf-8")
 )
@@ -44,7 +34,7 @@ def recipe(
     :raises ValueError: on an unknown method or setting, with the nearest name.
     """
     suited, _ = _suited(method, dataset, backbone, shots)
-    return preset(method, **{**suited, **changes})
+    return preset(method, **suited | changes)
 
 
 def recipe_sources(
@@ -57,7 +47,7 @@ def recipe_sources(
 ) -> dict[str, str]:
     """Where :func:`recipe` has each setting from: the preset, a source, or "given"."""
     suited, source = _suited(method, dataset, backbone, shots)
-    sources = dict.fromkeys(preset(method, **changes).to_dict(), f"preset {method}")
+    sources = dict.fromkeys(vars(preset(method)), f"preset {method}")
     return sources | dict.fromkeys(suited, source) | dict.fromkeys(changes, "given")
 
 
@@ -76,13 +66,10 @@ def _suited(
 ) -> tuple[dict[str, Any], str]:
     """The settings that are not the preset's, and their source."""
     if backbone == "pocket":
-        suited: dict[str, Any] = {"batch_size": EMBEDDED_BATCH}
-        if method in EMBEDDED_LR:
-            suited["lr"] = EMBEDDED_LR[method]
-        return suited, "validation images of the embedded task"
+        own = RECIPES["pocket"]
+        return own["settings"] | own["methods"].get(method, {}), own["source"]
     entry = _entry(method)
     if dataset not in BENCHMARKS or not entry:
         return {}, ""
     by_shots = entry.get("shots", {}).get(str(shots), {})
-    by_dataset = entry.get("datasets", {}).get(dataset, {})
-    return {**entry["settings"], **by_shots, **by_dataset}, entry["source"]
+    return entry["settings"] | by_shots | entry["datasets"].get(dataset, {}), entry["source"]

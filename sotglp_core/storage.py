@@ -12,8 +12,8 @@ from pathlib import Path
 from secrets import token_hex
 
 import numpy as np
-from safetensors import SafetensorError, safe_open
-from safetensors.torch import save_file
+from safetensors import safe_open
+from safetensors.torch import save
 from torch import Tensor
 
 
@@ -23,14 +23,15 @@ class WriteError(ValueError):
 
 @contextmanager
 def writing(path: str | Path) -> Iterator[None]:
-    """Says which file could not be written, and why.
+    """Says which file or folder could not be written, and why.
 
     :raises WriteError: on any error of the system's.
     """
     try:
         yield
     except OSError as error:
-        raise WriteError(f"can't write {path}: {error.strerror}") from None
+        reason = error.strerror or error
+        raise WriteError(f"can't write {path}: {reason}; choose another folder") from None
 
 
 @contextmanager
@@ -38,28 +39,22 @@ def atomic_path(path: str | Path) -> Iterator[Path]:
     """A temporary name beside ``path``; it replaces ``path`` when the block ends well and vanishes
     when it does not.
 
-    :raises WriteError: if the folder can't be written to.
+    :raises WriteError: if the folder can't be written to, or the block raises an OSError.
     """
     path = Path(path)
     temporary = path.with_name(f".{path.name}.{token_hex(4)}.tmp")
-    try:
+    with writing(path):
         if path.exists() and not path.is_file():
-            kind = "a folder" if path.is_dir() else "a device or a pipe"
-            raise WriteError(f"can't write {path}: it is {kind}; give the name of a file")
+            raise WriteError(f"can't write {path}: it is a folder, a pipe or a device; name a file")
         path.parent.mkdir(parents=True, exist_ok=True)
         temporary.touch(exist_ok=False)
-    except OSError as error:
-        raise WriteError(
-            f"can't write to {path.parent}: {error.strerror}; choose another folder"
-        ) from None
-    try:
-        yield temporary
-        with writing(path):
+        try:
+            yield temporary
             with open(temporary, "rb+") as written:
                 os.fsync(written.fileno())
             os.replace(temporary, path)
-    finally:
-        temporary.unlink(missing_ok=True)
+        finally:
+            temporary.unlink(missing_ok=True)
 
 
 def write_text(path: str | Path, text: str) -> None:
@@ -67,7 +62,7 @@ def write_text(path: str | Path, text: str) -> None:
 
     :raises WriteError: if the folder can't be written to or has no room.
     """
-    with atomic_path(path) as temporary, writing(path):
+    with atomic_path(path) as temporary:
         temporary.write_text(text, encoding="utf-8")
 
 
@@ -76,15 +71,10 @@ def save_tensors(path: str | Path, tensors: dict[str, Tensor], record: dict) -> 
 
     :raises WriteError: if the folder can't be written to or has no room.
     """
+    on_cpu = {name: x.detach().cpu().contiguous() for name, x in tensors.items()}
+    content = save(on_cpu, {"record": json.dumps(record)})
     with atomic_path(path) as temporary:
-        try:
-            save_file(
-                {k: v.detach().cpu().contiguous() for k, v in tensors.items()},
-                temporary,
-                {"record": json.dumps(record)},
-            )
-        except SafetensorError as error:
-            raise WriteError(f"can't write {path}: {str(error).split('I/O error: ')[-1]}") from None
+        temporary.write_bytes(content)
 
 
 def load_tensors(path: str | Path) -> tuple[dict[str, Tensor], dict]:
@@ -98,12 +88,10 @@ def load_tensors(path: str | Path) -> tuple[dict[str, Tensor], dict]:
         with safe_open(path, "pt") as file:
             record = json.loads((file.metadata() or {})["record"])
             return {key: file.get_tensor(key) for key in list(file.keys())}, record
-    except (KeyError, ValueError):
-        raise ValueError(
-            f"{path} has no record of this package; give a file that it saved"
-        ) from None
     except Exception as error:
-        raise ValueError(f"{path} can't be read as safetensors: {error}") from None
+        raise ValueError(
+            f"{path} can't be read as a file that this package saved: {error!r}; give another"
+        ) from None
 
 
 def save_rows(path: str | Path, row: np.dtype, number: int, batches: Iterable[np.ndarray]) -> None:
@@ -114,20 +102,20 @@ def save_rows(path: str | Path, row: np.dtype, number: int, batches: Iterable[np
     :raises WriteError: if the folder can't be written to or has no room; whatever ``batches``
         raises passes through.
     """
-    header = io.BytesIO()
+    buffer = io.BytesIO()
     np.lib.format.write_array_header_2_0(
-        header,
+        buffer,
         {"descr": np.lib.format.dtype_to_descr(row), "fortran_order": False, "shape": (number,)},
     )
-    crc = zlib.crc32(header.getvalue())
-    with writing(path), atomic_path(path) as temporary, open(temporary, "wb") as file:
+    header = buffer.getvalue()
+    crc = zlib.crc32(header)
+    with atomic_path(path) as temporary, open(temporary, "wb") as file:
         if hasattr(os, "posix_fallocate"):  # learn of a full disk before the work, not after
-            os.posix_fallocate(file.fileno(), 0, len(header.getvalue()) + number * row.itemsize + 4)
-        file.write(header.getvalue())
+            os.posix_fallocate(file.fileno(), 0, len(header) + number * row.itemsize + 4)
+        file.write(header)
         for batch in batches:
-            content = batch.view(np.uint8).data
-            crc = zlib.crc32(content, crc)
-            file.write(content)
+            crc = zlib.crc32(batch.data, crc)
+            file.write(batch.data)
         file.write(crc.to_bytes(4, "little"))
 
 
@@ -137,12 +125,9 @@ def map_rows(path: str | Path, row: np.dtype, number: int) -> np.ndarray:
     :raises ValueError: if the file is missing, damaged or of other rows.
     """
     try:
-        with open(path, "rb") as file:
-            crc, left = 0, os.fstat(file.fileno()).st_size - 4
-            while left > 0 and (chunk := file.read(min(left, 1 << 22))):
-                crc, left = zlib.crc32(chunk, crc), left - len(chunk)
-            if left or file.read() != crc.to_bytes(4, "little"):
-                raise ValueError(f"{path} is damaged")
+        content = np.memmap(path, np.uint8, "r")
+        if zlib.crc32(content[:-4].data) != int.from_bytes(content[-4:], "little"):
+            raise ValueError(f"{path} is damaged")
         rows = np.load(path, mmap_mode="r")
     except OSError as error:
         raise ValueError(f"can't read {path}: {error.strerror}") from None

@@ -57,8 +57,8 @@ MUTATIONS = {
         sinkhorn,
         "_marginal",
         lambda original: (
-            lambda name, value, C, size: (
-                original(name, value, C, size) * torch.linspace(0.9, 1.1, size, dtype=C.dtype)
+            lambda value, C, size: (
+                original(value, C, size) * torch.linspace(0.9, 1.1, size, dtype=C.dtype)
             )
         ),
         "method/test_alignment.py::test_balanced_ot_on_the_support",

@@ -1,7 +1,7 @@
 import pytest
 
 from sotglp_core.config import PRESETS, Config
-from sotglp_core.recipes import EMBEDDED_LR, RECIPES, draw_of, recipe, recipe_sources
+from sotglp_core.recipes import RECIPES, draw_of, recipe, recipe_sources
 from sotglp_core.workbench.embedded import chosen_rates
 
 
@@ -33,7 +33,8 @@ def test_where_settings_come_from():
 
 def test_the_embedded_rates_are_those_that_validation_chose():
     rates = chosen_rates()
-    assert {name: rates[name] for name in PRESETS if name != "zeroshot"} == EMBEDDED_LR
+    chosen = {name: {"lr": rates[name]} for name in PRESETS if name != "zeroshot"}
+    assert chosen == RECIPES["pocket"]["methods"]
 
 
 def test_a_dataset_of_ones_own_has_the_presets_settings():

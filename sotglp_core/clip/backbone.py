@@ -121,13 +121,13 @@ class Backbone(nn.Module):
         :raises ValueError: on a text longer than the context window.
         """
         window = len(self.text.positional_embedding)
-        for text in texts:
-            slow = len(text) > 64 * window  # the tokenizer would take long
-            if slow or len(self.tokenizer.encode(text)) + 2 > window:
+        # one token more than is read, of no more letters than so many can have
+        tokens = self.tokenizer([text[: 64 * window] for text in texts], window + 1)
+        for text, beyond in zip(texts, tokens[:, window]):
+            if beyond:
                 raise ValueError(
                     f"the text {text[:60]!r}... has more than {window - 2} tokens; shorten it"
                 )
-        tokens = self.tokenizer(texts)
         return tokens[:, : int(tokens.argmax(-1).max()) + 1].to(self.device)
 
     def embed(self, tokens: Tensor) -> Tensor:
@@ -155,7 +155,7 @@ class Backbone(nn.Module):
     def drop_text_tower(self) -> None:
         """Free the text tower's weights; the fingerprint stays that of all weights."""
         self.fingerprint  # noqa: B018, computed while all weights are there, then kept
-        for name in [*dict(self.text.named_children()), *self.text._parameters]:
+        for name in [*self.text._modules, *self.text._parameters]:
             if name not in ("visual", "logit_scale", "logit_bias"):
                 delattr(self.text, name)
 
@@ -184,17 +184,13 @@ def load_backbone(
     """
     device = choose_device(device)
     precision = _choose_precision(precision, name, device)
-    tag, path = _find(name, pretrained)
+    found = _find(name, pretrained)
+    model = _create(name, found if isinstance(found, str) else None)
     pretrained = pretrained or EMBEDDED
-    if tag:
-        _check_activation(name, bool(tag.get("quick_gelu")), f"the weights {pretrained!r}")
-    with torch.random.fork_rng(devices=[]):
-        torch.manual_seed(0)
-        own = _is_elsewhere(name) and pretrained == EMBEDDED
-        model = _create(name, pretrained if tag else None, own=own)
-    if path is not None:
-        _load_file(model, path, name)
-        pretrained = pretrained if path.parent == POCKET else str(path.resolve())
+    if isinstance(found, Path):
+        if put_weights(model, read_weights(found), found, name):
+            _check_activation(name, True, f"{found.name} is in OpenAI's own format: its weights")
+        pretrained = pretrained if found.parent == POCKET else str(found.resolve())
     backbone = Backbone(model, name, pretrained, precision)
     if precision != "fp32":
         backbone.fingerprint  # noqa: B018, of the weights as they came
@@ -223,13 +219,14 @@ def weights_here(name: str, pretrained: str | None = None) -> bool:
     """
     from huggingface_hub import try_to_load_from_cache
 
-    tag, _ = _find(name, pretrained)
-    if name.startswith(HUB):
-        tag = {"hf_hub": name.removeprefix(HUB) + "/"}
-    repository, _, file = tag.get("hf_hub", "").rpartition("/")
-    stem = file.rpartition(".")[0] or "open_clip_model"
+    found = _find(name, pretrained)
+    if not isinstance(found, str) or name.startswith("local-dir:"):
+        return True
+    tag = _open_clip().get_pretrained_cfg(name, found)
+    repository, _, file = tag.get("hf_hub", name.removeprefix(HUB) + "/").rpartition("/")
+    stem = Path(file or "open_clip_model").stem
     files = (file or "open_clip_pytorch_model.bin", f"{stem}.safetensors")
-    return not tag or any(isinstance(try_to_load_from_cache(repository, x), str) for x in files)
+    return any(isinstance(try_to_load_from_cache(repository, x), str) for x in files)
 
 
 def contrastive_loss(image: Tensor, text: Tensor, scale: Tensor) -> Tensor:
@@ -246,24 +243,30 @@ def _open_clip() -> Any:
     return open_clip
 
 
-def _find(name: str, pretrained: str | None) -> tuple[dict, Path | None]:
-    """open_clip's entry, if ``pretrained`` is a tag; the file, if it is one or the embedded one."""
+def _find(name: str, pretrained: str | None) -> Path | str | None:
+    """A file; what open_clip loads, a tag or EMBEDDED for a model's own weights; None: random."""
     library = _open_clip()
     _check_supported(name)
+    if pretrained in (None, EMBEDDED):
+        if name == "pocket":
+            return POCKET / "weights.safetensors"
+        if ":" in name:  # a repository or a folder
+            return EMBEDDED
     tags = ", ".join(library.list_pretrained_tags_by_model(name)) or "none"
-    if pretrained in (None, EMBEDDED) and (name == "pocket" or _is_elsewhere(name)):
-        return {}, POCKET / "weights.safetensors" if name == "pocket" else None
     if pretrained is None:
         raise ValueError(
             f"{name} needs weights: give as pretrained one of open_clip's tags ({tags}), "
             "a checkpoint file, or 'random'"
         )
+    if pretrained == "random":
+        return None
     tag = library.get_pretrained_cfg(name, pretrained)
-    if tag or pretrained == "random":
-        return tag, None
+    if tag:
+        _check_activation(name, bool(tag.get("quick_gelu")), f"the weights {pretrained!r}")
+        return pretrained
     if not Path(pretrained).is_file():
         raise ValueError(f"{pretrained!r} is neither a tag of {name} ({tags}) nor a file")
-    return {}, Path(pretrained)
+    return Path(pretrained)
 
 
 def _check_supported(name: str) -> None:
@@ -314,41 +317,31 @@ def _convert(model: Any, precision: str) -> None:
     for module in model.modules():
         if isinstance(module, norms.LayerNorm):
             module.__class__ = norms.LayerNormFp32
-    dtype = torch.bfloat16 if precision == "bf16" else torch.float16
-    _open_clip().convert_weights_to_lp(model, dtype)
-
-
-def _is_elsewhere(name: str) -> bool:
-    """Whether the model is a repository or a folder with weights of its own."""
-    return ":" in name
+    _open_clip().convert_weights_to_lp(model, _open_clip().get_cast_dtype(precision))
 
 
 def _first_line(error: Exception) -> str:
     return (str(error).splitlines() or [type(error).__name__])[0][:120]
 
 
-def _create(name: str, tag: str | None, *, own: bool) -> Any:
+def _create(name: str, pretrained: str | None) -> Any:
+    """A model of open_clip's with its weights, or with random ones, always the same."""
     level = logging.root.manager.disable
     logging.disable(logging.ERROR)  # open_clip warns of random weights that are replaced later
+    load = pretrained is not None
     try:
-        options = {"load_weights": own or tag is not None, "require_pretrained": own}
-        return _open_clip().create_model(name, pretrained=tag, device="cpu", **options)
+        with torch.random.fork_rng(devices=[]):
+            torch.manual_seed(0)
+            return _open_clip().create_model(
+                name, pretrained, load_weights=load, require_pretrained=load
+            )
     except (RuntimeError, OSError) as error:
-        if tag is None and not own:
-            raise
         raise ValueError(
-            f"the weights {tag or ''} of {name} could not be downloaded ({_first_line(error)}); "
+            f"the weights {pretrained} of {name} could not be downloaded ({_first_line(error)}); "
             "go online, or give a checkpoint file as pretrained"
         ) from None
     finally:
         logging.disable(level)
-
-
-def _load_file(model: Any, path: Path, name: str) -> None:
-    weights = read_weights(path, model.vocab_size)
-    if weights.openai:
-        _check_activation(name, True, f"{path.name} is in OpenAI's own format: its weights")
-    put_weights(model, weights.state, path, name)
 
 
 def _check_activation(name: str, quick: bool, whose: str) -> None:

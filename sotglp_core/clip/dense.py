@@ -21,10 +21,10 @@ def recorded(transformer: Any) -> Iterator[list[Step]]:
     """The steps of the forward pass that is made inside."""
     steps: list[Step] = []
 
-    def record(block: nn.Module, args: tuple, named: dict, after: Tensor) -> None:
-        steps.append(Step(block, args[0] if args else named["q_x"], after))
+    def record(block: nn.Module, before: tuple, after: Tensor) -> None:
+        steps.append(Step(block, before[0], after))
 
-    handles = [x.register_forward_hook(record, with_kwargs=True) for x in transformer.resblocks]
+    handles = [x.register_forward_hook(record) for x in transformer.resblocks]
     try:
         yield steps
     finally:

@@ -1,15 +1,13 @@
 """Arrays in, matplotlib figures out, in one style and one colour-blind-safe palette."""
 
 from .base import DIVERGING, HEATMAP, PALETTE, STYLE, style
-from .charts import curves, dots, history, tradeoff
-from .metrics import confusion, reliability, roc, score_histograms
+from .charts import confusion, curves, dots, history, reliability, roc, tradeoff
 from .patches import (
     beyond_even,
     contact_sheet,
     outline,
     overlay,
     partition,
-    partitions,
     shares,
     show,
 )
@@ -28,10 +26,8 @@ __all__ = [
     "outline",
     "overlay",
     "partition",
-    "partitions",
     "reliability",
     "roc",
-    "score_histograms",
     "shares",
     "show",
     "style",

@@ -27,8 +27,8 @@ class Alignment(NamedTuple):
     def on_grid(self, patches: int) -> Tensor:
         """The plan spread over all patches: (B, C, P, N), zero off the support."""
         index = self.support[..., None].expand_as(self.plan)
-        grid = self.plan.new_zeros(*self.plan.shape[:-2], patches, self.plan.shape[-1])
-        return grid.scatter(-2, index, self.plan)
+        *batch, _, N = self.plan.shape
+        return self.plan.new_zeros(*batch, patches, N).scatter(-2, index, self.plan)
 
 
 def optimal_transport(

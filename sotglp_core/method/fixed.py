@@ -20,10 +20,9 @@ def text_free(model: SOTGLP) -> SOTGLP:
     free = SOTGLP(
         model.backbone, model.class_names, model.config, solver=model.solver, text_free=True
     )
-    state = {"projection": model.projection} if model.projection is not None else {}
-    for name in ("global_prompts", "local_prompts"):
-        if (prompts := getattr(model, name)) is not None:
-            state[f"{name}.features"] = prompts(model.backbone)
+    state = {f"{name}.features": x(model.backbone) for name, x in model.named_children()}
+    if model.projection is not None:
+        state["projection"] = model.projection
     free.load_state_dict(state)
     return free.eval()
 

@@ -149,10 +149,8 @@ class SOTGLP(nn.Module):
     def _prompts(
         self, branch: str, generator: torch.Generator
     ) -> PromptLearner | FixedPrompts | None:
-        names = ("prompts", "context", "class_specific", "init")
-        number, length, class_specific, init = (
-            getattr(self.config, f"{branch}_{name}") for name in names
-        )
+        config = self.config
+        number = getattr(config, f"{branch}_prompts")
         if number == 0:
             return None
         if self.text_free:
@@ -161,10 +159,10 @@ class SOTGLP(nn.Module):
             self.backbone,
             self.class_names,
             number=number,
-            length=length,
-            class_specific=class_specific,
-            init=init,
-            template=self.config.template,
+            length=getattr(config, f"{branch}_context"),
+            class_specific=getattr(config, f"{branch}_class_specific"),
+            init=getattr(config, f"{branch}_init"),
+            template=config.template,
             generator=generator,
         )
 
@@ -174,9 +172,8 @@ class SOTGLP(nn.Module):
 
     def _apply(self, function: Callable, recurse: bool = True) -> SOTGLP:
         """Takes the backbone along, for ``model.to(device)``: a copy, as others may share it."""
-        before = self.backbone.model.logit_scale.detach()
-        after = function(before)
-        if (after.device, after.dtype) != (before.device, before.dtype):
+        scale = self.backbone.model.logit_scale.detach()
+        if function(scale) is not scale:  # of another device or type
             self._held = (copy.deepcopy(self.backbone)._apply(function),)
         return super()._apply(function, recurse)
 
@@ -236,12 +233,12 @@ class SOTGLP(nn.Module):
         :param mask: what :meth:`sample_prompt_mask` returned; None: draw it.
         :raises ValueError: if a cosine is not a finite number.
         """
-        backbone = self.backbone
+        backbone, config = self.backbone, self.config
         device, dtype = backbone.device, backbone.compute_dtype
         if isinstance(x, Tensor):
-            x = backbone.encode_image(x, dense=self.config.dense)
+            x = backbone.encode_image(x, dense=config.dense)
         global_text, local_text, pooled = text or self.text_features()
-        if mask is None and self.training:
+        if mask is None:
             mask = self.sample_prompt_mask(len(x.image))
         with torch.autocast(device.type, enabled=False):
             image = normalize(x.image.to(device, dtype), dim=-1)
@@ -251,7 +248,17 @@ class SOTGLP(nn.Module):
             if global_text is not None:
                 global_similarity = _global_similarity(image, global_text, mask)
             if local_text is not None:
-                alignment = self._align(patches, local_text)
+                alignment = align(
+                    patches,
+                    local_text,
+                    allocation=config.allocation,
+                    support=config.support,
+                    top_k=config.top_k,
+                    epsilon=config.epsilon,
+                    divide_by_prompts=config.divide_by_prompts,
+                    differentiable=config.differentiable_plan,
+                    solver=self.solver,
+                )
                 if pooled is not None:
                     score = alignment.score + image @ pooled.mT
                     alignment = alignment._replace(score=score)
@@ -264,20 +271,6 @@ class SOTGLP(nn.Module):
                 mean_prompt=prompts.mean(1),
                 grid=x.grid,
             )
-
-    def _align(self, patches: Tensor, prompts: Tensor) -> Alignment:
-        config = self.config
-        return align(
-            patches,
-            prompts,
-            allocation=config.allocation,
-            support=config.support,
-            top_k=config.top_k,
-            epsilon=config.epsilon,
-            divide_by_prompts=config.divide_by_prompts,
-            differentiable=config.differentiable_plan,
-            solver=self.solver,
-        )
 
 
 def _global_similarity(image: Tensor, text: Tensor, mask: Tensor | None) -> Tensor:

@@ -59,8 +59,9 @@ def sinkhorn(
     :param backend: "triton" for the fused GPU kernel, "torch" for operations of torch, "auto" for
         the kernel on CUDA wherever it can run.
     :return: :class:`Transport`, in float32 or the cost's wider type.
-    :raises ValueError: on a shape, a marginal or a value that makes no transport problem, or a
-        backend that can't solve it.
+    :raises ValueError: on a cost, marginal or number that makes no transport problem, or a backend
+        that can't solve it.
+    :raises RuntimeError: torch's, on a marginal that does not broadcast to its shape.
 
     Source: Cuturi, "Sinkhorn Distances", NeurIPS 2013; SOT-GLP (arXiv 2603.08347).
     """
@@ -79,20 +80,20 @@ def sinkhorn(
             raise ValueError("the cost holds NaN or infinity; check what it was computed from")
         scale, epsilon = _first_stage(C, backend), max(epsilon, torch.finfo(C.dtype).tiny)
         budget = min(max_iterations, SCALING_ITERATIONS)
-        a, b = _marginal("a", a, C, K), _marginal("b", b, C, N)
+        a, b = _marginal(a, C, K), _marginal(b, C, N)
         b = _balanced(a, b).reshape(-1, N)
         C, a = C.reshape(-1, K, N), a.reshape(-1, K)
         plan, violation, iterations = scale(C, a, b, epsilon, tolerance, budget)
         hard = (~(violation <= tolerance)).nonzero()[:, 0]  # also where there is NaN
         for rest in hard.split(NEWTON_BATCH) if len(hard) else ():
-            left = max_iterations - budget
             wide, rows, columns = (widened(x[rest]) for x in (C, a, b))
+            left = max_iterations - budget
             refined, steps = _newton(wide, rows, columns, epsilon, tolerance, left)
-            refined, steps = refined.to(plan), steps.to(plan.device)
+            refined = refined.to(plan)
             new_violation = marginal_violation(refined, a[rest], b[rest])
             better = ~(violation[rest] <= new_violation)
             plan[rest[better]], violation[rest[better]] = refined[better], new_violation[better]
-            iterations[rest] += steps
+            iterations[rest] += steps.to(plan.device)
         solved = (plan, violation, iterations, violation <= tolerance)
         result = Transport(*(x.reshape((*batch, *x.shape[1:])) for x in solved))
     if differentiable and cost.requires_grad:
@@ -116,21 +117,13 @@ def widened(x: Tensor) -> Tensor:
     return (x.cpu() if x.device.type == "mps" else x).double()
 
 
-def _marginal(name: str, value: Tensor | None, C: Tensor, size: int) -> Tensor:
+def _marginal(value: Tensor | None, C: Tensor, size: int) -> Tensor:
     shape = (*C.shape[:-2], size)
     if value is None:
         return C.new_full(shape, 1 / size)
-    try:
-        value = value.detach().to(C).expand(shape)
-    except RuntimeError:
-        found = tuple(value.shape)
-        raise ValueError(
-            f"{name} has shape {found}; it needs {shape} or a shape that broadcasts to it"
-        ) from None
+    value = value.detach().to(C).expand(shape)
     if not bool((value >= 0).all() & (value.sum(-1) > 0).all() & value.isfinite().all()):
-        raise ValueError(
-            f"{name} must be finite and non-negative, with a positive total in every problem"
-        )
+        raise ValueError("marginals must be finite and non-negative, each with a positive total")
     return value
 
 
@@ -247,7 +240,7 @@ def _schur_solve(plan: Tensor, a: Tensor, b: Tensor, right: Tensor) -> Tensor:
     """Solve (diag(P^T 1) - P^T diag(1/a) P) x = right off the constant vector: (..., N)."""
     scaled = plan / a.clamp_min(torch.finfo(a.dtype).tiny)[..., None]
     hessian = torch.diag_embed(plan.sum(-2) + (b == 0)) - scaled.mT @ plan
-    gauge = (b[..., :, None] * b[..., None, :]) / b.sum(-1)[..., None, None]
+    gauge = (b[..., None] * b[..., None, :]) / b.sum(-1)[..., None, None]
     ridge = torch.finfo(a.dtype).eps * torch.eye(b.shape[-1], dtype=a.dtype, device=a.device)
     return torch.linalg.solve_ex(hessian + gauge + ridge, right[..., None])[0][..., 0]
 

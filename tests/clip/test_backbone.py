@@ -183,7 +183,7 @@ def test_damaged_and_foreign_files(tmp_path):
 
 def test_huggingface_names_are_told(tmp_path):
     torch.save({"text_model.final_layer_norm.bias": torch.zeros(2)}, tmp_path / "x.pt")
-    with pytest.raises(ValueError, match="differ, such as .*Hugging Face's names: convert them"):
+    with pytest.raises(ValueError, match="Missing key.* convert them from Hugging Face's names"):
         load_backbone("pocket", str(tmp_path / "x.pt"))
 
 

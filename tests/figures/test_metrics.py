@@ -18,13 +18,12 @@ CONFIDENCE, CORRECT = rng.random(211) * 0.5 + 0.5, rng.random(211) < 0.6
 @pytest.mark.parametrize(
     "draw",
     [
-        lambda: figures.score_histograms(INSIDE, {"near": NEAR, "far": FAR}, threshold=0.1),
         lambda: figures.roc(INSIDE, {"near": NEAR, "far": FAR}),
         lambda: figures.confusion(COUNTS, NAMES),
         lambda: figures.confusion(np.eye(31, dtype=int), ["a long name of a class"] * 31),
         lambda: figures.reliability(CONFIDENCE, CORRECT),
     ],
-    ids=["score_histograms", "roc", "confusion", "many classes", "reliability"],
+    ids=["roc", "confusion", "many classes", "reliability"],
 )
 def test_draws(draw, tmp_path):
     draw().savefig(tmp_path / "f.png")
@@ -58,19 +57,6 @@ def test_the_curve_of_infinite_scores():
     (ax,) = figures.roc(np.array([np.inf, 1.0]), {"set": np.array([0.0, -np.inf])}).axes
     (curve,) = (line for line in ax.lines if line.get_label() == "set")
     assert [0, 100] in curve.get_xydata().tolist()
-
-
-def test_a_threshold_is_drawn_where_it_is():
-    marked, plain = (
-        figures.score_histograms(INSIDE, {"near": NEAR}, threshold=threshold).axes[0]
-        for threshold in (0.125, None)
-    )
-    assert [0.125, 0.125] in [list(line.get_xdata()) for line in marked.lines]
-    assert len(plain.lines) == len(marked.lines) - 1
-    assert {text.get_text() for text in plain.get_legend().get_texts()} == {
-        "in-distribution",
-        "near",
-    }
 
 
 def test_reliability_draws_the_calibration_error():

@@ -191,7 +191,7 @@ def test_damaged_checkpoints(tiny, names, features, path):
 
 def test_no_place_to_write_is_known_before_the_first_step(tiny, names, features, tmp_path):
     (tmp_path / "file").write_text("")
-    with pytest.raises(WriteError, match="can't write to .*file"):
+    with pytest.raises(WriteError, match="can't write .*file"):
         learn(tiny, names, features, tmp_path / "file" / "checkpoint", crash=1)
 
 

@@ -309,7 +309,7 @@ def test_a_heatmap_has_the_format_of_its_name(prompts, photos, monkeypatch, caps
     [
         (["--tpr", "1"], "between 0 and 1"),
         (["--tpr", "95"], "between 0 and 1"),
-        (["--out", "FILE/below"], "can't write to"),
+        (["--out", "FILE/below"], "can't write"),
     ],
 )
 def test_mistakes(arguments, message, prompts, photos, monkeypatch, capsys, tmp_path):
