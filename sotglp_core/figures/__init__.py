@@ -1,13 +1,15 @@
 """Arrays in, matplotlib figures out, in one style and one colour-blind-safe palette."""
 
 from .base import DIVERGING, HEATMAP, PALETTE, STYLE, style
-from .charts import confusion, curves, dots, history, reliability, roc, tradeoff
+from .charts import curves, dots, history, tradeoff
+from .metrics import confusion, reliability, roc
 from .patches import (
     beyond_even,
     contact_sheet,
     outline,
     overlay,
     partition,
+    partitions,
     shares,
     show,
 )
@@ -26,6 +28,7 @@ __all__ = [
     "outline",
     "overlay",
     "partition",
+    "partitions",
     "reliability",
     "roc",
     "shares",

@@ -2,12 +2,14 @@
 
 import base64
 import io
+import textwrap
 import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 from matplotlib import rc_context, rc_params_from_file, rcParams
 from matplotlib.figure import Figure
 from PIL import Image
@@ -21,35 +23,41 @@ HEATMAP, DIVERGING = "magma", "RdBu_r"
 
 def style() -> None:
     """Draw in the book's style from now on; notebooks then show figures as crisp PNGs."""
-    from IPython import get_ipython
-    from matplotlib_inline.backend_inline import set_matplotlib_formats
-
     rcParams.update(STYLE)
+    try:
+        from IPython import get_ipython
+        from matplotlib_inline.backend_inline import set_matplotlib_formats
+    except ImportError:
+        return
     if get_ipython() is not None:
         set_matplotlib_formats("png", dpi=130, bbox_inches=None)
 
 
 @contextmanager
 def canvas(
-    size: tuple[float, float], rows: int = 1, columns: int = 1, **settings: Any
-) -> Iterator[tuple[Figure, Any]]:
-    """A figure of this size in inches and its axes, one or several, to draw on in the book's style.
+    rows: int, columns: int, size: tuple[float, float], **settings: Any
+) -> Iterator[tuple[Figure, np.ndarray]]:
+    """A figure of this size in inches and its axes (rows, columns), to draw on in the book's style.
 
     A name with two dollar signs is no mathematics.
     """
     with rc_context(STYLE | {"text.parse_math": False}):
         figure = Figure(figsize=size, layout="constrained")
-        yield figure, figure.subplots(rows, columns, **settings)
+        yield figure, figure.subplots(rows, columns, squeeze=False, **settings)
 
 
 def data_uri(image: Image.Image | Figure) -> str:
     """An image as JPEG, a figure as PNG, for a page without other files."""
     buffer = io.BytesIO()
     if isinstance(image, Figure):
-        kind = "png"
         with warnings.catch_warnings(action="ignore"):  # of letters that the font does not have
-            image.savefig(buffer, dpi=144)
+            image.savefig(buffer, format="png", dpi=144)
     else:
-        kind = "jpeg"
-        image.save(buffer, kind, quality=88)
+        image.save(buffer, format="jpeg", quality=88)
+    kind = "png" if isinstance(image, Figure) else "jpeg"
     return f"data:image/{kind};base64,{base64.b64encode(buffer.getvalue()).decode()}"
+
+
+def wrapped(text: str, width: int = 22) -> str:
+    """The text in lines of at most ``width`` characters, where its words allow it."""
+    return textwrap.fill(text, width, break_long_words=False, break_on_hyphens=False)

@@ -49,9 +49,9 @@ def test_tradeoff_shows_mean_and_standard_deviation():
 def test_curves_show_mean_and_standard_deviation_over_seeds():
     (ax,) = curves().axes
     drawn = [line for line in ax.lines if line.get_linestyle() == "-"]
-    sotglp, coop = (line.get_xydata().T for line in drawn)
-    np.testing.assert_allclose(sotglp, (X, 100 * LINES["sotglp"].mean(0)))
-    np.testing.assert_allclose(coop[1], 100 * LINES["coop"][0])
+    sotglp, coop = (line for line in drawn if len(line.get_xdata()))
+    np.testing.assert_allclose(sotglp.get_data(), (X, 100 * LINES["sotglp"].mean(0)))
+    np.testing.assert_allclose(coop.get_ydata(), 100 * LINES["coop"][0])
     bars = [np.array(c.get_segments()) for c in ax.collections if len(c.get_segments())]
     spread = np.ptp(bars[0][..., 1], axis=1) / 2
     np.testing.assert_allclose(spread, 100 * LINES["sotglp"].std(0, ddof=1))

@@ -31,12 +31,20 @@ def sheet():
         lambda: figures.contact_sheet([IMAGE]),
         lambda: figures.partition(IMAGE, PLAN, title="red-crowned finch"),
         lambda: figures.partition(IMAGE, np.ones((1, 5, 7))),
+        lambda: figures.partitions([IMAGE] * 2, {"a": np.stack([PLAN] * 2)}, PARTS),
+        lambda: figures.partitions([IMAGE], {"a": PLAN[None]}, 0 * PARTS[:1]),
+        lambda: figures.partitions([IMAGE], {"a": PLAN[None]}, 0 * PARTS[:1] + 1),
+        lambda: figures.partitions([IMAGE], {"a": PLAN[None]}),
     ],
     ids=[
         "contact_sheet",
         "no titles",
         "partition",
         "one prompt",
+        "partitions",
+        "no part",
+        "parts everywhere",
+        "no masks",
     ],
 )
 def test_draws(draw, tmp_path):
@@ -70,18 +78,15 @@ def test_overlay_is_the_image_in_the_colours_of_the_plan():
     plan = np.zeros((2, 2, 2))
     plan[0, 0, 0], plan[:, 0, 1], plan[1, 1, 0] = 0.75, (0.1, 0.4), 0.2
     image = Image.new("RGB", (40, 40), "white")
-
-    def seen(colour):
-        return 255 * (0.7 * np.array(colour) + 0.3)
-
-    heat = np.asarray(figures.overlay(image, plan, 1))
+    heat = np.asarray(figures.overlay(image, plan, 1, 1))
     for y, x, difference in ((5, 5, -0.5), (5, 25, 0.3), (25, 5, 0.5)):  # all, 1 to 4, nothing
-        expected = seen(colormaps[figures.DIVERGING](0.5 + difference)[:3])
+        expected = 255 * np.array(colormaps[figures.DIVERGING](0.5 + difference)[:3])
         np.testing.assert_allclose(heat[y, x], expected, atol=1)
-    led = np.asarray(figures.overlay(image, plan))
+    led = np.asarray(figures.overlay(image, plan, strength=1))
     for y, colour in ((1, figures.PALETTE[0]), (21, figures.PALETTE[1])):
-        np.testing.assert_allclose(led[y, 1], seen(to_rgb(colour)), atol=1)
+        np.testing.assert_allclose(led[y, 1], 255 * np.array(to_rgb(colour)), atol=1)
     assert (heat[30, 30] == 255).all() and (led[30, 30] == 255).all()
+    assert (np.asarray(figures.overlay(image, plan, strength=0))[1] == 255).all()
 
 
 def test_partition_shows_what_a_prompt_holds_beyond_an_even_share():
@@ -102,17 +107,27 @@ def test_panels_of_a_partition_are_at_least_200_pixels_wide():
     assert len(shown) >= 6 and min(shown) >= 200
 
 
-def test_an_outline_is_around_the_mask():
-    ax = figures.contact_sheet([IMAGE]).axes[0]
-    figures.outline(ax, PARTS[0] > 0)
-    edge = np.concatenate([p.vertices for p in ax.collections[0].get_paths()])
+def test_partitions_are_images_by_methods():
+    split = np.zeros((2, 2, 5, 7))
+    split[:, 1, 2, 3] = 1
+    figure = figures.partitions([IMAGE] * 2, {"even": np.ones((2, 2, 5, 7)), "split": split}, PARTS)
+    assert len(figure.axes) == 6
+    even, second = (figure.axes[column].images[-1].get_array() for column in (1, 2))
+    assert to_hex(even[2, 3]) == GREY and to_hex(second[2, 3]) == figures.PALETTE[1].lower()
+    assert second[0, 0, 3] == 0
+    edge = np.concatenate([p.vertices for p in figure.axes[1].collections[0].get_paths()])
     around = [22 / 77, 11 / 55, 55 / 77, 22 / 55]
     np.testing.assert_allclose([*edge.min(0), *edge.max(0)], around, atol=0.01)
-    for same in (PARTS[0] > 9, PARTS[0] < 9):
-        figures.outline(ax, same)
 
 
 def test_contact_sheet_titles_what_it_shows():
     axes = sheet().axes
     assert [bool(ax.images) for ax in axes] == [True] * 6 + [False] * 2
     assert axes[5].get_title() == "a long species name 5"
+
+
+def test_methods_of_one_image_are_three_in_a_row():
+    figure = figures.partitions([IMAGE], {str(i): PLAN[None] for i in range(7)}, PARTS[:1])
+    assert len(figure.axes) == 9
+    assert [ax.get_title() for ax in figure.axes] == [*"0123456", "", ""]
+    assert [len(ax.images) for ax in figure.axes] == [2] * 7 + [0, 0]
