@@ -1,5 +1,6 @@
 """The ``sotglp`` command."""
 
+import getpass
 import io
 import os
 import signal
@@ -61,10 +62,7 @@ def main() -> None:
     """
     if isinstance(sys.stdout, io.TextIOWrapper):  # neither closed nor replaced
         sys.stdout.reconfigure(errors="backslashreplace")
-    try:
-        Path.home()
-    except RuntimeError:  # a user that is only a number, as in containers
-        os.environ["HOME"] = tempfile.gettempdir()
+    _name_user()
     console.quiet = "--json" in sys.argv
     for name in SIGNALS:
         number = getattr(signal, name, None)  # there is no SIGHUP on Windows
@@ -75,7 +73,9 @@ def main() -> None:
         app()  # which ends the program
     except Stopped as stop:
         message, code = f"stopped {stop}", 128 + stop.number
-    except (ValueError, OSError) as error:
+    except OSError as error:
+        message = ": ".join(map(str, filter(None, (error.strerror or error, error.filename))))
+    except ValueError as error:
         unreadable = str(error).startswith("can't read the image")
         skip = "; pass --skip-corrupt to go on without it"
         message = f"{error}{skip if unreadable and sys.argv[1] in CAN_SKIP else ''}"
@@ -88,6 +88,18 @@ def main() -> None:
         )
     note(f"sotglp: {message}")
     sys.exit(code)
+
+
+def _name_user() -> None:
+    """A name and a home for users that are only a number, as in containers: libraries ask."""
+    try:
+        getpass.getuser()
+    except (KeyError, OSError):
+        os.environ["USER"] = str(os.getuid())
+    try:
+        Path.home()
+    except RuntimeError:
+        os.environ["HOME"] = tempfile.gettempdir()
 
 
 def _stop(number: int, frame: Any) -> None:

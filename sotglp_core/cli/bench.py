@@ -2,16 +2,16 @@
 
 import json
 
-from .common import OptionalText, frozen_clip, show_table
+from .common import frozen_clip, show_table
 
 
 def bench(
     backbone: str = "pocket",
-    pretrained: OptionalText = None,
+    pretrained: str | None = None,
     classes: int = 24,
     shots: int = 16,
     device: str = "auto",
-    precision: OptionalText = None,
+    precision: str | None = None,
     as_json: bool = False,
 ) -> None:
     """Measure encoding, training steps and transport here, a few of each.

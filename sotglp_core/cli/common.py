@@ -13,8 +13,6 @@ from rich.table import Table
 
 from ..messages import did_you_mean, note, printable
 
-OptionalText = str | None
-OptionalTexts = list[str] | None
 console = Console()
 
 
@@ -26,7 +24,7 @@ class Stopped(BaseException):
         self.number = number
 
 
-def say(text: str, style: OptionalText = None) -> None:
+def say(text: str, style: str | None = None) -> None:
     """A line on standard output that every terminal can print."""
     console.print(printable(text), style=style, markup=False, highlight=False, soft_wrap=True)
 
@@ -35,7 +33,7 @@ def show_table(
     headings: Iterable[str],
     rows: Iterable[Iterable],
     right: Iterable[str] = (),
-    title: OptionalText = None,
+    title: str | None = None,
     to: Console = console,
 ) -> None:
     """A table, on standard output by default; its cells may have rich's markup.
@@ -71,7 +69,7 @@ def check_names(names: Iterable[str], known: Collection[str], kind: str) -> None
             raise ValueError(f"there is no {kind} {name!r}{near}")
 
 
-def split_names(texts: OptionalTexts) -> list[str]:
+def split_names(texts: list[str] | None) -> list[str]:
     """Names out of comma-separated lists of them; one that has a comma is given in quotes."""
     lines = [line for text in texts or [] for line in text.splitlines()]
     rows = csv.reader(lines, skipinitialspace=True)
@@ -110,7 +108,7 @@ def save_figure(figure: Any, path: Path) -> None:
         figure.savefig(temporary, format=path.suffix.lstrip(".") or "png", dpi=140)
 
 
-def frozen_clip(name: str, pretrained: OptionalText, device: str, precision: OptionalText) -> Any:
+def frozen_clip(name: str, pretrained: str | None, device: str, precision: str | None) -> Any:
     """The backbone, in the precision that suits the device unless one is given."""
     from ..clip.backbone import load_backbone
 
@@ -120,9 +118,9 @@ def frozen_clip(name: str, pretrained: OptionalText, device: str, precision: Opt
 def load_saved(
     run: Path,
     device: str,
-    precision: OptionalText,
-    backbone: OptionalText,
-    pretrained: OptionalText,
+    precision: str | None,
+    backbone: str | None,
+    pretrained: str | None,
 ) -> Any:
     """The model of a run's folder or of a file of prompts.
 

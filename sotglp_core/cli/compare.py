@@ -5,15 +5,7 @@ from pathlib import Path
 
 from ..config import Config, kinds
 from ..messages import progress_bar
-from .common import (
-    OptionalText,
-    OptionalTexts,
-    frozen_clip,
-    save_figure,
-    say,
-    show_table,
-    split_names,
-)
+from .common import frozen_clip, save_figure, say, show_table, split_names
 from .settings import read_pairs
 
 MEASURES = ("top-1", "mean GL-MCM AUROC", "mean GL-MCM FPR95")
@@ -21,22 +13,22 @@ MEASURES = ("top-1", "mean GL-MCM AUROC", "mean GL-MCM FPR95")
 
 def compare(
     data: str = "pocket",
-    root: OptionalText = None,
+    root: str | None = None,
     out: Path = Path("runs/compare"),
     presets: str = "sotglp,sotglp-proj,coop",
     shots: str = "16",
     seeds: int = 3,
-    draw: OptionalText = None,
-    classes: OptionalTexts = None,
-    names: OptionalText = None,
-    ood: OptionalTexts = None,
-    ood_exclude: OptionalTexts = None,
+    draw: str | None = None,
+    classes: list[str] | None = None,
+    names: str | None = None,
+    ood: list[str] | None = None,
+    ood_exclude: list[str] | None = None,
     backbone: str = "pocket",
-    pretrained: OptionalText = None,
-    settings: OptionalTexts = None,
+    pretrained: str | None = None,
+    settings: list[str] | None = None,
     skip_corrupt: bool = False,
     device: str = "auto",
-    precision: OptionalText = None,
+    precision: str | None = None,
     as_json: bool = False,
 ) -> None:
     """Train presets on one task and put them side by side: top-1, AUROC and FPR95 of GL-MCM.

@@ -2,7 +2,7 @@
 
 from pathlib import Path
 
-from .common import OptionalText, count, frozen_clip, listed_images, say, say_skipped
+from .common import count, frozen_clip, listed_images, say, say_skipped
 
 
 def embed(
@@ -10,9 +10,9 @@ def embed(
     out: Path = Path("features.npz"),
     skip_corrupt: bool = False,
     backbone: str = "pocket",
-    pretrained: OptionalText = None,
+    pretrained: str | None = None,
     device: str = "auto",
-    precision: OptionalText = None,
+    precision: str | None = None,
 ) -> None:
     """Save CLIP's image features of photos, with the files' names.
 

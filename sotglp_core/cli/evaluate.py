@@ -9,7 +9,7 @@ import typer
 from rich.markup import escape
 
 from ..config import kinds
-from .common import OptionalText, OptionalTexts, load_saved, say, show_table
+from .common import load_saved, say, show_table
 from .settings import asked_for, read_settings
 
 SHOWN = [(score, metric) for score in ("MCM", "L-MCM", "GL-MCM") for metric in ("AUROC", "FPR95")]
@@ -18,18 +18,18 @@ SHOWN = [(score, metric) for score in ("MCM", "L-MCM", "GL-MCM") for metric in (
 def evaluate(
     context: typer.Context,
     run: Path,
-    data: OptionalText = None,
-    root: OptionalText = None,
-    names: OptionalText = None,
-    ood: OptionalTexts = None,
-    ood_exclude: OptionalTexts = None,
-    shifts: OptionalTexts = None,
-    classes: OptionalTexts = None,
+    data: str | None = None,
+    root: str | None = None,
+    names: str | None = None,
+    ood: list[str] | None = None,
+    ood_exclude: list[str] | None = None,
+    shifts: list[str] | None = None,
+    classes: list[str] | None = None,
     skip_corrupt: bool = False,
-    backbone: OptionalText = None,
-    pretrained: OptionalText = None,
+    backbone: str | None = None,
+    pretrained: str | None = None,
     device: str = "auto",
-    precision: OptionalText = None,
+    precision: str | None = None,
     as_json: bool = False,
 ) -> None:
     """Test saved prompts on the run's own test images, or on others.

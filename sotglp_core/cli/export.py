@@ -5,7 +5,7 @@ from pathlib import Path
 
 from rich.filesize import decimal
 
-from .common import OptionalText, listed_images, load_saved, say
+from .common import listed_images, load_saved, say
 
 SAMPLE = 8  # images that a graph is checked on
 
@@ -14,8 +14,8 @@ def export(
     run: Path,
     out: Path,
     photos: list[Path] | None = None,
-    backbone: OptionalText = None,
-    pretrained: OptionalText = None,
+    backbone: str | None = None,
+    pretrained: str | None = None,
     as_json: bool = False,
 ) -> None:
     """Save the text features in a file that needs the image tower alone, for `sotglp predict`.

@@ -5,7 +5,7 @@ from pathlib import Path
 from rich.filesize import decimal
 
 from ..messages import printable
-from .common import OptionalText, count, listed_images, load_saved, say
+from .common import count, listed_images, load_saved, say
 
 
 def inspect(
@@ -13,8 +13,8 @@ def inspect(
     photos: list[Path],
     out: Path = Path("inspector.html"),
     top: int = 5,
-    backbone: OptionalText = None,
-    pretrained: OptionalText = None,
+    backbone: str | None = None,
+    pretrained: str | None = None,
     device: str = "auto",
 ) -> None:
     """Write an HTML page that shows which patch of each image went to which prompt.

@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from ..messages import note
-from .common import OptionalText, count, listed_images, load_saved, save_figure, say, say_skipped
+from .common import count, listed_images, load_saved, save_figure, say, say_skipped
 from .writers import Format, score_key, write
 
 
@@ -20,10 +20,10 @@ def predict(
     heatmap: Path | None = None,
     heatmaps: Path | None = None,
     skip_corrupt: bool = False,
-    backbone: OptionalText = None,
-    pretrained: OptionalText = None,
+    backbone: str | None = None,
+    pretrained: str | None = None,
     device: str = "auto",
-    precision: OptionalText = None,
+    precision: str | None = None,
     as_json: bool = False,
 ) -> None:
     """Label images, and say which are of none of the classes.

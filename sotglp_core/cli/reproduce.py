@@ -8,31 +8,22 @@ from rich.filesize import decimal
 
 from ..config import PRESETS
 from ..messages import note, progress_bar
-from .common import (
-    OptionalText,
-    OptionalTexts,
-    check_names,
-    duration,
-    frozen_clip,
-    say,
-    show_table,
-    split_names,
-)
+from .common import check_names, duration, frozen_clip, say, show_table, split_names
 
 
 def reproduce(
-    table: OptionalText = None,
-    row: OptionalTexts = None,
+    table: str | None = None,
+    row: list[str] | None = None,
     presets: str = "zeroshot,coop,gallop,sotglp,sotglp-proj",
     seeds: int = 3,
-    draw: OptionalText = None,
+    draw: str | None = None,
     out: Path = Path("runs/reproduce"),
-    root: OptionalText = None,
+    root: str | None = None,
     backbone: str = "ViT-B-16-quickgelu",
     pretrained: str = "openai",
     plan: bool = False,
     device: str = "auto",
-    precision: OptionalText = None,
+    precision: str | None = None,
     as_json: bool = False,
 ) -> None:
     """Measure a table of the book, or a published one, again; ours is printed beside theirs.
@@ -110,14 +101,14 @@ def _show_plan(work: list, draws: range, as_json: bool) -> None:
         say(f"to download first, GB: {each}")
 
 
-def _rows(book: Any, wanted: OptionalTexts) -> list:
+def _rows(book: Any, wanted: list[str] | None) -> list:
     """The experiments of the wanted rows, each given by its label or all but the label's end."""
     rows = [(e, {e.label, e.label.rpartition(", ")[0]}) for e in book.experiments()]
     check_names(wanted or [], {name for _, names in rows for name in names}, "row")
     return [e for e, names in rows if not wanted or names & {*wanted}]
 
 
-def _datasets(table: str, wanted: OptionalTexts, root: OptionalText, plan: bool) -> list[str]:
+def _datasets(table: str, wanted: list[str] | None, root: str | None, plan: bool) -> list[str]:
     """The wanted datasets that are there; for a plan, all of them."""
     from ..workbench.benchmarks import TABLES, missing_data
 
@@ -136,7 +127,7 @@ def _datasets(table: str, wanted: OptionalTexts, root: OptionalText, plan: bool)
     return there
 
 
-def _list(out: Path, root: OptionalText, here: bool, as_json: bool) -> None:
+def _list(out: Path, root: str | None, here: bool, as_json: bool) -> None:
     """Every table, its finished runs, and whether its data is there."""
     from ..workbench import benchmarks, embedded
     from ..workbench.experiments import read_runs

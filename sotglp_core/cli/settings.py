@@ -11,7 +11,7 @@ import typer
 
 from ..config import PRESETS, Config, checked, kinds
 from ..messages import did_you_mean
-from .common import OptionalText, OptionalTexts, split_names
+from .common import split_names
 
 PLACES = {"data", "root", "names", "ood", "shifts", "pretrained"}
 SPLIT = ("classes", "ood_exclude")  # comma-separated in a string
@@ -45,7 +45,7 @@ def read_settings(path: Path) -> dict:
     return checked_settings(given, known_settings(), str(path))
 
 
-def read_pairs(pairs: OptionalTexts, known: Kinds) -> dict[str, Any]:
+def read_pairs(pairs: list[str] | None, known: Kinds) -> dict[str, Any]:
     """Checked settings of name=value pairs.
 
     :raises ValueError: on an unknown name, or a value that it can't have.
@@ -109,9 +109,9 @@ def asked_for(context: typer.Context) -> dict:
     return found
 
 
-def absolute(place: Any, root: OptionalText) -> Any:
+def absolute(place: Any, root: str | None) -> Any:
     """Files and folders wherever the command is called; names of datasets as they are."""
-    if isinstance(place, list):
+    if isinstance(place, list | tuple):  # typer 0.16 gives tuples
         return [absolute(item, root) for item in place]
     if root or place in (None, "pocket") or not os.path.exists(place):
         return place

@@ -9,15 +9,7 @@ import typer
 
 from ..config import Config, kinds
 from ..messages import note
-from .common import (
-    OptionalText,
-    OptionalTexts,
-    Stopped,
-    console,
-    frozen_clip,
-    resume_command,
-    say,
-)
+from .common import Stopped, console, duration, frozen_clip, resume_command, say
 from .evaluate import describe, load_with, show
 from .settings import asked_for, known_settings, read_settings
 
@@ -35,28 +27,28 @@ FREE = ("device", "text_chunk", "skip_corrupt")  # which --resume may change
 def train(
     context: typer.Context,
     data: str = "pocket",
-    root: OptionalText = None,
+    root: str | None = None,
     out: str = "runs/latest",
     preset: str = "sotglp",
     shots: Shots = 16,
-    draw: OptionalText = None,
+    draw: str | None = None,
     seed: int = 1,
-    classes: OptionalTexts = None,
-    names: OptionalText = None,
-    ood: OptionalTexts = None,
-    ood_exclude: OptionalTexts = None,
-    shifts: OptionalTexts = None,
+    classes: list[str] | None = None,
+    names: str | None = None,
+    ood: list[str] | None = None,
+    ood_exclude: list[str] | None = None,
+    shifts: list[str] | None = None,
     backbone: str = "pocket",
-    pretrained: OptionalText = None,
+    pretrained: str | None = None,
     config: Path | None = None,
-    settings: OptionalTexts = None,
+    settings: list[str] | None = None,
     allow_fewer: bool = False,
     skip_corrupt: bool = False,
     resume: bool = False,
     overwrite: bool = False,
     text_chunk: int | None = None,
     device: str = "auto",
-    precision: OptionalText = None,
+    precision: str | None = None,
     as_json: bool = False,
 ) -> None:
     """Learn prompts from a few images of each class, test them, and save them.
@@ -91,8 +83,7 @@ def train(
     say(describe(task))
     _say_settings(everything)
     if model.config.crops == "fresh":
-        crops = model.config.epochs * len(task.train)
-        say(f"{crops:,} fresh crops to encode; `sotglp bench` measures how long that takes here")
+        _say_cost(model, task)
     recording = (
         run.recording(everything, str(model.backbone.device), task.digests(), resume=resume)
         if first
@@ -115,6 +106,19 @@ def train(
     )
     if as_json and first:
         print(json.dumps(result.to_dict()))
+
+
+def _say_cost(model: Any, task: Any) -> None:
+    """What fresh crops take, which no cache can spare."""
+    from ..workbench.plan import cost
+
+    number, tested = len(task.class_names), len(task.test)
+    sizes = {"classes": number, "images": len(task.train), "tested": tested, "new": tested}
+    found = cost(model.backbone, model.config, **sizes)
+    say(
+        f"a new crop of every image in each of {model.config.epochs} epochs: {found.images:,} "
+        f"images to encode and {found.steps:,} steps, about {duration(found.seconds)} here"
+    )
 
 
 def _prepare(options: dict, asked: dict, accelerator: Any) -> tuple[Any, Any, dict]:

@@ -257,8 +257,8 @@ def test_ctrl_c_anywhere_else_is_one_line(train, monkeypatch, tmp_path):
 @pytest.mark.parametrize(
     "error, line",
     [
-        (OSError(28, "No space left"), "sotglp: [Errno 28] No space left"),
-        (PermissionError(13, "No", "a\nb"), "sotglp: [Errno 13] No: 'a\\nb'"),
+        (OSError(28, "No space left on device"), "sotglp: No space left on device"),
+        (PermissionError(13, "Permission denied", "a\nb"), "sotglp: Permission denied: a\\nb"),
         (
             MemoryError(),
             "sotglp: there is not enough memory; fewer prompts or a smaller batch_size need less, "
@@ -333,10 +333,11 @@ def test_what_a_killed_save_leaves_is_cleared(train, stop_at, tmp_path):
 
 
 @pytest.mark.slow
-def test_fresh_crops_are_counted_before_they_are_made(train, tmp_path):
+def test_fresh_crops_say_their_cost_before_they_are_made(train, tmp_path):
     code, out, err = train("--out", tmp_path, "--set", "crops=fresh")
     assert code == 0, err
-    assert "12 fresh crops to encode" in out, "three times four"
+    cost = "a new crop of every image in each of 3 epochs: 16 images to encode and 6 steps, about "
+    assert cost in out, "three times four crops, and four images to test on"
 
 
 def test_resuming_a_finished_run_says_so(finished, train):
