@@ -75,7 +75,7 @@ def alone():
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("number", [2, 4])
+@pytest.mark.parametrize("number", [3])
 def test_equals_one_process(number, alone, tmp_path):
     environment = {
         **os.environ,

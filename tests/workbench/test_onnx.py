@@ -50,13 +50,11 @@ def test_the_unrolled_solver_is_sinkhorn(epsilon, iterations):
 @pytest.mark.parametrize(
     "name, changes",
     [
-        ("sotglp-proj", {}),
         ("coop", {}),
         ("gallop", {}),
         ("reference", {}),
         ("plot", {"epsilon": 0.02}),
         ("sotglp", {"allocation": "max"}),
-        ("sotglp", {"allocation": "uniform"}),
     ],
 )
 def test_onnx_agrees_with_torch(tiny, names, features, images, tmp_path, name, changes):
