@@ -51,7 +51,10 @@ def tilted(plans: Callable) -> Callable:
 
 MUTATIONS = {
     "Newton steps miss the marginal of a column": Mutation(
-        sinkhorn, "_newton", tilted, "transport/test_sinkhorn.py::test_converges[float64-0.001-wide range]"
+        sinkhorn,
+        "_newton",
+        tilted,
+        "transport/test_sinkhorn.py::test_converges[float64-0.001-wide range]",
     ),
     "marginals are not uniform by default": Mutation(
         sinkhorn,
