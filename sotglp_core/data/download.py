@@ -41,7 +41,7 @@ def get(row: Dataset, root: Path) -> Path:
                     unpack(target / archive.inner, folder, verified=True)
         folder = row.find(root) or folder
         split = folder / row.split
-        if not split.exists():
+        if row.split and not split.exists():
             fetch(f"{SPLITS}/{row.split}", split, digest=row.split_sha256)
             if [*map(len, read_split(row, folder).parts.values())] != row.counts:
                 split.unlink()

@@ -113,7 +113,7 @@ def pixel_batches(
     height, width = backbone.model.visual.image_size
     side = max(height, width)
     pinned = backbone.device.type == "cuda"
-    detail = side if views == (None,) else 4 * side  # a crop may show little of the image
+    detail = side if tuple(views) == (None,) else 4 * side  # a crop may show little of the image
 
     def prepare(index: int, pixels: Tensor) -> str:
         """Fills (views, 3, H, W) pixels; says why where that is not possible."""

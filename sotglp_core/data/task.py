@@ -182,9 +182,9 @@ class _Reader:
         """The folder or file of a source; and its row, if it is a dataset of the catalogue."""
         row, place = known(source, self.root)
         if place is None:
+            where = f"not in {self.root}" if self.root else "a dataset, and needs its root folder"
             raise ValueError(
-                f"there is no {source} in the root folder {self.root}; "
-                f"`sotglp data get {source}` gets it, or says how"
+                f"{source} is {where}; `sotglp data get {source}` gets it, or says how"
             )
         near = did_you_mean(source, CATALOGUE)
         if near and not os.path.lexists(place):

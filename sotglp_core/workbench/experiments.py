@@ -197,7 +197,7 @@ def experiment_for(
     name = dataset.name if dataset else None
     suits: dict[str, Any] = {"backbone": backbone, "shots": shots, **changes}
     config, sources = recipe(method, name, **suits), recipe_sources(method, name, **suits)
-    if method == "zeroshot" and dataset and dataset.template and "template" not in changes:
+    if method == "zeroshot" and dataset and "template" not in changes:
         config = config.replace(template=dataset.template)
         sources["template"] = f"the prompt of {name}"
     draw = draw or (draw_of(method) if dataset else "exact")

@@ -339,7 +339,7 @@ def test_damaged_official_splits(name, file, content, message, tmp_path):
 @pytest.mark.parametrize(
     "arguments, message",
     [
-        (dict(source="caltech101"), "no caltech101 in the root folder None"),
+        (dict(source="caltech101"), "caltech101 is a dataset, and needs its root folder"),
         (dict(source="caltech101", root="ROOT"), "`sotglp data get caltech101"),
         (dict(source="caltech", root="ROOT"), "did you mean 'caltech101'"),
         (dict(source="pocket", names={"a": "b"}), "class names have none for"),
