@@ -1,7 +1,5 @@
 """Train a small CLIP on the embedded world: ``python -m sotglp_core.pocket.pretrain --help``.
 
-It needs torch 2.9 or later, for ``torch.optim.Muon``.
-
 Loss: CLIP's contrastive loss between images and captions, and five that help a small model along.
 - image: for each trait group, softmax over the group's phrases ("a bird with a red crown", "a bird
   with a blue crown", ...) of the image's cosine with them;
