@@ -59,9 +59,8 @@ def sinkhorn(
     :param backend: "triton" for the fused GPU kernel, "torch" for operations of torch, "auto" for
         the kernel on CUDA wherever it can run.
     :return: :class:`Transport`, in float32 or the cost's wider type.
-    :raises ValueError: on a cost, marginal or number that makes no transport problem, or a backend
-        that can't solve it.
-    :raises RuntimeError: torch's, on a marginal that does not broadcast to its shape.
+    :raises ValueError: on a shape, a marginal or a value that makes no transport problem, or a
+        backend that can't solve it.
 
     Source: Cuturi, "Sinkhorn Distances", NeurIPS 2013; SOT-GLP (arXiv 2603.08347).
     """
@@ -121,7 +120,13 @@ def _marginal(value: Tensor | None, C: Tensor, size: int) -> Tensor:
     shape = (*C.shape[:-2], size)
     if value is None:
         return C.new_full(shape, 1 / size)
-    value = value.detach().to(C).expand(shape)
+    try:
+        value = value.detach().to(C).expand(shape)
+    except RuntimeError:
+        found = tuple(value.shape)
+        raise ValueError(
+            f"a marginal has shape {found}; it needs {shape} or a shape that broadcasts to it"
+        ) from None
     if not bool((value >= 0).all() & (value.sum(-1) > 0).all() & value.isfinite().all()):
         raise ValueError("marginals must be finite and non-negative, each with a positive total")
     return value

@@ -340,6 +340,7 @@ def test_busy_cores_do_not_stop_it():
         (dict(cost=torch.rand(2, 3), epsilon=0.1, backend="cuda"), "one of auto, torch, triton"),
         (dict(cost=torch.full((2, 3), float("nan")), epsilon=0.1), "NaN or infinity"),
         (dict(cost=torch.rand(2, 3), epsilon=0.1, max_iterations=0), "at least 1"),
+        (dict(cost=torch.rand(2, 3), epsilon=0.1, a=torch.ones(3)), "a marginal has shape"),
         (dict(cost=torch.rand(2, 3), epsilon=0.1, b=torch.tensor([1.0, -1, 1])), "non-negative"),
         (dict(cost=torch.rand(2, 3), epsilon=0.1, b=torch.zeros(3)), "positive total"),
         (dict(cost=torch.rand(2, 3), epsilon=0.1, b=torch.ones(3)), "same total"),
