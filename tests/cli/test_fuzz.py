@@ -108,7 +108,7 @@ def loaded_once(pocket, monkeypatch):
     def loaded(name="pocket", pretrained=None, *, device="cpu", precision="auto"):
         shipped = (name, pretrained or "embedded") == ("pocket", "embedded")
         if shipped and precision in ("auto", "fp32"):
-            return copy.deepcopy(pocket).to(device)
+            return copy.deepcopy(pocket).to(backbone.choose_device(device))
         return load(name, pretrained, device=device, precision=precision)
 
     for module in (checkpoint, backbone):

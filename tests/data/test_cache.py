@@ -213,7 +213,7 @@ def test_what_is_kept_is_shown_and_cleared(tiny, images, monkeypatch, capsys):
         code == 0
         and "5 entries" in out
         and str(cache_folder()) in out
-        and "10 days" in out
+        and "10 d" in out
         and " kB" in out
     )
     listed = json.loads(run(monkeypatch, capsys, "cache", "show", "--json")[1])
