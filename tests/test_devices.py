@@ -31,10 +31,8 @@ from sotglp_core.clip.backbone import _choose_precision, choose_device
 ROOT = Path(__file__).parents[1] / "sotglp_core"
 METHODS = ("sotglp-proj", "gallop", "locoop")
 ON_THE_CPU = {
-    "_difference",
     "embed",
-    "numbers",
-    "plan",
+    "write_report",
 }  # functions that only see tensors of the CPU
 
 

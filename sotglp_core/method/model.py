@@ -238,7 +238,7 @@ class SOTGLP(nn.Module):
         if isinstance(x, Tensor):
             x = backbone.encode_image(x, dense=config.dense)
         global_text, local_text, pooled = text or self.text_features()
-        if mask is None:
+        if mask is None and self.training:
             mask = self.sample_prompt_mask(len(x.image))
         with torch.autocast(device.type, enabled=False):
             image = normalize(x.image.to(device, dtype), dim=-1)
