@@ -206,8 +206,8 @@ def encode(
                 with torch.no_grad():
                     seen = backbone.encode_image(pixels, dense=dense)
                 batch = np.empty(len(pixels), row)
-                batch["image"] = seen.image.float().cpu()
-                batch["patches"] = seen.patches.half().cpu()
+                batch["image"] = seen.image.float().cpu().numpy()
+                batch["patches"] = seen.patches.half().cpu().numpy()
                 yield batch
                 bar.update(len(indices))
 
