@@ -88,7 +88,7 @@ def asked_for(context: typer.Context) -> dict:
     :raises ValueError: on a mistake, or if --preset would be undone by the file of another preset.
     """
     file, known = context.params.get("config"), known_settings()
-    filed = read_settings(file) if file else {}
+    filed = read_settings(Path(file)) if file else {}
     told: dict = {}
     for name, value in context.params.items():
         source = context.get_parameter_source(name)

@@ -1,11 +1,13 @@
 """Image tower and head as one ONNX graph, from pixels to probabilities, checked against torch."""
 
 import importlib.util
+import io
 import json
 import logging
 import math
 import warnings
 from collections.abc import Sequence
+from contextlib import redirect_stdout
 from functools import partial
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -149,7 +151,7 @@ def _export(graph: nn.Module, pixels: Tensor, names: Sequence[str]) -> Any:
     level = logging.root.manager.disable
     logging.disable(logging.WARNING)  # the exporter's notes to its own developers
     try:
-        with warnings.catch_warnings(action="ignore"):
+        with warnings.catch_warnings(action="ignore"), redirect_stdout(io.StringIO()):
             return torch.onnx.export(
                 graph,
                 (pixels,),

@@ -495,7 +495,10 @@ def test_two_processes_of_torchrun_share_a_run(finished, photos, tmp_path):
     )
     assert done.returncode == 0, done.stderr[-3000:]
     assert {path.name for path in tmp_path.iterdir()} == FILES
-    assert json.loads(done.stdout) == lines(tmp_path)[-1]["test"], "one process prints"
+    ours = [
+        line for line in done.stdout.splitlines() if not line.startswith("[Gloo]")
+    ]  # torch 2.10
+    assert json.loads("".join(ours)) == lines(tmp_path)[-1]["test"], "one process prints"
     for ours, alone in zip(lines(tmp_path)[:-1], lines(finished[0])[:-1], strict=True):
         assert ours == pytest.approx(alone, abs=1e-4)
 
