@@ -15,7 +15,7 @@ export PIP_DISABLE_PIP_VERSION_CHECK = 1
 export PIP_ROOT_USER_ACTION = ignore
 
 .DEFAULT_GOAL := help
-.PHONY: install book test quick versions coverage pages links serve bench gpu lint colab clean help
+.PHONY: install book test notebooks quick versions coverage pages links serve bench gpu lint colab clean help
 
 $(STAMP): requirements.txt constraints.txt pyproject.toml
 	@command -v $(PYTHON) >/dev/null || { echo "$(PYTHON) was not found; install Python 3.11, 3.12 or 3.13, or name one with PYTHON=" >&2; exit 1; }
@@ -31,8 +31,10 @@ install: $(STAMP) ## make the virtual environment and install everything in it
 book: $(STAMP) ## build the book; every warning is an error
 	$(PY) book/build.py
 
-test: $(STAMP) ## test the package, then run every CPU notebook
+test: $(STAMP) ## test the package
 	OMP_NUM_THREADS=1 $(PY) -m pytest $(PARALLEL)
+
+notebooks: $(STAMP) ## run every CPU notebook, as building the book does, but without the book
 	OMP_NUM_THREADS=1 $(PY) -m pytest $(PARALLEL) --nbmake --nbmake-timeout=300 --ignore-glob='*_gpu.ipynb' notebooks
 
 quick: $(STAMP) ## the tests that take less than a second or two each
@@ -77,4 +79,4 @@ clean: ## remove what was built; the virtual environment stays
 	find sotglp_core tests book notebooks -depth \( -name __pycache__ -o -name .ipynb_checkpoints \) -exec rm -rf {} +
 
 help: ## list these commands
-	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "make %-8s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "make %-9s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
