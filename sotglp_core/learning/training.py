@@ -76,8 +76,9 @@ def fit(
     with torch.random.fork_rng():
         torch.manual_seed(config.seed)
         history = saved.restore()
-        left, name = range(len(history) + 1, config.epochs + 1), f"train {config.preset}"
-        epochs = progress_bar(left, desc=name, unit="epoch", show=progress)
+        done, total, name = len(history), config.epochs, f"train {config.preset}"
+        left, shown = range(done + 1, total + 1), {"initial": done, "total": total}
+        epochs = progress_bar(left, desc=name, unit="epoch", show=progress, **shown)
         for epoch in epochs:
             optimizer.param_groups[0]["lr"] = lr = learning_rate(config, epoch)
             losses, accuracies = [], []
