@@ -111,7 +111,7 @@ def asked_for(context: typer.Context) -> dict:
 
 def absolute(place: Any, root: str | None) -> Any:
     """Files and folders wherever the command is called; names of datasets as they are."""
-    if isinstance(place, list | tuple):  # typer 0.16 gives tuples
+    if isinstance(place, list | tuple):  # a tuple in old versions of typer
         return [absolute(item, root) for item in place]
     if root or place in (None, "pocket") or not os.path.exists(place):
         return place

@@ -18,7 +18,7 @@ from torch import Tensor, nn
 
 from ..judging.threshold import score_of
 from ..method.fixed import text_free
-from ..method.model import SOTGLP
+from ..method.model import SOTGLP, Prediction
 from ..storage import atomic_path
 from ..transport.sinkhorn import Transport, marginal_violation
 
@@ -65,7 +65,8 @@ def to_onnx(model: SOTGLP, path: str | Path, images: Sequence[Image.Image]) -> G
     pixels = torch.stack([backbone.preprocess(image) for image in images])
     iterations, violation = 0, 0.0
     with torch.no_grad():
-        expected, alignment = graph(pixels), graph.model(pixels).alignment
+        prediction = graph.model(pixels)
+        expected, alignment = graph.outputs(prediction), prediction.alignment
         if alignment is not None and config.allocation == "ot":
             cost = 1 - alignment.similarity
             iterations, violation = enough_iterations(cost, config.epsilon)
@@ -136,7 +137,11 @@ class _Graph(nn.Module):
         self.model, self.backbone = model, model.backbone  # whose weights are the graph's
 
     def forward(self, pixels: Tensor) -> tuple[Tensor, ...]:
-        prediction = self.model(pixels)
+        return self.outputs(self.model(pixels))
+
+    @staticmethod
+    def outputs(prediction: Prediction) -> tuple[Tensor, ...]:
+        """:data:`OUTPUTS` of what the model says."""
         probabilities = prediction.logits.softmax(-1)
         score = prediction.similarity.softmax(-1).amax(-1)
         if prediction.alignment is None:
