@@ -22,8 +22,10 @@ def printable(text: object) -> str:
     """Text on one line that every terminal can print: line breaks, control characters and lone
     surrogates as escapes.
     """
-    no_break = "\u00a0"  # the space within "1.5 ± 0.1"
-    return "".join(c if c.isprintable() or c == no_break else ascii(c)[1:-1] for c in str(text))
+    line, no_break = str(text), "\u00a0"  # the space within "1.5 ± 0.1"
+    if line.isprintable():
+        return line
+    return "".join(c if c.isprintable() or c == no_break else ascii(c)[1:-1] for c in line)
 
 
 def note(text: object) -> None:

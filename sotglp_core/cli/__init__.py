@@ -1,5 +1,6 @@
 """The ``sotglp`` command."""
 
+import gc
 import getpass
 import io
 import os
@@ -62,6 +63,7 @@ def main() -> None:
     """
     if isinstance(sys.stdout, io.TextIOWrapper):  # neither closed nor replaced
         sys.stdout.reconfigure(errors="backslashreplace")
+    gc.set_threshold(10_000)  # importing torch makes a million objects, hardly any of them garbage
     _name_user()
     console.quiet = "--json" in sys.argv
     for name in SIGNALS:

@@ -44,7 +44,7 @@ class Backbone(nn.Module):
         self.text_width = self.text.token_embedding.embedding_dim
         self.patch_width, self.joint_width = model.visual.proj.shape
         self.grid = tuple(model.visual.grid_size)
-        self.tokenizer = _open_clip().get_tokenizer(name)
+        self.tokenizer = _tokenizer(name)
         transform = _open_clip().transform
         preprocessing = transform.PreprocessCfg(**model.visual.preprocess_cfg)
         self.preprocess = transform.image_transform_v2(preprocessing, is_train=False)
@@ -77,6 +77,11 @@ class Backbone(nn.Module):
             digest.update(f"{key}{tuple(value.shape)}".encode())
             digest.update(value.float().cpu().numpy().tobytes())
         return digest.hexdigest()[:16]
+
+    @cached_property
+    def word_deviation(self) -> float:
+        """Standard deviation of the word embeddings' entries."""
+        return float(self.text.token_embedding.weight.std())
 
     @property
     def record(self) -> dict[str, str]:
@@ -241,6 +246,11 @@ def _open_clip() -> Any:
 
     open_clip.add_model_config(POCKET / "pocket.json")
     return open_clip
+
+
+@cache
+def _tokenizer(name: str) -> Any:
+    return _open_clip().get_tokenizer(name)
 
 
 def _find(name: str, pretrained: str | None) -> Path | str | None:

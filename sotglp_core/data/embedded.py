@@ -65,7 +65,7 @@ def species_images(
     :param shift: one of world.SHIFTS; the same birds and poses as without it.
     :raises ValueError: on a species that the field guide does not have.
     """
-    species = list(SPECIES)
+    species = tuple(SPECIES)
     for name in names:
         if name not in species:
             raise ValueError(f"there is no species {name!r}; there are {', '.join(species)}")
@@ -76,12 +76,13 @@ def species_images(
 
 def ood_images(name: str, number: int) -> PocketImages:
     """An OOD set: "unseen" species, "creatures", "scenes", "objects" or "textures"."""
-    kinds = list(UNSEEN) if name == "unseen" else [OOD_KINDS[name]]
+    kinds = tuple(UNSEEN) if name == "unseen" else (OOD_KINDS[name],)
     specs = [_spec(name, kinds, i % len(kinds), i) for i in range(number)]
     return PocketImages(specs, [-1] * number)
 
 
-def _spec(split: str, kinds: Sequence[str], k: int, i: int, shift: str | None = None) -> Spec:
+@cache
+def _spec(split: str, kinds: tuple[str, ...], k: int, i: int, shift: str | None = None) -> Spec:
     """Image i of the k-th species or kind."""
     seed = zlib.crc32(split.encode()), k, i
     if kinds[k] in OOD_KINDS.values():
