@@ -37,7 +37,7 @@ test: $(STAMP) ## test the package
 notebooks: $(STAMP) ## run every CPU notebook, as building the book does, but without the book
 	OMP_NUM_THREADS=1 $(PY) -m pytest $(PARALLEL) --nbmake --nbmake-timeout=300 --ignore-glob='*_gpu.ipynb' notebooks
 
-quick: $(STAMP) ## the tests that take less than a second or two each
+quick: $(STAMP) ## the tests that take less than a second each
 	OMP_NUM_THREADS=1 $(PY) -m pytest $(PARALLEL) -m "not slow"
 
 versions: ## test the lowest versions that pyproject.toml allows (RESOLUTION=highest: the newest); needs uv

@@ -1,9 +1,11 @@
 """Fixtures shared by the tests: a tiny backbone, and features with distinct prime axes."""
 
+import gc
 import os
 import shutil
 import signal
 
+gc.set_threshold(10_000)  # as in the command
 os.environ.setdefault("HF_HUB_OFFLINE", "1")
 if shutil.which("nvidia-smi") is None:
     os.environ.setdefault(
@@ -32,10 +34,16 @@ def pytest_configure():
             signal.signal(number, handler)
 
 
-@pytest.fixture(autouse=True)
-def own_cache(tmp_path_factory, monkeypatch):
-    """No test reads or fills the user's feature cache."""
-    monkeypatch.setenv("SOTGLP_CACHE", str(tmp_path_factory.mktemp("cache")))
+@pytest.fixture(scope="session", autouse=True)
+def shared_cache(tmp_path_factory):
+    """One feature cache for all tests, which is not the user's."""
+    os.environ["SOTGLP_CACHE"] = str(tmp_path_factory.mktemp("cache"))
+
+
+@pytest.fixture
+def empty_cache(tmp_path, monkeypatch):
+    """A feature cache that is this test's alone."""
+    monkeypatch.setenv("SOTGLP_CACHE", str(tmp_path / "feature cache"))
 
 
 @pytest.fixture(scope="session")

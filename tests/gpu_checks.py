@@ -242,8 +242,8 @@ def training_goes_on_on_either_device(card: Card) -> None:
 def a_graph_is_exported_from_the_card(card: Card) -> None:
     from sotglp_core.workbench.onnx import to_onnx
 
-    images = load_task(shots=1).train
-    model = SOTGLP(backbone(card.device), NAMES).eval()
+    images, method = load_task(shots=1).train, "coop" if card.dry else "sotglp"
+    model = SOTGLP(backbone(card.device), NAMES, recipe(method)).eval()
     with tempfile.TemporaryDirectory() as folder:
         graph = to_onnx(model, Path(folder, "model.onnx"), [images[i] for i in range(2)])
     assert graph.difference <= 1e-4

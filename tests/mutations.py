@@ -1,7 +1,7 @@
 """Breaks of the method that tests must notice: ``python tests/mutations.py`` prints what they say.
 
 Each break replaces a function or a value while one test runs, all in one process; the result is a
-JSON object of pytest's exit codes without and with the break.
+JSON object of pytest's exit codes, by break, and "" for all the tests without one.
 """
 
 from __future__ import annotations
@@ -160,20 +160,20 @@ def broken(mutation: Mutation) -> Iterator[None]:
         yield
 
 
-def outcome(test: str) -> int:
-    """pytest's exit code; the test's module is imported anew, and finds what is there now."""
+def outcome(*tests: str) -> int:
+    """pytest's exit code; the tests' modules are imported anew, and find what is there now."""
     for module in [name for name in sys.modules if name.startswith("test_")]:
         del sys.modules[module]
-    return int(pytest.main(["-x", "-q", "-p", "no:cacheprovider", str(TESTS / test)]))
+    places = [str(TESTS / test) for test in tests]
+    return int(pytest.main(["-x", "-q", "-p", "no:cacheprovider", *places]))
 
 
 def main() -> None:
     printed, sys.stdout = sys.stdout, sys.stderr
-    whole = {mutation.test: outcome(mutation.test) for mutation in MUTATIONS.values()}
-    found = {}
+    found = {"": outcome(*{mutation.test for mutation in MUTATIONS.values()})}
     for name, mutation in MUTATIONS.items():
         with broken(mutation):
-            found[name] = (whole[mutation.test], outcome(mutation.test))
+            found[name] = outcome(mutation.test)
     json.dump(found, printed)
 
 

@@ -28,6 +28,7 @@ from sotglp_core import (
 )
 from sotglp_core.clip.backbone import _choose_precision, choose_device
 
+pytestmark = pytest.mark.usefixtures("empty_cache")
 ROOT = Path(__file__).parents[1] / "sotglp_core"
 METHODS = ("sotglp-proj", "gallop", "locoop")
 ON_THE_CPU = {

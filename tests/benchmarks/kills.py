@@ -21,7 +21,7 @@ from sotglp_core.learning.checkpoint import read_history
 from sotglp_core.pocket.traits import SPECIES
 
 SIZES = {"train": 8, "val": 2, "test": 4}  # pictures of each of four species
-OPTIONS = ["--shots", "8", "--set", "epochs=20", "--set", "batch_size=8"]
+OPTIONS = ["--shots", "8", "--set", "epochs=10", "--set", "batch_size=8"]
 COMPARED = ("prompts.safetensors", "metrics.jsonl", "config.json")
 
 

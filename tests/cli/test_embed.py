@@ -7,6 +7,7 @@ from commands import run
 from PIL import Image
 
 
+@pytest.mark.slow
 def test_features_are_clips_own(monkeypatch, capsys, photos, pocket, tmp_path):
     """Of the files that can be read, in their order."""
     (photos / "03a.png").write_text("no image")

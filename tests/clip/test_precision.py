@@ -7,7 +7,8 @@ import sys
 import pytest
 import torch
 
-from sotglp_core import SOTGLP, fit, load_backbone, preset
+from sotglp_core import SOTGLP, fit, load_backbone, load_task, preset
+from sotglp_core.pocket.traits import SPECIES
 from sotglp_core.transport.sinkhorn import sinkhorn
 
 
@@ -40,6 +41,7 @@ def test_a_backbone_in_half_precision(tiny, names, features, precision, epsilon)
     )
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("precision", ["bf16", "fp16"])
 def test_autocast(tiny, names, features, precision):
     accelerate = pytest.importorskip("accelerate", reason="accelerate is not installed")
@@ -88,14 +90,13 @@ def test_double_is_single_but_for_rounding(tiny, names, features):
         torch.testing.assert_close(seen[0].logits.double(), seen[1].logits, atol=1e-3, rtol=1e-4)
 
 
-TRAINED = """
-import sys, torch
-from sotglp_core import SOTGLP, fit, load_backbone, load_task, preset
-task, backbone = load_task(shots=1), load_backbone(precision="fp64")
-model = SOTGLP(backbone, task.class_names, preset("sotglp", lr=2.0, batch_size=24, epochs=15))
-fit(model, task.train, progress=False)
-torch.save([p.detach() for p in model.parameters()], sys.argv[1])
-"""
+def trained():
+    """The parameters after a training in double precision, on this processor."""
+    task = load_task(shots=1, classes=list(SPECIES)[:8])
+    config = preset("sotglp", lr=2.0, batch_size=8, epochs=15)
+    model = SOTGLP(load_backbone(precision="fp64"), task.class_names, config)
+    fit(model, task.train, progress=False)
+    return [x.detach() for x in model.parameters()]
 
 
 @pytest.mark.slow
@@ -108,19 +109,12 @@ def test_double_precision_trains_to_the_same_prompts_on_another_processor(tmp_pa
         "ATEN_CPU_CAPABILITY": "default",
         "MKL_ENABLE_INSTRUCTIONS": "SSE4_2",
         "ONEDNN_MAX_CPU_ISA": "SSE41",
+        "SOTGLP_CACHE": str(tmp_path / "cache"),
+        "PYTHONPATH": os.pathsep.join(sys.path),
     }
-    for name, environment in (("here", {}), ("there", old)):
-        subprocess.run(
-            [sys.executable, "-c", TRAINED, str(tmp_path / name)],
-            check=True,
-            env={
-                **os.environ,
-                **environment,
-                "OMP_NUM_THREADS": "1",
-                "SOTGLP_CACHE": str(tmp_path / f"cache {name}"),
-            },
-        )
-    here, there = (torch.load(tmp_path / name, weights_only=True) for name in ("here", "there"))
+    command = [sys.executable, __file__, str(tmp_path / "there")]
+    subprocess.run(command, check=True, env={**os.environ, "OMP_NUM_THREADS": "1", **old})
+    here, there = trained(), torch.load(tmp_path / "there", weights_only=True)
     assert all(x.dtype == torch.float64 and not torch.equal(x, y) for x, y in zip(here, there)), (
         "nothing was rounded differently"
     )
@@ -138,3 +132,7 @@ def test_no_nan(epsilon, dtype, differentiable):
         value = (result.plan * cost).sum()
     assert all(x.isfinite().all() for x in result) and result.converged.all()
     assert torch.autograd.grad(value, cost)[0].isfinite().all()
+
+
+if __name__ == "__main__":
+    torch.save(trained(), sys.argv[1])

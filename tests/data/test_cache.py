@@ -16,6 +16,7 @@ from test_cli import run
 from sotglp_core.data import FolderImages
 from sotglp_core.data.features import cache_entries, cache_folder, clear_cache, encode
 
+pytestmark = pytest.mark.usefixtures("empty_cache")
 WARM = """
 import os, random, signal, sys, time
 from pathlib import Path

@@ -61,7 +61,7 @@ def server():
     http.files, http.asked, http.ranges = {"/file.bin": CONTENT}, [], True
     http.breaks_after, http.length = None, None
     http.url = f"http://127.0.0.1:{http.server_port}"
-    threading.Thread(target=http.serve_forever, daemon=True).start()
+    threading.Thread(target=http.serve_forever, args=(0.01,), daemon=True).start()
     yield http
     http.shutdown()
     http.server_close()

@@ -10,6 +10,8 @@ from sotglp_core.data.embedded import ood_images, species_images
 from sotglp_core.data.features import cache_folder, encode, pixel_batches
 from sotglp_core.pocket.traits import PARTS, SPECIES
 
+pytestmark = pytest.mark.usefixtures("empty_cache")
+
 
 def test_task():
     task = load_task(shots=2)

@@ -15,6 +15,8 @@ from sotglp_core.data import FolderImages, Images
 from sotglp_core.data.features import cache_entries, cache_folder, encode, pixel_batches
 from sotglp_core.data.images import random_view
 
+pytestmark = pytest.mark.usefixtures("empty_cache")
+
 CALTECH = Path(__file__).parents[3] / "shared" / "data" / "caltech-101" / "101_ObjectCategories"
 
 
@@ -63,6 +65,7 @@ def test_patches_stay_on_disk(tiny, monkeypatch):
     ] != batch.patches[1, 0, 0]
 
 
+@pytest.mark.slow
 def test_views(tiny, images):
     plain, features = (
         encode(tiny, images, cache=False),
@@ -117,6 +120,7 @@ def test_views_depend_on_seed_and_content_alone(tiny, images, monkeypatch):
     assert encode(tiny, images, crops=1, seed=2).views == 2
 
 
+@pytest.mark.slow
 def test_a_step_draws_one_view_of_each_image(tiny, images):
     features, index = encode(tiny, images, crops=2, cache=False), torch.tensor([5, 0, 5, 9] * 8)
     torch.manual_seed(0)
@@ -159,6 +163,7 @@ def test_random_views_are_crops_and_mirror_images():
     assert (torch.random.get_rng_state() == state).all()
 
 
+@pytest.mark.slow
 def test_large_jpegs_are_decoded_smaller(tiny, tmp_path):
     x, y = np.meshgrid(np.linspace(0, 1, 3000), np.linspace(0, 1, 2000))
     picture = np.stack([np.sin(9 * x) + 1, np.cos(7 * y * x) + 1, x + y], -1) * 127

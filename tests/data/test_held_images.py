@@ -26,6 +26,7 @@ def folder(tmp_path):
     return tmp_path
 
 
+@pytest.mark.slow
 def test_datasets_and_lists_are_the_photos_of_their_files(tiny, folder):
     dataset = datasets.ImageFolder(folder)
     files = FolderImages([path for path, _ in dataset.samples], dataset.targets)
@@ -50,6 +51,7 @@ def test_labels_of_a_dataset_are_read_without_its_images():
     assert held_images(Photos()).labels.tolist() == [0, 1, 1]
 
 
+@pytest.mark.slow
 def test_a_whole_run(tiny, folder):
     dataset = datasets.ImageFolder(folder)
     alone = load_task(dataset, shots=2)

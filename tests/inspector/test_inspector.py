@@ -40,6 +40,7 @@ def cosines(record, stage):
     return floats.reshape(len(record["class_names"]), 196, 4)
 
 
+@pytest.mark.slow
 @torch.no_grad()
 @pytest.mark.parametrize("top", [2, CLASSES])
 def test_the_page_holds_the_models_cosines_and_logits(model, top):

@@ -153,6 +153,7 @@ def test_plan_score_and_probability_are_pythons(show, epsilon):
             assert found["violation"] < 1e-10 and found["iterations"] >= 1
 
 
+@pytest.mark.slow
 def test_classes_that_are_not_shown_keep_their_logits(show, tmp_path):
     """Under the model's own settings the probability is the model's, whatever is shown."""
     PatchInspector.from_model(MODEL, BIRDS, top=2).save(tmp_path / "page.html")
@@ -417,6 +418,7 @@ def test_names_are_never_markup(show, tmp_path):
     ]
 
 
+@pytest.mark.slow
 def test_two_on_a_page(show, tmp_path):
     one = PatchInspector.from_model(MODEL, [BIRDS[0]], top=CLASSES)
     (tmp_path / "two.html").write_text(

@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 import torch
-from benchmarks.kills import COMPARED, Victim, draw_task, kill
+from benchmarks.kills import COMPARED, Victim, kill
 
 from sotglp_core import SOTGLP, fit, load_backbone, preset
 from sotglp_core.data.features import Features
@@ -218,27 +218,33 @@ def test_a_full_disk(tiny, names, features, path):
     assert equal(learn(tiny, names, features, path), whole)
 
 
+@pytest.fixture(scope="module")
+def killed(tmp_path_factory):
+    """A folder with a task and a run that nobody disturbed, and what came of kills."""
+    folder = tmp_path_factory.mktemp("killed")
+    return folder, *kill(3, seed=3, folder=folder)
+
+
 @pytest.mark.slow
 @pytest.mark.timeout(900)
-def test_killed_at_random_moments(tmp_path):
-    moments, runs, wrong = kill(3, seed=3, folder=tmp_path)
+def test_killed_at_random_moments(killed):
+    _, moments, runs, wrong = killed
     assert not wrong and moments.total() == 3 and runs >= 1
 
 
 @pytest.mark.slow
-def test_signals_to_the_command(tmp_path):
-    draw_task(tmp_path / "task")
-    whole = Victim(tmp_path, tmp_path / "whole")
-    assert whole.process.wait() == 0
+@pytest.mark.timeout(900)
+def test_signals_to_the_command(killed):
+    folder, *_ = killed
     for number, code in ((signal.SIGTERM, 143), (signal.SIGINT, 130)):
-        victim = Victim(tmp_path, tmp_path / "run")
+        victim = Victim(folder, folder / "signalled")
         victim.wait_for_epoch()
         victim.process.send_signal(number)
         assert victim.process.wait() == code
-    assert Victim(tmp_path, tmp_path / "run").process.wait() == 0
+    assert Victim(folder, folder / "signalled").process.wait() == 0
     for name in COMPARED:
-        there = (tmp_path / "whole" / name).read_bytes()
-        assert (tmp_path / "run" / name).read_bytes() == there, name
+        there = (folder / "whole" / name).read_bytes()
+        assert (folder / "signalled" / name).read_bytes() == there, name
 
 
 @pytest.mark.slow

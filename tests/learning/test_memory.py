@@ -84,6 +84,7 @@ def test_of_several_processes_none_tries_again(tiny, names, monkeypatch):
         with_less_memory(SOTGLP(tiny, names), out_of_memory(1), "batch")
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("memory", [1 << 40, 1 << 20])
 def test_training_is_the_same_with_little_memory(tiny, names, features, monkeypatch, memory):
     config = recipe("sotglp", epochs=2, batch_size=4)

@@ -81,6 +81,7 @@ def test_leaves_the_global_generator_alone(tiny, names, features):
     assert torch.rand(1) == expected
 
 
+@pytest.mark.slow
 def test_trains_on_drawn_views(tiny, names, images):
     losses = []
     for crops in (2, 2, 0):
@@ -89,6 +90,7 @@ def test_trains_on_drawn_views(tiny, names, images):
     assert losses[0] == losses[1] != losses[2]
 
 
+@pytest.mark.slow
 def test_fresh_crops_are_the_random_views_of_each_epoch(tiny, names, images):
     """The plain loop again, with every crop made by hand."""
     config = preset("coop", epochs=2, batch_size=5, lr=0.05, momentum=0.0, weight_decay=0.0)

@@ -1,3 +1,5 @@
+from itertools import product
+
 import pytest
 import torch
 from torch.nn.functional import normalize
@@ -119,9 +121,14 @@ def padded(backbone, names, context):
     return x.unflatten(0, (len(names), -1))
 
 
-@pytest.mark.parametrize("name", ["pocket", pytest.param("ViT-B-16", marks=pytest.mark.slow)])
-@pytest.mark.parametrize("class_specific", [False, True])
-@pytest.mark.parametrize("chunk", [None, 1, 7])
+@pytest.mark.parametrize(
+    "name, class_specific, chunk",
+    [
+        *product(["pocket"], [False, True], [None, 1, 7]),
+        pytest.param("ViT-B-16", True, None, marks=pytest.mark.slow),
+        pytest.param("ViT-B-16", False, 7, marks=pytest.mark.slow),
+    ],
+)
 def test_equals_the_padded_path_in_values_and_gradients(name, class_specific, chunk, names):
     from sotglp_core import load_backbone
 

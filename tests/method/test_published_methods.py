@@ -152,6 +152,7 @@ def published(method, backbone, z, tokens, parameters, mask):
     return scale * (g + score) / 2, cross_entropy(scale * g, labels) + local_loss
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("method", METHODS)
 def test_twenty_steps(backbone, images, method):
     config = preset(method, lr=LR)

@@ -84,6 +84,7 @@ def test_another_backbone_is_refused(tiny, pocket, names, tmp_path):
         load(tmp_path / "b", pocket)
 
 
+@pytest.mark.slow
 def test_the_command(tiny, names, photos, monkeypatch, capsys, tmp_path):
     save(SOTGLP(tiny, names), tmp_path / "p.safetensors", CALIBRATION)
     code, out, _ = run(

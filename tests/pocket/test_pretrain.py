@@ -46,6 +46,7 @@ def test_exported_weights_load_as_any_other(tmp_path):
     assert backbone.encode_text(["a photo of a finch."]).isfinite().all()
 
 
+@pytest.mark.slow
 def test_pictures_and_captions_never_show_a_test_species():
     stream, birds = module.Stream(0), 0
     for i in range(300):

@@ -51,8 +51,8 @@ def eurosat(monkeypatch, tmp_path):
 
 def small(monkeypatch, table, rows, **changes):
     """A table of few rows, measured on few images for one epoch."""
-    for name in ("VAL", "TEST", "OOD"):
-        monkeypatch.setattr(f"sotglp_core.data.embedded.{name}", 2)
+    for name, number in {"VAL": 1, "TEST": 1, "OOD": 2}.items():
+        monkeypatch.setattr(f"sotglp_core.data.embedded.{name}", number)
     monkeypatch.setattr(embedded, "EPOCHS", 1)
     monkeypatch.setitem(embedded.TABLES, table, {**embedded.TABLES[table], "rows": rows, **changes})
 
@@ -259,10 +259,12 @@ def test_what_differs_from_the_book_is_shown(reproduce, tmp_path):
 
 @pytest.mark.slow
 def test_the_books_zero_shot_accuracy_comes_out(reproduce):
-    code, out, _ = reproduce("shots", "--row", "zeroshot, 1", "--json")
+    code, out, _ = reproduce("shots", "--row", "zeroshot, 1", "--precision", "fp32", "--json")
     book = read_rows(MEASURED / "shots.jsonl")["zeroshot, 1"][0]
     ours = json.loads(out)["zeroshot, 1"][0]
-    assert code == 0 and ours["top-1"] == pytest.approx(book["top-1"], abs=1e-9)
+    assert code == 0 and ours["top-1"] == pytest.approx(book["top-1"], abs=2 / 1200), (
+        "the book's is in float64; rounding may decide an image or two"
+    )
 
 
 @pytest.mark.slow
@@ -277,6 +279,7 @@ def test_plan_says_what_would_run(reproduce, tmp_path):
     assert total["seconds"] > 0 and total["steps"] == 0 and total["runs"] == 5
 
 
+@pytest.mark.slow
 def test_a_plan_downloads_no_weights(reproduce, monkeypatch, eurosat):
     """It says that they are not there, and times untrained ones."""
     loaded = []
@@ -336,12 +339,12 @@ def test_a_published_table_is_measured_on_the_data_that_is_there(reproduce, monk
 
 @pytest.mark.slow
 def test_learning_rates_are_chosen_again(reproduce, monkeypatch, tmp_path):
-    small(monkeypatch, "rates", {"coop": {}}, each={"lr": [0.1, 0.2]})
-    code, out, err = reproduce("rates")
+    small(monkeypatch, "rates", {"coop": {"shots": 1}}, each={"lr": [0.1, 0.2]})
+    code, out, err = reproduce("rates", "--precision", "fp32")
     assert code == 0 and "learning rate" in out and "coop" in out, err
     assert set(embedded.chosen_rates(tmp_path)) == {"coop"}
     small(monkeypatch, "shots", {"coop": {"epochs": 1}}, each={"shots": [1]})
-    code, out, err = reproduce("shots", "--seeds", 1)
+    code, out, err = reproduce("shots", "--seeds", 1, "--precision", "fp32")
     book = cell(read_rows(MEASURED / "shots.jsonl")["coop, 1"], "top-1")
     assert code == 0 and f"book {book}" in out, err
     (ours,) = read_runs(tmp_path / "shots.jsonl")
@@ -352,7 +355,7 @@ def test_learning_rates_are_chosen_again(reproduce, monkeypatch, tmp_path):
 def test_a_run_holds_all_that_its_table_shows(reproduce, monkeypatch):
     for table in ("presets", "tradeoff"):
         small(monkeypatch, table, {"sotglp-proj": {"shots": 1}})
-        code, out, err = reproduce(table, "--seeds", 1, "--json")
+        code, out, err = reproduce(table, "--seeds", 1, "--precision", "fp32", "--json")
         assert code == 0, err
         ours, book = json.loads(out)["sotglp-proj"][0], read_runs(MEASURED / f"{table}.jsonl")[-1]
         assert set(book) <= set(ours)

@@ -84,6 +84,7 @@ def test_is_a_stream(model, photos):
         next(stream)
 
 
+@pytest.mark.slow
 def test_skips_what_cannot_be_read(model, photos):
     (photos / "00.png").write_bytes(b"junk")
     messages, files = [], list_images(photos)
@@ -278,6 +279,7 @@ def test_a_failure_leaves_the_old_file(prompts, photos, monkeypatch, capsys, tmp
     )
 
 
+@pytest.mark.slow
 def test_heatmaps_of_all(prompts, photos, monkeypatch, capsys, tmp_path):
     code, *_ = run(
         monkeypatch,

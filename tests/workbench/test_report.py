@@ -294,6 +294,7 @@ def test_interval_of_the_accuracy(made):
         assert abs(p - result.accuracy) == pytest.approx(1.96 * np.sqrt(p * (1 - p) / 11), abs=1e-3)
 
 
+@pytest.mark.slow
 def test_every_image_is_decoded_once(tmp_path, tiny, monkeypatch):
     about = run(tmp_path, tiny, ("a", "b"), ood=("other",), number=4)
     decoded = []

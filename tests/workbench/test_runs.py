@@ -4,6 +4,7 @@ import inspect
 import json
 import os
 import re
+import resource
 import shutil
 import signal
 import subprocess
@@ -13,7 +14,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from commands import run
+from commands import printed_by, run
 from PIL import Image
 
 from sotglp_core import SOTGLP, load_task
@@ -68,22 +69,7 @@ def train(monkeypatch, capsys, photos):
 def finished(photos, tmp_path_factory):
     """A run's folder as it is at the end; not to be written to."""
     out = tmp_path_factory.mktemp("finished") / "run"
-    command = [
-        sys.executable,
-        "-m",
-        "sotglp_core.cli",
-        "train",
-        "--data",
-        photos,
-        "--shots",
-        "2",
-        *EPOCHS,
-        "--out",
-        out,
-    ]
-    done = subprocess.run(list(map(str, command)), capture_output=True, text=True)
-    assert done.returncode == 0, done.stderr
-    return out, done.stdout
+    return out, printed_by("train", "--data", photos, "--shots", 2, *EPOCHS, "--out", out)
 
 
 @pytest.fixture
@@ -229,6 +215,7 @@ def test_stopped_and_resumed(finished, train, stop_at, monkeypatch, capsys, tmp_
         assert (out / name).read_bytes() == (finished[0] / name).read_bytes(), name
 
 
+@pytest.mark.slow
 def test_stopped_before_training(train, monkeypatch, tmp_path):
     def interrupt(*_, **__):
         signal.raise_signal(signal.SIGINT)
@@ -322,6 +309,7 @@ def test_no_line_is_lost_or_doubled(finished, train, monkeypatch, tmp_path, mome
     assert {path.name for path in (tmp_path / "run").iterdir()} == FILES
 
 
+@pytest.mark.slow
 def test_what_a_killed_save_leaves_is_cleared(train, stop_at, tmp_path):
     stop_at(3)
     train("--out", tmp_path)
@@ -349,6 +337,7 @@ def test_resuming_a_finished_run_says_so(finished, train):
     assert {path: path.read_bytes() for path in finished[0].iterdir()} == content
 
 
+@pytest.mark.slow
 def test_resuming_with_other_settings(train, stop_at, tmp_path):
     stop_at(3)
     train("--out", tmp_path)
@@ -371,6 +360,7 @@ def test_resuming_with_other_settings(train, stop_at, tmp_path):
     assert code == 0, err
 
 
+@pytest.mark.slow
 def test_resumed_from_another_folder_amid_what_another_job_left(
     train, photos, stop_at, monkeypatch, tmp_path
 ):
@@ -449,6 +439,7 @@ def test_zero_shot_runs_too(train, tmp_path):
     assert len(lines(tmp_path)) == 1 and Run(tmp_path).finished
 
 
+@pytest.mark.slow
 def test_two_processes_do_not_share_a_folder(train, tmp_path):
     hold = (
         "import sys; from filelock import FileLock; lock = FileLock(sys.argv[1]); "
@@ -512,21 +503,24 @@ def test_a_file_system_without_locks(train, tmp_path, monkeypatch):
 
 
 @pytest.mark.slow
-def test_no_place_and_no_room(train, photos, tmp_path):
+def test_no_place_and_no_room(train, monkeypatch, tmp_path):
     (tmp_path / "file").write_text("")
     code, _, err = train("--out", tmp_path / "file" / "run")
     assert code == 2 and "can't write" in err and len(err.strip().splitlines()) == 1
-    limited = (
-        "import resource, sys; from sotglp_core.cli import main;"
-        "from sotglp_core.workbench.runs import Run;"
-        "first = Run.epoch; Run.epoch = lambda run, epoch: (first(run, epoch),"
-        " resource.setrlimit(resource.RLIMIT_FSIZE, (2000, 2000))); main()"
-    )
-    words = ["train", "--data", photos, "--shots", "2", *EPOCHS, "--out", tmp_path / "run"]
-    command = [sys.executable, "-c", limited, *map(str, words)]
-    done = subprocess.run(command, capture_output=True, text=True)
-    assert done.returncode == 2 and "Traceback" not in done.stderr
-    assert re.search("sotglp: can't write .*checkpoint.safetensors: File too large", done.stderr)
+    hard = resource.getrlimit(resource.RLIMIT_FSIZE)[1]
+
+    def full(run, epoch):
+        first(run, epoch)
+        resource.setrlimit(resource.RLIMIT_FSIZE, (20_000, hard))
+
+    first = Run.epoch
+    try:
+        with monkeypatch.context() as patch:
+            patch.setattr(Run, "epoch", full)
+            code, _, err = train("--out", tmp_path / "run")
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (resource.RLIM_INFINITY, hard))
+    assert code == 2 and re.search("can't write .*checkpoint.safetensors: File too large", err)
     assert train("--out", tmp_path / "run", "--resume", data=False)[0] == 0
     assert len(lines(tmp_path / "run")) == 4
 
@@ -537,6 +531,7 @@ def test_a_record_of_the_machine_that_is_no_record_says_nothing(tmp_path):
         assert Run(tmp_path).read_json("environment.json") == {}
 
 
+@pytest.mark.slow
 def test_resumed_on_a_changed_machine(train, stop_at, tmp_path):
     stop_at(3)
     train("--out", tmp_path)
