@@ -66,8 +66,8 @@ def _suited(
 ) -> tuple[dict[str, Any], str]:
     """The settings that are not the preset's, and their source."""
     if backbone == "pocket":
-        own = RECIPES["pocket"]
-        return own["settings"] | own["methods"].get(method, {}), own["source"]
+        entry = RECIPES["pocket"]
+        return entry["settings"] | entry["methods"].get(method, {}), entry["source"]
     entry = _entry(method)
     if dataset not in BENCHMARKS or not entry:
         return {}, ""

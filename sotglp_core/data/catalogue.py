@@ -83,8 +83,8 @@ def known(source: str | Path, root: str | Path | None = None) -> tuple[Dataset |
         return named, named.find(root) if root is not None else None
     for row in CATALOGUE.values():
         folder = place.parent if place.name == row.split else place
-        own = folder.name in (row.folder, *row.also) or os.path.isfile(folder / row.split)
-        if row.kind == "classes" and own and os.path.isdir(folder / row.images):
+        recognised = folder.name in (row.folder, *row.also) or os.path.isfile(folder / row.split)
+        if row.kind == "classes" and recognised and os.path.isdir(folder / row.images):
             return row, folder
     return None, place
 

@@ -39,11 +39,11 @@ def source_of(
     """
     if "" not in photos:
         photos = {part: photos.get(part, {}) for part in PARTS}
-    keys = [*(names or sorted({key for own in photos.values() for key in own.values()}))]
+    keys = [*(names or sorted({key for files in photos.values() for key in files.values()}))]
     label = {key: i for i, key in enumerate(keys)}
     parts = {
-        part: FolderImages([*own], [label[key] for key in own.values()])
-        for part, own in photos.items()
+        part: FolderImages([*files], [label[key] for key in files.values()])
+        for part, files in photos.items()
     }
     return Source(said, keys, parts, names)
 

@@ -60,7 +60,7 @@ def listed(
             raise ValueError(f"{said}: the image {printable(path)} lies outside {printable(base)}")
         if split and not part:
             raise ValueError(f"{said}: the split is {split!r}; it can be train, val or test")
-        if any(place in own for own in photos.values()):
+        if any(place in files for files in photos.values()):
             raise ValueError(f"{said}: the image {printable(path)} is listed twice")
         if names and key not in names:
             raise ValueError(f"{said}: the class {key!r} is not in the list of classes")

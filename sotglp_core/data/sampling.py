@@ -38,8 +38,8 @@ def few_shot(
         raise ValueError(
             f"shots is {shots} and draw {draw!r}; give at least 1 of {', '.join(DRAWS)}"
         )
-    own = [np.flatnonzero(labels == label).tolist() for label in range(len(class_names))]
-    fewest, name = min(zip(map(len, own), class_names))
+    by_class = [np.flatnonzero(labels == label).tolist() for label in range(len(class_names))]
+    fewest, name = min(zip(map(len, by_class), class_names))
     wanted = shots if shots and not allow_fewer and draw != "stratified" else 1
     if fewest < wanted:
         raise ValueError(
@@ -47,7 +47,7 @@ def few_shot(
             f"validation images are set aside), fewer than {wanted} shots; add photos, ask for "
             "fewer shots, or allow fewer"
         )
-    total = len(labels) if shots is None else shots * len(own)
+    total = len(labels) if shots is None else shots * len(by_class)
     if shots is None or (draw == "stratified" and allow_fewer and total >= len(labels)):
         return np.arange(len(labels))
     if draw == "stratified":
@@ -57,11 +57,11 @@ def few_shot(
         return next(split.split(labels, labels))[0]
     if draw == "coop":
         generator = random.Random(seed)
-        pools = [own[label] for label in dict.fromkeys(labels.tolist())]
+        pools = [by_class[label] for label in dict.fromkeys(labels.tolist())]
         few = [generator.sample(pool, shots) if len(pool) >= shots else pool for pool in pools]
     else:
         rng = np.random.default_rng(seed)
-        few = [rng.permutation(indices)[:shots].tolist() for indices in own]
+        few = [rng.permutation(indices)[:shots].tolist() for indices in by_class]
     return np.concatenate(few)
 
 
@@ -76,9 +76,9 @@ def draw_parts(images: Images) -> dict[str, Images]:
     ]
     parts: dict[str, list[int]] = {"test": [], "val": [], "train": []}
     for label in np.unique(images.labels):
-        own = sorted(np.flatnonzero(images.labels == label), key=digests.__getitem__)
-        test = max(1, int(0.3 * len(own)))
-        ends = test, test + int(0.2 * len(own))
-        for part, few in zip(parts, np.split(own, ends)):
+        indices = sorted(np.flatnonzero(images.labels == label), key=digests.__getitem__)
+        test = max(1, int(0.3 * len(indices)))
+        ends = test, test + int(0.2 * len(indices))
+        for part, few in zip(parts, np.split(indices, ends)):
             parts[part] += sorted(few)
     return {part: images.subset(indices) for part, indices in parts.items()}

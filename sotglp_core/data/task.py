@@ -270,8 +270,8 @@ class _Reader:
             folder = folder / row.images if row else folder
             everything = by_subfolder(folder)
             unused -= {*everything.values()}
-            kept = {path: key for path, key in everything.items() if key not in exclude}
-            images = self.readable(FolderImages([*kept], [-1] * len(kept)))
+            included = {path: key for path, key in everything.items() if key not in exclude}
+            images = self.readable(FolderImages([*included], [-1] * len(included)))
             if not len(images):
                 raise ValueError(f"the OOD set {place} has no images; give some of no class")
             taken = [name for name in images.names if os.path.abspath(name) in inside]
@@ -280,7 +280,7 @@ class _Reader:
                     f"the OOD set {place} has {len(images)} images, {len(taken)} of them the "
                     f"task's own {printable(taken[:1])}; give images that belong to no class"
                 )
-            for name in {*map(same, task.class_names)} & {*map(same, kept.values())}:
+            for name in {*map(same, task.class_names)} & {*map(same, included.values())}:
                 note(f"the OOD set {place} has a folder {name!r}, which is a class of the task")
             sets[_new_name(place, (*sets, "mean"))] = images
         if unused:

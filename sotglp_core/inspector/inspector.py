@@ -25,6 +25,7 @@ from ..method.model import SOTGLP, Prediction, TextFeatures
 from ..storage import write_text
 
 SIDE = 336  # pixels of a drawing
+COMPUTED = ("ot", "uniform", "max", "topk")  # allocations that the page knows
 PAGES = Environment(loader=PackageLoader("sotglp_core", "inspector"), autoescape=True)
 
 
@@ -51,7 +52,7 @@ class PatchInspector(AnyWidget):
     image = Int()
     class_index = Int()
     stage = Enum(("learned", "initial"), "learned")
-    allocation = Enum(("ot", "uniform", "max", "topk"), "ot")  # those of the page
+    allocation = Enum(COMPUTED, "ot")
     epsilon = Float(0.1, min=1e-4)
     support = Int(1, min=1)
     prompt = Int(None, allow_none=True)
@@ -74,9 +75,14 @@ class PatchInspector(AnyWidget):
         :param images: one PIL image, several, or a data set, whose labels and parts are shown too.
         :param alt: what the images show, for readers who can't see them: for all or for each.
         :raises ValueError: without an image, if the texts are not as many as the images, or for a
-            model without local prompts.
+            model without local prompts, or of an allocation that the page can't compute.
         """
         config, backbone = model.config, model.backbone
+        if config.allocation not in COMPUTED:
+            raise ValueError(
+                f"the inspector computes plans of {', '.join(COMPUTED)}, not of "
+                f"{config.allocation!r}; draw this model's with figures.partition"
+            )
         images = [images] if isinstance(images, Image.Image) else images
         alt = [alt] * len(images) if isinstance(alt, str) else alt
         if not 0 < len(images) == len(alt):

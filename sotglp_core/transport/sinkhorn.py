@@ -85,9 +85,9 @@ def sinkhorn(
         plan, violation, iterations = scale(C, a, b, epsilon, tolerance, budget)
         hard = (~(violation <= tolerance)).nonzero()[:, 0]  # also where there is NaN
         for rest in hard.split(NEWTON_BATCH) if len(hard) else ():
-            wide, rows, columns = (widened(x[rest]) for x in (C, a, b))
+            costs, rows, columns = (widened(x[rest]) for x in (C, a, b))
             left = max_iterations - budget
-            refined, steps = _newton(wide, rows, columns, epsilon, tolerance, left)
+            refined, steps = _newton(costs, rows, columns, epsilon, tolerance, left)
             refined = refined.to(plan)
             new_violation = marginal_violation(refined, a[rest], b[rest])
             better = ~(violation[rest] <= new_violation)

@@ -11,7 +11,7 @@ from inspected import CLASSES, NAMES, birds, expected, moved_model
 from PIL import Image
 from traitlets import TraitError
 
-from sotglp_core import SOTGLP, PatchInspector, recipe
+from sotglp_core import SOTGLP, PatchInspector, preset, recipe
 from sotglp_core.data.embedded import species_images
 from sotglp_core.data.images import FolderImages
 from sotglp_core.judging.partition import assignment
@@ -160,6 +160,13 @@ def test_images_and_texts_must_match(model, images, alt, message):
 def test_a_model_without_local_prompts_has_no_plan(pocket):
     with pytest.raises(ValueError, match="no local prompts"):
         PatchInspector.from_model(SOTGLP(pocket, NAMES, recipe("coop")), birds())
+
+
+def test_an_allocation_that_the_page_does_not_know(tiny, monkeypatch):
+    model = SOTGLP(tiny, NAMES, preset("sotglp", allocation="max"))
+    monkeypatch.setattr("sotglp_core.inspector.inspector.COMPUTED", ("ot", "uniform"))
+    with pytest.raises(ValueError, match="computes plans of ot, uniform, not of 'max'"):
+        PatchInspector.from_model(model, birds())
 
 
 def test_a_page_of_its_own(inspector, tmp_path):
