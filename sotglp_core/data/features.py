@@ -195,43 +195,36 @@ def encode(
     views = (None, *((seed, number) for number in range(1, crops + 1)))
     shape = (math.prod(backbone.grid), backbone.patch_width)
     row = np.dtype([("image", "<f4", (backbone.joint_width,)), ("patches", "<f2", shape)])
+    chunks = torch.arange(len(images)).split(max(1, batch_size // len(views)))
 
     def batches() -> Iterator[np.ndarray]:
-        chunks = torch.arange(len(images)).split(max(1, batch_size // len(views)))
         stream = pixel_batches(backbone, images, chunks, views=views)
         with progress_bar(
             total=len(images), desc=description, unit="image", show=progress, delay=1
         ) as bar:
             for indices, pixels in stream:
-                with torch.no_grad():
-                    seen = backbone.encode_image(pixels, dense=dense)
-                batch = np.empty(len(pixels), row)
-                batch["image"] = seen.image.float().cpu().numpy()
-                batch["patches"] = seen.patches.half().cpu().numpy()
-                yield batch
+                yield _encoded(backbone, pixels, dense, row)
                 bar.update(len(indices))
 
     rows = None
     if cache and len(images):
-        depends_on = (
-            "v4",
-            torch.__version__,
-            backbone.fingerprint,
-            str(backbone.dtype),
-            backbone.model.visual.preprocess_cfg,
-            dense,
-            images.fingerprint(),
-            views,
-        )
-        digest = hashlib.sha256(repr(depends_on).encode()).hexdigest()[:32]
-        name = re.sub(r"[^\w.-]", "_", f"{backbone.name}-{digest}.npy")
-        rows = _cached(cache_folder() / name, row, len(images) * len(views), batches)
+        path = _place(backbone, images, dense, views)
+        rows = _cached(path, row, len(images) * len(views), batches)
     if rows is None:
         rows = np.concatenate([np.empty(0, row), *batches()])
     with warnings.catch_warnings(action="ignore"):  # torch's, on arrays that can't be written to
         patches = torch.from_numpy(rows["patches"])
     image, labels = torch.tensor(rows["image"]), torch.tensor(images.labels)
     return Features(image, patches, labels, backbone.grid, dense)
+
+
+@torch.no_grad()
+def _encoded(backbone: Backbone, pixels: Tensor, dense: str, row: np.dtype) -> np.ndarray:
+    seen = backbone.encode_image(pixels, dense=dense)
+    rows = np.empty(len(pixels), row)
+    rows["image"] = seen.image.float().cpu().numpy()
+    rows["patches"] = seen.patches.half().cpu().numpy()
+    return rows
 
 
 class Entry(NamedTuple):
@@ -248,6 +241,22 @@ def cache_folder() -> Path:
     """Where features are kept: $SOTGLP_CACHE, or sotglp in the user's cache folder."""
     base = os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache"
     return Path(os.environ.get("SOTGLP_CACHE") or Path(base, "sotglp"))
+
+
+def _place(backbone: Backbone, images: Images, dense: str, views: Sequence[View]) -> Path:
+    """The file of an entry, named by all that its features depend on."""
+    depends_on = (
+        "v4",
+        torch.__version__,
+        backbone.fingerprint,
+        str(backbone.dtype),
+        backbone.model.visual.preprocess_cfg,
+        dense,
+        images.fingerprint(),
+        views,
+    )
+    digest = hashlib.sha256(repr(depends_on).encode()).hexdigest()[:32]
+    return cache_folder() / re.sub(r"[^\w.-]", "_", f"{backbone.name}-{digest}.npy")
 
 
 def _cached(

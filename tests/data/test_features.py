@@ -50,15 +50,15 @@ def test_patches_stay_on_disk(tiny, monkeypatch):
 
     monkeypatch.setattr(type(tiny), "encode_image", cheap)
     taken = []
-    features = encode(tiny, Blank(1500), progress=False)  # 113 MB of patches
+    features = encode(tiny, Blank(2500), progress=False)  # 188 MB of patches
     half = len(taken) // 2  # before, threads take the memory that they will use again
-    assert max(taken[half:]) - taken[half] < 28 and anonymous() - taken[-1] < 28, (
+    assert max(taken[half:]) - taken[half] < 60 and anonymous() - taken[-1] < 60, (
         "MB: the rows gather in memory while they are written"
     )
     (path,) = cache_folder().iterdir()
     assert re.search(
         rf"r--s .*{path}", Path("/proc/self/maps").read_text()
-    ) and features.patches.shape == (1500, 196, 192)
+    ) and features.patches.shape == (2500, 196, 192)
     batch = features.batch(torch.tensor([3, 1400]))
     assert (batch.patches[:, 0, 0] == features.patches[[3, 1400], 5, 7]).all() and batch.patches[
         0, 0, 0
