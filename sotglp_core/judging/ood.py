@@ -1,9 +1,12 @@
-"""Out-of-distribution scores, higher for in-distribution images, and the metrics of detection."""
+"""Out-of-distribution scores, higher for in-distribution images, and the metrics of detection.
+
+scikit-learn, which takes a second to import, is imported where metrics are computed: a prediction
+needs none.
+"""
 
 import numpy as np
 import torch
 from numpy.typing import ArrayLike
-from sklearn.metrics import average_precision_score, roc_auc_score, roc_curve
 from torch import Tensor
 
 from ..method.model import Prediction
@@ -90,6 +93,8 @@ def auroc(id_scores: ArrayLike, ood_scores: ArrayLike) -> float:
     :param ood_scores: (m,) of OOD images; scores may be infinite.
     :raises ValueError: if either is empty or holds a NaN.
     """
+    from sklearn.metrics import roc_auc_score
+
     return float(roc_auc_score(*_ranked(id_scores, ood_scores)))
 
 
@@ -98,6 +103,8 @@ def aupr(id_scores: ArrayLike, ood_scores: ArrayLike) -> float:
 
     :raises ValueError: if either is empty or holds a NaN.
     """
+    from sklearn.metrics import average_precision_score
+
     return float(average_precision_score(*_ranked(id_scores, ood_scores)))
 
 
@@ -112,6 +119,8 @@ def fpr_at_recall(
         OOD or more: so it is in OpenOOD v1.5 and pytorch-ood.
     :raises ValueError: if either is empty or holds a NaN, or on a recall outside (0, 1].
     """
+    from sklearn.metrics import roc_curve
+
     if not 0 < recall <= 1:
         raise ValueError(f"recall is {recall}; give a fraction above 0 and at most 1, such as 0.95")
     truth, ranks = _ranked(id_scores, ood_scores)

@@ -3,8 +3,6 @@
 import math
 
 import torch
-from sklearn.metrics import normalized_mutual_info_score
-from sklearn.metrics.cluster import contingency_matrix
 from torch import Tensor
 
 
@@ -66,6 +64,8 @@ def purity(prompts: Tensor, parts: Tensor) -> float:
     :param prompts: (n,) int64 prompts of all patches of a class; negative: not assigned, left out.
     :param parts: (n,) int64 true parts.
     """
+    from sklearn.metrics.cluster import contingency_matrix
+
     table = contingency_matrix(*_assigned(prompts, parts))
     return float(table.max(1).sum() / table.sum())
 
@@ -77,6 +77,8 @@ def normalised_mutual_information(prompts: Tensor, parts: Tensor) -> float:
     :param parts: (n,) int64.
     :return: 1 where both are constant.
     """
+    from sklearn.metrics import normalized_mutual_info_score
+
     return float(normalized_mutual_info_score(*_assigned(prompts, parts)))
 
 

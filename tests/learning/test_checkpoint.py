@@ -222,25 +222,24 @@ def test_a_full_disk(tiny, names, features, path):
 def killed(tmp_path_factory):
     """A folder with a task and a run that nobody disturbed, and what came of kills."""
     folder = tmp_path_factory.mktemp("killed")
-    return folder, *kill(3, seed=3, folder=folder)
+    return folder, *kill(2, seed=3, folder=folder)
 
 
 @pytest.mark.slow
 @pytest.mark.timeout(900)
 def test_killed_at_random_moments(killed):
     _, moments, runs, wrong = killed
-    assert not wrong and moments.total() == 3 and runs >= 1
+    assert not wrong and moments.total() == 2 and runs >= 1
 
 
 @pytest.mark.slow
 @pytest.mark.timeout(900)
-def test_signals_to_the_command(killed):
+def test_a_signal_to_the_command(killed):
     folder, *_ = killed
-    for number, code in ((signal.SIGTERM, 143), (signal.SIGINT, 130)):
-        victim = Victim(folder, folder / "signalled")
-        victim.wait_for_epoch()
-        victim.process.send_signal(number)
-        assert victim.process.wait() == code
+    victim = Victim(folder, folder / "signalled")
+    victim.wait_for_epoch()
+    victim.process.send_signal(signal.SIGTERM)
+    assert victim.process.wait() == 143
     assert Victim(folder, folder / "signalled").process.wait() == 0
     for name in COMPARED:
         there = (folder / "whole" / name).read_bytes()
