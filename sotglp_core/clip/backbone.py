@@ -78,11 +78,6 @@ class Backbone(nn.Module):
             digest.update(value.float().cpu().numpy().tobytes())
         return digest.hexdigest()[:16]
 
-    @cached_property
-    def word_deviation(self) -> float:
-        """Standard deviation of the word embeddings' entries."""
-        return float(self.text.token_embedding.weight.std())
-
     @property
     def record(self) -> dict[str, str]:
         """What a file knows it by."""

@@ -65,7 +65,7 @@ class PromptLearner(nn.Module):
             init,
             (len(class_names) if class_specific else 1, number, length, backbone.text_width),
             words=given.cpu(),
-            deviation=backbone.word_deviation,
+            deviation=float(backbone.text.token_embedding.weight.std()),
             generator=generator,
         )
         self.context = nn.Parameter(context.to(backbone.device))

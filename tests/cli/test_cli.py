@@ -22,7 +22,6 @@ from sotglp_core import cli
 from sotglp_core.cli.common import split_names
 from sotglp_core.storage import load_tensors, save_tensors
 
-SOTGLP = (sys.executable, "-m", "sotglp_core.cli")
 REPOSITORY = Path(__file__).parents[2]
 CALTECH = REPOSITORY.parent / "shared" / "data" / "caltech-101" / "101_ObjectCategories"
 

@@ -52,7 +52,7 @@ def test_patches_stay_on_disk(tiny, monkeypatch):
     taken = []
     features = encode(tiny, Blank(2500), progress=False)  # 188 MB of patches
     half = len(taken) // 2  # before, threads take the memory that they will use again
-    assert max(taken[half:]) - taken[half] < 60 and anonymous() - taken[-1] < 60, (
+    assert max(taken[half:]) - taken[half] < 46 and anonymous() - taken[-1] < 46, (
         "MB: the rows gather in memory while they are written"
     )
     (path,) = cache_folder().iterdir()

@@ -234,12 +234,13 @@ def test_killed_at_random_moments(killed):
 
 @pytest.mark.slow
 @pytest.mark.timeout(900)
-def test_a_signal_to_the_command(killed):
+def test_signals_to_the_command(killed):
     folder, *_ = killed
-    victim = Victim(folder, folder / "signalled")
-    victim.wait_for_epoch()
-    victim.process.send_signal(signal.SIGTERM)
-    assert victim.process.wait() == 143
+    for number, code in ((signal.SIGTERM, 143), (signal.SIGINT, 130)):
+        victim = Victim(folder, folder / "signalled")
+        victim.wait_for_epoch()
+        victim.process.send_signal(number)
+        assert victim.process.wait() == code
     assert Victim(folder, folder / "signalled").process.wait() == 0
     for name in COMPARED:
         there = (folder / "whole" / name).read_bytes()

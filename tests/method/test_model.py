@@ -127,7 +127,7 @@ def test_settings_default_to_those_that_suit_the_backbone(tiny, names):
 
 
 def test_an_unknown_allocation_is_refused_at_once(tiny, names):
-    with pytest.raises(ValueError, match="of ot, uniform, .*; did you mean 'uniform'"):
+    with pytest.raises(ValueError, match="of ot, uniform, topk, max; did you mean 'uniform'"):
         SOTGLP(tiny, names, preset("sotglp", allocation="uniforn"))
 
 

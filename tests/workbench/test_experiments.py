@@ -259,12 +259,10 @@ def test_what_differs_from_the_book_is_shown(reproduce, tmp_path):
 
 @pytest.mark.slow
 def test_the_books_zero_shot_accuracy_comes_out(reproduce):
-    code, out, _ = reproduce("shots", "--row", "zeroshot, 1", "--precision", "fp32", "--json")
+    code, out, _ = reproduce("shots", "--row", "zeroshot, 1", "--json")
     book = read_rows(MEASURED / "shots.jsonl")["zeroshot, 1"][0]
     ours = json.loads(out)["zeroshot, 1"][0]
-    assert code == 0 and ours["top-1"] == pytest.approx(book["top-1"], abs=2 / 1200), (
-        "the book's is in float64; rounding may decide an image or two"
-    )
+    assert code == 0 and ours["top-1"] == pytest.approx(book["top-1"], abs=1e-9)
 
 
 @pytest.mark.slow

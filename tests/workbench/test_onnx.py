@@ -118,7 +118,7 @@ def test_onnx_refuses_low_precision(tiny, names, images, tmp_path):
 @needs_onnx
 def test_the_onnx_command(tiny, names, photos, monkeypatch, capsys, tmp_path):
     prompts, graph = tmp_path / "p.safetensors", tmp_path / "b.onnx"
-    save(SOTGLP(tiny, names, preset("coop")), prompts, CALIBRATION)
+    save(SOTGLP(tiny, names), prompts, CALIBRATION)
     code, out, _ = run(monkeypatch, capsys, "export", prompts, graph)
     assert code == 0 and "iterations of Sinkhorn" in out and "on 8 images" in out
     code, out, _ = run(monkeypatch, capsys, "export", prompts, graph, photos, "--json")
